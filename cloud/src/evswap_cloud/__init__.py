@@ -1,0 +1,1 @@
+"""The serverless backend of the battery-swap network."""

@@ -1,0 +1,1 @@
+"""The contract between station and cloud."""
