@@ -1,0 +1,71 @@
+# Everything starts here and needs only Python 3.11 with its venv module. PYTHON=... names another interpreter.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+export PYTHON
+
+BIN := .venv/bin
+DISTRIBUTIONS := shared edge cloud deploy/local hil
+RUNTIME := .venv/.runtime-is-in
+TOOLS := .venv/.tools-are-in
+MINISTACK := .venv-ministack/.is-in
+PROJECTS := $(DISTRIBUTIONS:=/pyproject.toml)
+
+# Options of `evswap up`; what is not given here is not passed on.
+UP_OPTIONS = $(if $(STATIONS),--stations $(STATIONS)) $(if $(INTERVAL),--interval $(INTERVAL)) \
+	$(if $(PORT),--port $(PORT)) $(if $(MQTT_PORT),--mqtt-port $(MQTT_PORT)) $(if $(REPORTING),--reporting $(REPORTING))
+
+.PHONY: help up down status logs test lint unit e2e bench requirements clean
+
+help: ## this list
+	@sed -n 's/^\([a-z0-9]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r target line; do printf '  make %-13s %s\n' "$$target" "$$line"; done
+
+up: $(RUNTIME) $(MINISTACK) ## AWS and ten stations on this machine [STATIONS=10 INTERVAL=5 PORT= MQTT_PORT= REPORTING=every-sample|batched]
+	@$(BIN)/evswap up $(UP_OPTIONS)
+
+down: $(RUNTIME) ## stop what `make up` started; what was written stays
+	@$(BIN)/evswap down
+
+status: $(RUNTIME) ## what runs, and where
+	@$(BIN)/evswap status
+
+logs: $(RUNTIME) ## what the running parts say
+	@$(BIN)/evswap logs
+
+test: lint unit e2e ## everything below, in under ten minutes on two cores
+
+lint: $(TOOLS) ## ruff, mypy --strict, import directions
+	$(BIN)/ruff check --quiet
+	$(BIN)/ruff format --check --quiet
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+unit: $(TOOLS) ## each distribution's unit tests, alone in an environment of its own
+	$(BIN)/tox run --quiet
+
+e2e: $(TOOLS) $(MINISTACK) ## the parts together: house, local stack, contract, integration, end to end, a short benchmark
+	$(BIN)/pytest tests/house tests/local tests/contract tests/integration tests/e2e tests/benchmarks
+
+bench: $(TOOLS) ## the benchmarks at full length, each figure beside its floor
+	EVSWAP_BENCH=full $(BIN)/pytest -s tests/benchmarks
+
+requirements: $(TOOLS) ## lock requirements/*.in again [UPGRADE=1 for newer versions]
+	@UV=$(BIN)/uv UPGRADE=$(UPGRADE) requirements/compile
+
+clean: ## stop the stack, remove environments, caches and builds; what the stack wrote stays
+	@if [ -x $(BIN)/evswap ]; then $(BIN)/evswap down; fi
+	rm -rf .venv .venv-ministack .tox .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist reports
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The environments. A stamp is newer than everything that it was made from.
+$(RUNTIME): requirements/local.txt $(PROJECTS)
+	@tools/bootstrap .venv requirements/local.txt shared edge cloud deploy/local
+	@touch $@
+
+$(TOOLS): requirements/dev.txt $(RUNTIME)
+	@tools/bootstrap .venv requirements/dev.txt $(DISTRIBUTIONS)
+	@touch $@
+
+$(MINISTACK): requirements/ministack.txt
+	@tools/bootstrap .venv-ministack requirements/ministack.txt
+	@touch $@
