@@ -1,4 +1,4 @@
-"""The contract between a battery-swap station and its cloud: messages, their rules, and the topics they travel on.
+"""The contract between a battery-swap station and its cloud: messages, rules and topics.
 
 Both sides import this package and nothing of each other. What is listed here is its public interface.
 """

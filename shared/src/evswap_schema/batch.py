@@ -1,10 +1,10 @@
 """Batch v1: many readings of one station and stream in one message of at most 5,000 bytes.
 
-The header stands once. Each field of the samples is a *column*: one value where it is the same in all samples, else a
-list with a value for each. Bays follow the same rule field by field, so a bay that does not change costs its key
-frame alone, and every batch can be read by itself, whatever was lost or reordered around it. Sequence numbers and
-timestamps are a first value and the steps from one sample to the next. The JSON is deflated (RFC 1950); the reader
-takes it plain, too.
+The header stands once. Each field of the samples is a *column*: one value where it is the same in all
+samples, else a list with a value for each. Bays follow the same rule field by field, so a bay that does not
+change costs its key frame alone, and every batch can be read by itself, whatever was lost or reordered around
+it. Sequence numbers and timestamps are a first value and the steps from one sample to the next. The JSON is
+deflated (RFC 1950); the reader takes it plain, too.
 
 The format is frozen: golden messages in the tests hold it.
 """
@@ -67,7 +67,7 @@ class Span(Struct, frozen=True, kw_only=True):
 
 
 class MinuteAggregate(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One finished minute of a station, for its history. Readings in which a sensor failed do not count for it."""
+    """One finished minute of a station. Readings in which a sensor failed do not count for its field."""
 
     minute: Timestamp
     samples: Annotated[int, Meta(ge=1, le=600)]
@@ -128,7 +128,10 @@ class BatchDocument(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Batch(Struct, frozen=True, kw_only=True):
-    """What a batch says. A ``backlog`` batch holds what waited through an outage: it never moves the latest state."""
+    """What a batch says.
+
+    A ``backlog`` batch holds what waited through an outage: it never moves the latest state.
+    """
 
     station_id: str
     stream_id: str

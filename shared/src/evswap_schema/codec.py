@@ -1,8 +1,8 @@
 """From bytes to messages and back.
 
-``msgspec`` checks types and ranges. This module adds what it does not say or do: which value was found, duplicate
-keys and non-finite numbers refused (RFC 8259 leaves both open), ``12.0`` taken for 12, and timestamps held to the
-letter of RFC 3339.
+``msgspec`` checks types and ranges. This module adds what it does not say or do: which value was found,
+duplicate keys and non-finite numbers refused (RFC 8259 leaves both open), ``12.0`` taken for 12, and
+timestamps held to the letter of RFC 3339.
 """
 
 import json
@@ -29,8 +29,8 @@ _ABSENT: Final = "nothing"
 def parse_json(raw: bytes) -> Any:
     """Read one JSON document strictly.
 
-    Raises ``MalformedMessage`` for what is not UTF-8 or not JSON, nests too deeply, repeats a key, or holds a number
-    that is not finite. Whole numbers come as ``int`` even when they were written as ``12.0``.
+    Raises ``MalformedMessage`` for what is not UTF-8 or not JSON, nests too deeply, repeats a key, or holds a
+    number that is not finite. Whole numbers come as ``int`` even when they were written as ``12.0``.
     """
     try:
         return json.loads(
@@ -65,7 +65,7 @@ def convert(document: Any, kind: type[T]) -> T:
         message = msgspec.convert(document, kind, str_keys=True)
     except msgspec.ValidationError as error:
         raise _field_error(str(error), document) from error
-    _require_rfc3339(document, kind)
+    _require_rfc3339(document, type(message))
     return message
 
 
@@ -103,7 +103,7 @@ def _field_error(text: str, document: Any) -> InvalidField:
 
 
 def _value_at(document: Any, path: str) -> Any:
-    """Walk ``path`` (``bays[1].battery.soc``) down ``document``; where the path is vague, the last thing on the way."""
+    """Walk ``path`` (``bays[1].battery.soc``) down ``document``, as far as it can be followed."""
     for name, index in _STEP.findall(path):
         if name and isinstance(document, Mapping) and name in document:
             document = document[name]

@@ -20,8 +20,8 @@ class SchemaError(Exception):
 class InvalidMessage(SchemaError):
     """A message that breaks the contract.
 
-    ``field`` is the path of the offending field (``bays[1].battery.soc``; empty for the whole message), ``rule`` says
-    what would have been right, and ``value`` is what was found, as text, truncated.
+    ``field`` is the path of the offending field (``bays[1].battery.soc``; empty for the whole message),
+    ``rule`` says what would have been right, and ``value`` is what was found, as text, truncated.
     """
 
     def __init__(self, *, field: str, rule: str, value: object) -> None:

@@ -1,7 +1,7 @@
 """Events: what happened at a station, each once and for the record.
 
-The swap's life follows OCPP 2.1, block S (BatterySwapRequest): a battery came in, one went out, or one that was
-offered was not taken in time. OCPP's own spelling (``soC``, ``evseId``) belongs to its border alone.
+The swap's life follows OCPP 2.1, block S (BatterySwapRequest): a battery came in, one went out, or one that
+was offered was not taken in time. OCPP's own spelling (``soC``, ``evseId``) belongs to its border alone.
 """
 
 from enum import StrEnum
@@ -70,7 +70,7 @@ class _Event(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="k
 
 
 class SwapEvent(_Event, frozen=True, kw_only=True, omit_defaults=True, tag="swap"):
-    """A step of a swap. ``id_token`` is a keyed hash: the customer's token itself never leaves the station."""
+    """A step of a swap. ``id_token`` is a keyed hash: the customer's token never leaves the station."""
 
     step: SwapStep
     request_id: RequestId

@@ -9,7 +9,9 @@ from msgspec import Meta
 from evswap_schema.limits import MAX_BATTERIES, MAX_BAYS, MAX_SEQUENCE
 
 STATION_ID_PATTERN: Final = r"^[A-Za-z0-9_-]{1,64}\Z"
-"""A station_id is a thing name, a topic level, a table key and a part of a URL: these characters are safe in all."""
+"""A station_id is a thing name, a topic level, a table key and a part of a URL: these characters are safe in
+all.
+"""
 
 StationId = Annotated[
     str, Meta(pattern=STATION_ID_PATTERN, description="The station, also its AWS IoT thing name.")

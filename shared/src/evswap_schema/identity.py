@@ -14,8 +14,11 @@ _NAMESPACE: Final = UUID("6e6ef5a1-4c3e-5b0e-9a55-0b6f2f6a8d11")
 
 
 class Identity(Struct, frozen=True, kw_only=True):
-    """Names one reading for ever: ``(station_id, stream_id, sequence)``, or for a seed message, which has neither
-    of the last two, ``(station_id, timestamp)``. ``part`` counts where a reading came in several messages."""
+    """Names one reading for ever.
+
+    ``(station_id, stream_id, sequence)``, or ``(station_id, timestamp)`` for a seed message, which has no
+    stream. ``part`` belongs to it where a reading came in several messages.
+    """
 
     station_id: str
     stream_id: str | None = None
@@ -29,11 +32,9 @@ class Identity(Struct, frozen=True, kw_only=True):
         return uuid5(_NAMESPACE, "/".join(self._levels()))
 
     def _levels(self) -> list[str]:
-        if self.sequence is None or self.stream_id is None:
-            assert self.timestamp is not None
-            return [self.station_id, format_timestamp(self.timestamp)]
-        levels = [self.station_id, self.stream_id, str(self.sequence)]
-        return levels if self.part is None else [*levels, str(self.part)]
+        moment = None if self.timestamp is None else format_timestamp(self.timestamp)
+        levels = (self.station_id, self.stream_id, self.sequence, moment, self.part)
+        return [str(level) for level in levels if level is not None]
 
 
 def identity_of(reading: Reading) -> Identity:

@@ -7,10 +7,13 @@ from datetime import timedelta
 from typing import Final
 
 MAX_READING_BYTES: Final = 32 * 1024
-"""Largest telemetry message: 120 bays written flat take about 21 KB; IoT Core itself refuses more than 128 KB."""
+"""Largest telemetry message: 120 bays written flat take about 21 KB; IoT Core itself refuses more than 128
+KB.
+"""
 
 MAX_BATCH_BYTES: Final = 5_000
-"""Largest batch, topic included: AWS meters in 5 KB steps and Greengrass nucleus lite loses larger messages."""
+"""Largest batch, topic included: AWS meters in 5 KB steps and Greengrass nucleus lite loses larger messages.
+"""
 
 MAX_BATCH_INFLATED_BYTES: Final = 256 * 1024
 """Largest batch once inflated: 5,000 bytes of deflate can hold 5 MB, which no station has a use for."""

@@ -33,9 +33,9 @@ def encode_batches(
 ) -> list[EncodedBatch]:
     """Pack ``readings`` of one station into as few batches as hold them, in order.
 
-    No batch is larger than 5,000 bytes together with ``topic``. A reading whose bays alone are larger is spread over
-    several batches as parts; it has arrived when all of them have. ``minutes``, at most 15, travel with the first
-    batch. Raises ``InvalidField`` for a reading without sequence, and for more minutes.
+    No batch is larger than 5,000 bytes together with ``topic``. A reading whose bays alone are larger is
+    spread over several batches as parts; it has arrived when all of them have. ``minutes``, at most 15,
+    travel with the first batch. Raises ``InvalidField`` for a reading without sequence, and for more minutes.
     """
     if len(minutes) > MAX_BATCH_MINUTES:
         raise InvalidField(field="minutes", rule=f"at most {MAX_BATCH_MINUTES}", value=len(minutes))
@@ -50,8 +50,6 @@ def _uniform_runs(readings: Iterable[Reading]) -> Iterator[list[Reading]]:
     """Cut ``readings`` where something changes that a batch can say but once."""
     run: list[Reading] = []
     for reading in readings:
-        if reading.sequence is None:
-            raise InvalidField(field="sequence", rule="required in a batch", value=None)
         if run and not _may_follow(run[-1], reading):
             yield run
             run = []
@@ -61,8 +59,11 @@ def _uniform_runs(readings: Iterable[Reading]) -> Iterator[list[Reading]]:
 
 
 def _may_follow(before: Reading, after: Reading) -> bool:
-    assert before.sequence is not None and after.sequence is not None
-    return after.sequence > before.sequence and _said_once(before) == _said_once(after) and after.part is None
+    return (
+        _sequence(after) > _sequence(before)
+        and _said_once(before) == _said_once(after)
+        and after.part is None
+    )
 
 
 def _said_once(reading: Reading) -> tuple[object, ...]:
@@ -119,13 +120,12 @@ def _countable(run: Sequence[Reading]) -> bool:
 
 def _encode(run: Sequence[Reading], *, backlog: bool, minutes: Sequence[MinuteAggregate]) -> EncodedBatch:
     first = run[0]
-    sequences = _sequences(run)
+    sequences = [_sequence(reading) for reading in run]
     moments = [epoch_microseconds(reading.timestamp) for reading in run]
-    assert first.stream_id is not None
     document = BatchDocument(
         v=1,
         station_id=first.station_id,
-        stream_id=first.stream_id,
+        stream_id=first.stream_id or "",
         samples=len(run),
         sequence=sequences[0],
         sequence_steps=_column(_steps(sequences)) if len(run) > 1 else 1,
@@ -143,8 +143,10 @@ def _encode(run: Sequence[Reading], *, backlog: bool, minutes: Sequence[MinuteAg
     return EncodedBatch(payload=zlib.compress(codec.encode(document), 9), sequences=tuple(sequences))
 
 
-def _sequences(run: Iterable[Reading]) -> list[int]:
-    return [reading.sequence for reading in run if reading.sequence is not None]
+def _sequence(reading: Reading) -> int:
+    if reading.sequence is None:
+        raise InvalidField(field="sequence", rule="required in a batch", value=None)
+    return reading.sequence
 
 
 def _steps(values: Sequence[int]) -> list[int]:

@@ -1,4 +1,7 @@
-"""Reading v1: what a station measured at one moment. A message of the first seven fields alone is valid for ever."""
+"""Reading v1: what a station measured at one moment.
+
+A message of the first seven fields alone is the seed message. It is valid for ever.
+"""
 
 import math
 from typing import Annotated
@@ -47,9 +50,9 @@ class Reading(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What one station measured at one moment.
 
     ``temperature`` (degrees Celsius) and ``humidity`` (percent, relative) are null when their sensor failed;
-    ``quality`` then says so by field name. ``stream_id`` and ``sequence`` identify a reading of a station that keeps
-    an outbox; a seed message has neither. Raises ``ValueError`` (``InvalidField`` when it came off the wire) for
-    what no single field's type can say.
+    ``quality`` then says so by field name. ``stream_id`` and ``sequence`` identify a reading of a station
+    that keeps an outbox; a seed message has neither. Raises ``ValueError`` (``InvalidField`` when it came off
+    the wire) for what no single field's type can say.
     """
 
     station_id: StationId

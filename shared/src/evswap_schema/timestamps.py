@@ -27,7 +27,8 @@ def parse_timestamp(text: str) -> datetime:
 def to_utc(moment: datetime) -> datetime:
     """Normalise an aware ``moment`` to UTC.
 
-    Raises ``ValueError`` for a naive one, and for one that leaves the calendar in UTC (9999-12-31T23:59:59-10:00).
+    Raises ``ValueError`` for a naive one, and for one that leaves the calendar in UTC
+    (9999-12-31T23:59:59-10:00).
     """
     if moment.tzinfo is None:
         raise ValueError("a timestamp needs an offset from UTC")
@@ -53,5 +54,5 @@ def epoch_microseconds(moment: datetime) -> int:
 
 
 def from_epoch_microseconds(count: int) -> datetime:
-    """The moment ``count`` microseconds after 1970-01-01T00:00:00Z; ``OverflowError`` outside the calendar."""
+    """The moment ``count`` microseconds after 1970 began; ``OverflowError`` outside the calendar."""
     return _EPOCH + timedelta(microseconds=count)

@@ -1,8 +1,8 @@
 """The topic table: who says what where.
 
-A channel goes over the broker (subscribers and rules see it) or by Basic Ingest, straight into one rule: no message
-charge, and no subscriber. Rule names are part of the contract: a rule has to exist before a station publishes to it.
-The IoT policies in ``cloud/stack`` are generated from this table.
+A channel goes over the broker (subscribers and rules see it) or by Basic Ingest, straight into one rule: no
+message charge, and no subscriber. Rule names are part of the contract: a rule has to exist before a station
+publishes to it. The IoT policies in ``cloud/stack`` are generated from this table.
 """
 
 import re
@@ -41,9 +41,10 @@ class Direction(StrEnum):
 class TopicRow(Struct, frozen=True, kw_only=True):
     """One row of the table.
 
-    ``suffix`` follows ``ev/station/<station_id>/``; a ``+`` in it stands for one level that differs from message to
-    message (a command's id). ``rule`` names the topic rule that takes the channel in the cloud; with
-    ``basic_ingest`` the station publishes straight to it. ``retained``: the broker keeps the last message.
+    ``suffix`` follows ``ev/station/<station_id>/``; a ``+`` in it stands for one level that differs from
+    message to message (a command's id). ``rule`` names the topic rule that takes the channel in the cloud;
+    with ``basic_ingest`` the station publishes straight to it. ``retained``: the broker keeps the last
+    message.
     """
 
     channel: Channel
@@ -99,7 +100,10 @@ def aws_topic(channel: Channel, station_id: str, *levels: str) -> str:
 
 
 def broker_topic(channel: Channel, station_id: str, *levels: str) -> str:
-    """The topic of ``channel`` on a plain broker, and what ``topic()`` gives in a rule. Raises ``InvalidTopic``."""
+    """The topic of ``channel`` on a plain broker, and what ``topic()`` gives in a rule.
+
+    Raises ``InvalidTopic``.
+    """
     suffix = TOPICS[channel].suffix
     if suffix.count("+") != len(levels):
         raise InvalidTopic(topic=suffix, rule=f"needs {suffix.count('+')} more levels, not {len(levels)}")

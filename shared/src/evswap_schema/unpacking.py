@@ -10,6 +10,7 @@ from evswap_schema import codec
 from evswap_schema.batch import BATTERY_COLUMNS, BAY_COLUMNS, SAMPLE_COLUMNS, Batch, BatchDocument, BayColumns
 from evswap_schema.bay import Battery, Bay
 from evswap_schema.errors import InvalidField, MalformedMessage, OversizedMessage
+from evswap_schema.fields import Quality
 from evswap_schema.limits import (
     MAX_BATCH_BAY_SAMPLES,
     MAX_BATCH_BYTES,
@@ -56,6 +57,7 @@ def _readings(document: BatchDocument) -> Iterator[Reading]:
     sequences = _running("sequence", document.sequence, document.sequence_steps, document.samples)
     moments = _running("timestamp", document.timestamp, document.timestamp_steps, document.samples)
     columns = {name: _values(name, getattr(document, name), document.samples) for name in SAMPLE_COLUMNS}
+    quality = _quality_by_sample(document)
     bays = _bays_by_sample(document)
     for index in range(document.samples):
         yield _reading(
@@ -63,7 +65,7 @@ def _readings(document: BatchDocument) -> Iterator[Reading]:
             stream_id=document.stream_id,
             sequence=_within_sequence_range(sequences[index]),
             timestamp=_moment(moments[index]),
-            quality=(document.quality or {}).get(index),
+            quality=quality.get(index),
             bays=bays[index],
             part=document.part,
             location=document.location,
@@ -107,6 +109,16 @@ def _moment(microseconds: int) -> datetime:
         raise InvalidField(
             field="timestamp", rule="has to be within the calendar", value=microseconds
         ) from error
+
+
+def _quality_by_sample(document: BatchDocument) -> dict[int, dict[str, Quality]]:
+    quality = document.quality or {}
+    for index in quality:
+        if not 0 <= index < document.samples:
+            raise InvalidField(
+                field=f"quality.{index}", rule=f"one of {document.samples} samples", value=index
+            )
+    return quality
 
 
 def _bays_by_sample(document: BatchDocument) -> Sequence[tuple[Bay, ...] | None]:
