@@ -1,0 +1,17 @@
+"""Runs every benchmark and prints its table. No time is asserted: a slow machine is no fault of the code."""
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.benchmarks import shared_costs
+from tests.benchmarks.figures import Figure, table
+
+
+@pytest.mark.parametrize("measure", [shared_costs.measure], ids=["shared"])
+def test_costs(measure: Callable[[], list[Figure]], capsys: pytest.CaptureFixture[str]) -> None:
+    figures = measure()
+    with capsys.disabled():
+        print(f"\n{table(figures)}")
+    assert figures
+    assert all(each.per_item_us > 0 and each.floor_us > 0 for each in figures)
