@@ -1,1 +1,1 @@
-"""The serverless backend of the battery-swap network."""
+"""The serverless backend: ingest, stores and REST API of the battery-swap network on AWS."""

@@ -2,9 +2,9 @@
 
 ``python -m evswap_cloud.policies --write`` writes it to ``cloud/stack/policies/station.json``.
 
-Every topic is pinned to the thing name that the certificate is attached to, so one policy serves all stations and
-none can speak as another. In a policy ``+`` and ``#`` are literals: a subscription names its filter as it stands,
-and what may be received or published has ``*`` in place of the level that varies.
+Every topic is pinned to the thing name that the certificate is attached to, so one policy serves all stations
+and none can speak as another. In a policy ``+`` and ``#`` are literals: a subscription names its filter as it
+stands, and what may be received or published has ``*`` in place of the level that varies.
 """
 
 import argparse
@@ -38,7 +38,10 @@ def station_policy(rows: Iterable[TopicRow] = tuple(TOPICS.values())) -> dict[st
         _allow("iot:Subscribe", [_topic_filter(row) for row in down]),
         _allow("iot:Receive", [_topic(row) for row in down]),
     ]
-    return {"Version": "2012-10-17", "Statement": [statement for statement in statements if statement["Resource"]]}
+    return {
+        "Version": "2012-10-17",
+        "Statement": [statement for statement in statements if statement["Resource"]],
+    }
 
 
 def render(document: dict[str, Any]) -> str:
@@ -77,7 +80,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.write(text)
         return 0
     if not _STATION_POLICY.parent.is_dir():
-        sys.stderr.write(f"{_STATION_POLICY.parent} does not exist: run this from a checkout of the repository\n")
+        sys.stderr.write(
+            f"{_STATION_POLICY.parent} does not exist: run this from a checkout of the repository\n"
+        )
         return 1
     _STATION_POLICY.write_text(text)
     return 0

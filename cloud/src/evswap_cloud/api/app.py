@@ -1,0 +1,110 @@
+"""The routes, and what every answer has in common."""
+
+import re
+from http import HTTPStatus
+from typing import Final
+
+import msgspec
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
+from aws_lambda_powertools.event_handler.exceptions import NotFoundError
+
+from evswap_cloud.api.paging import parse_cursor, parse_limit
+from evswap_cloud.api.problems import (
+    Problem,
+    ProblemError,
+    bad_parameter,
+    method_not_allowed,
+    not_found,
+    server_error,
+)
+from evswap_cloud.api.representation import page_json, station_json
+from evswap_cloud.latest import LatestReader
+from evswap_schema import STATION_ID_PATTERN
+
+JSON: Final = "application/json"
+PROBLEM_JSON: Final = "application/problem+json"
+
+METHODS: Final = "GET,OPTIONS"
+CORS: Final = {"Access-Control-Allow-Origin": "*"}
+PREFLIGHT: Final = {
+    **CORS,
+    "Access-Control-Allow-Methods": METHODS,
+    "Access-Control-Allow-Headers": "Content-Type,X-Api-Key",
+    "Access-Control-Max-Age": "86400",
+}
+
+_RESOURCE: Final = re.compile(r"/stations(/[^/]+)?")
+
+
+def build_app(reader: LatestReader, logger: Logger) -> APIGatewayRestResolver:
+    """The API over the states that ``reader`` gives."""
+    app = APIGatewayRestResolver()
+    _add_reads(app, reader)
+    _add_preflights(app)
+    _add_problems(app, logger)
+    return app
+
+
+def _add_reads(app: APIGatewayRestResolver, reader: LatestReader) -> None:
+    @app.get("/stations")
+    def list_stations() -> Response[str]:
+        query = app.current_event.query_string_parameters
+        page = reader.page(limit=parse_limit(query.get("limit")), after=parse_cursor(query.get("cursor")))
+        return _answer(HTTPStatus.OK, JSON, page_json(page))
+
+    @app.get("/stations/<station_id>")
+    def get_station(station_id: str) -> Response[str]:
+        if not re.match(STATION_ID_PATTERN, station_id):
+            raise bad_parameter("station_id", f"station_id has to match {STATION_ID_PATTERN}.")
+        state = reader.get(station_id)
+        if state is None:
+            raise not_found(f"No station {station_id} has reported.")
+        return _answer(HTTPStatus.OK, JSON, station_json(state))
+
+
+def _add_preflights(app: APIGatewayRestResolver) -> None:
+    @app.route("/stations", method="OPTIONS")
+    def preflight_stations() -> Response[str]:
+        return _preflight()
+
+    @app.route("/stations/<station_id>", method="OPTIONS")
+    def preflight_station(station_id: str) -> Response[str]:  # noqa: ARG001
+        return _preflight()
+
+
+def _add_problems(app: APIGatewayRestResolver, logger: Logger) -> None:
+    @app.not_found
+    def no_route(_: NotFoundError) -> Response[str]:
+        event = app.current_event
+        if _RESOURCE.fullmatch(event.path):
+            refusal = method_not_allowed(f"This resource has no {event.http_method}; it has {METHODS}.")
+            return _problem(refusal.problem, {"Allow": METHODS})
+        return _problem(not_found("There is nothing at this path; try /stations.").problem)
+
+    def refused(error: ProblemError) -> Response[str]:
+        return _problem(error.problem)
+
+    def failed(error: Exception) -> Response[str]:
+        logger.error("request failed", exc_info=error)
+        return _problem(server_error().problem)
+
+    app.exception_handler(ProblemError)(refused)
+    app.exception_handler(Exception)(failed)
+
+
+def _answer(
+    status: int, content_type: str, body: str, headers: dict[str, str] | None = None
+) -> Response[str]:
+    common = {**CORS, "Cache-Control": "no-store"}
+    return Response(
+        status_code=status, content_type=content_type, body=body, headers={**common, **(headers or {})}
+    )
+
+
+def _problem(problem: Problem, headers: dict[str, str] | None = None) -> Response[str]:
+    return _answer(problem.status, PROBLEM_JSON, msgspec.json.encode(problem).decode(), headers)
+
+
+def _preflight() -> Response[str]:
+    return Response(status_code=HTTPStatus.NO_CONTENT, body="", headers=dict(PREFLIGHT))

@@ -1,0 +1,44 @@
+"""Pages: how many, and from where."""
+
+import base64
+import re
+from typing import Final
+
+from evswap_cloud.api.problems import bad_parameter
+from evswap_schema import STATION_ID_PATTERN
+
+DEFAULT_LIMIT: Final = 100
+MAX_LIMIT: Final = 500
+
+_VERSION: Final = "1."
+
+
+def parse_limit(text: str | None) -> int:
+    """The number of stations asked for; raises ``ProblemError``."""
+    if text is None:
+        return DEFAULT_LIMIT
+    if not re.fullmatch(r"[0-9]{1,4}", text) or not 1 <= int(text) <= MAX_LIMIT:
+        raise bad_parameter("limit", f"limit has to be a whole number from 1 to {MAX_LIMIT}.")
+    return int(text)
+
+
+def encode_cursor(station_id: str) -> str:
+    """The cursor that goes on after ``station_id``. Opaque to clients: its form may change."""
+    return base64.urlsafe_b64encode(f"{_VERSION}{station_id}".encode()).decode().rstrip("=")
+
+
+def parse_cursor(text: str | None) -> str | None:
+    """The station that the cursor stands behind; None for the first page; raises ``ProblemError``."""
+    if text is None:
+        return None
+    station_id = _decoded(text).removeprefix(_VERSION)
+    if not re.match(STATION_ID_PATTERN, station_id) or encode_cursor(station_id) != text:
+        raise bad_parameter("cursor", "cursor has to be the next_cursor of an earlier page, unchanged.")
+    return station_id
+
+
+def _decoded(text: str) -> str:
+    try:
+        return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode("ascii")
+    except ValueError:
+        return ""

@@ -1,0 +1,84 @@
+"""What can go wrong in the cloud.
+
+CloudError
+├── MissingSetting        variable: the function's environment lacks it
+├── InvalidEnvelope       field, rule: what the rule put into the queue is not its envelope
+├── Refusal               reason, field, rule, value: the message itself is not to be taken
+└── StoreError            operation, target, code: AWS did not do it; doing it again may help
+    ├── ArchiveError
+    ├── QuarantineError
+    └── LatestStateError
+"""
+
+from enum import StrEnum
+
+
+class CloudError(Exception):
+    """The root of everything that this package raises."""
+
+
+class MissingSetting(CloudError):
+    """The environment of the function lacks ``variable``."""
+
+    def __init__(self, variable: str) -> None:
+        self.variable = variable
+        super().__init__(
+            f"environment variable {variable} is not set; cloud/stack/functions.yaml says what it holds"
+        )
+
+
+class InvalidEnvelope(CloudError):
+    """A queue's record is not the envelope that the rules write. ``field`` is empty for the whole record."""
+
+    def __init__(self, *, field: str, rule: str) -> None:
+        self.field = field
+        self.rule = rule
+        super().__init__(f"{field or 'envelope'}: {rule}")
+
+
+class Reason(StrEnum):
+    """Why a message is in quarantine. The values are part of the objects' metadata: they do not change."""
+
+    ENVELOPE = "envelope"
+    MALFORMED = "malformed"
+    OVERSIZED = "oversized"
+    INVALID_FIELD = "invalid-field"
+    WRONG_TOPIC = "wrong-topic"
+    WRONG_CLIENT = "wrong-client"
+    WRONG_STATION = "wrong-station"
+    IMPOSSIBLE_TIMESTAMP = "impossible-timestamp"
+    FUTURE_TIMESTAMP = "future-timestamp"
+    IDENTITY_CONFLICT = "identity-conflict"
+
+
+class Refusal(CloudError):
+    """A message that must not reach the stores: ``field`` broke ``rule`` with ``value`` (text, truncated)."""
+
+    def __init__(self, *, reason: Reason, field: str, rule: str, value: str) -> None:
+        self.reason = reason
+        self.field = field
+        self.rule = rule
+        self.value = value
+        super().__init__(f"{field or 'message'}: {rule}; found {value}")
+
+
+class StoreError(CloudError):
+    """AWS did not carry out ``operation`` on ``target``; ``code`` is its error code, or the client's."""
+
+    def __init__(self, *, operation: str, target: str, code: str) -> None:
+        self.operation = operation
+        self.target = target
+        self.code = code
+        super().__init__(f"{operation} {target}: {code}")
+
+
+class ArchiveError(StoreError):
+    """The archive did not take an object."""
+
+
+class QuarantineError(StoreError):
+    """The quarantine did not take a message."""
+
+
+class LatestStateError(StoreError):
+    """The table of latest states was not read or written."""

@@ -1,0 +1,21 @@
+"""The function ``api``: the REST API behind API Gateway."""
+
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from evswap_cloud import wiring
+from evswap_cloud.api import build_app
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.event_handler import APIGatewayRestResolver
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+
+def handler(event: dict[str, Any], context: "LambdaContext") -> dict[str, Any]:
+    """Lambda's entry point."""
+    return _app().resolve(event, context)
+
+
+@cache
+def _app() -> "APIGatewayRestResolver":
+    return build_app(wiring.latest_reader(), wiring.logger("api"))

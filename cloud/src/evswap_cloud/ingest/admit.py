@@ -1,0 +1,129 @@
+"""Whether a message may enter, and as what."""
+
+from datetime import UTC, datetime
+from typing import Final
+
+from evswap_cloud.envelope import Envelope
+from evswap_cloud.errors import Reason, Refusal
+from evswap_cloud.latest import Flag, LatestState
+from evswap_schema import (
+    Batch,
+    Channel,
+    InvalidMessage,
+    MalformedMessage,
+    OversizedMessage,
+    Reading,
+    broker_topic,
+    decode_batch,
+    decode_reading,
+    format_timestamp,
+)
+from evswap_schema.errors import shorten
+from evswap_schema.limits import FUTURE_TOLERANCE
+
+EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
+"""What an unset clock shows. Earlier days have no partition in the archive."""
+
+
+def admit_reading(envelope: Envelope) -> Reading:
+    """The reading in a message of the telemetry topic; raises ``Refusal``."""
+    try:
+        reading = decode_reading(envelope.payload)
+    except InvalidMessage as error:
+        raise _refused(error) from error
+    _require_sender(envelope, Channel.TELEMETRY, reading.station_id)
+    _require_possible(reading)
+    if reading.stream_id is None and _is_ahead(reading, envelope):
+        raise Refusal(
+            reason=Reason.FUTURE_TIMESTAMP,
+            field="timestamp",
+            rule=f"at most {FUTURE_TOLERANCE} after its receipt at {format_timestamp(envelope.received_at)}",
+            value=format_timestamp(reading.timestamp),
+        )
+    return reading
+
+
+def admit_batch(envelope: Envelope) -> Batch:
+    """The readings in a message of the batch rule; raises ``Refusal``."""
+    try:
+        batch = decode_batch(envelope.payload)
+    except InvalidMessage as error:
+        raise _refused(error) from error
+    _require_sender(envelope, Channel.BATCH, batch.station_id)
+    for reading in batch.readings:
+        _require_possible(reading)
+    return batch
+
+
+def flags_of(reading: Reading, envelope: Envelope) -> tuple[Flag, ...]:
+    """What is odd about ``reading``, seen from the moment it was received."""
+    return (Flag.FUTURE_TIMESTAMP,) if _is_ahead(reading, envelope) else ()
+
+
+def state_of(reading: Reading, envelope: Envelope) -> LatestState:
+    """The state that ``reading`` offers for its station."""
+    return LatestState(
+        station_id=reading.station_id,
+        battery_available=reading.battery_available,
+        battery_charging=reading.battery_charging,
+        temperature=reading.temperature,
+        humidity=reading.humidity,
+        status=reading.status,
+        timestamp=reading.timestamp,
+        observed_at=min(reading.timestamp, envelope.received_at + FUTURE_TOLERANCE),
+        received_at=envelope.received_at,
+        stream_id=reading.stream_id,
+        sequence=reading.sequence,
+        clock=reading.clock,
+        flags=flags_of(reading, envelope),
+    )
+
+
+def _is_ahead(reading: Reading, envelope: Envelope) -> bool:
+    return reading.timestamp > envelope.received_at + FUTURE_TOLERANCE
+
+
+def _require_sender(envelope: Envelope, channel: Channel, station_id: str) -> None:
+    """Topic, client and body have to name one station: the policy may have been got around, or Basic Ingest's
+    FROM ignored.
+    """
+    expected = broker_topic(channel, station_id)
+    if envelope.station_id != station_id:
+        raise Refusal(
+            reason=Reason.WRONG_STATION,
+            field="station_id",
+            rule=f"the topic's station, {shorten(envelope.station_id)}",
+            value=shorten(station_id),
+        )
+    if envelope.topic != expected:
+        raise Refusal(
+            reason=Reason.WRONG_TOPIC, field="", rule=f"sent on {expected}", value=shorten(envelope.topic)
+        )
+    if envelope.client_id != station_id:
+        raise Refusal(
+            reason=Reason.WRONG_CLIENT,
+            field="station_id",
+            rule=f"the MQTT client's id, {shorten(envelope.client_id)}",
+            value=shorten(station_id),
+        )
+
+
+def _require_possible(reading: Reading) -> None:
+    if reading.timestamp < EARLIEST:
+        raise Refusal(
+            reason=Reason.IMPOSSIBLE_TIMESTAMP,
+            field="timestamp",
+            rule=f"not before {format_timestamp(EARLIEST)}",
+            value=format_timestamp(reading.timestamp),
+        )
+
+
+def _refused(error: InvalidMessage) -> Refusal:
+    match error:
+        case MalformedMessage():
+            reason = Reason.MALFORMED
+        case OversizedMessage():
+            reason = Reason.OVERSIZED
+        case _:
+            reason = Reason.INVALID_FIELD
+    return Refusal(reason=reason, field=error.field, rule=error.rule, value=error.value)

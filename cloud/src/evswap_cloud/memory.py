@@ -1,0 +1,58 @@
+"""The stores in memory: for tests, benchmarks and trying out. They keep the contract of the real ones."""
+
+from threading import Lock
+
+from evswap_cloud.archive import Addition, ArchiveObject
+from evswap_cloud.ingest.order import supersedes
+from evswap_cloud.latest import LatestState, Offer, Page
+from evswap_cloud.quarantine import Quarantined
+
+
+class MemoryArchive:
+    """An archive in a dictionary: ``objects`` by key."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, ArchiveObject] = {}
+        self._lock = Lock()
+
+    def add(self, item: ArchiveObject) -> Addition:
+        with self._lock:
+            stored = self.objects.setdefault(item.key, item)
+        if stored is item:
+            return Addition.STORED
+        return Addition.REPEATED if stored.body == item.body else Addition.CONFLICT
+
+
+class MemoryQuarantine:
+    """A quarantine in a dictionary: ``messages`` by key."""
+
+    def __init__(self) -> None:
+        self.messages: dict[str, Quarantined] = {}
+
+    def keep(self, message: Quarantined) -> None:
+        self.messages[message.key] = message
+
+
+class MemoryLatestStates:
+    """Latest states in a dictionary: ``states`` by station_id."""
+
+    def __init__(self) -> None:
+        self.states: dict[str, LatestState] = {}
+        self._lock = Lock()
+
+    def offer(self, state: LatestState) -> Offer:
+        with self._lock:
+            stored = self.states.get(state.station_id)
+            if stored is not None and not supersedes(state, stored):
+                return Offer.NOT_NEWER
+            self.states[state.station_id] = state
+            return Offer.MOVED
+
+    def get(self, station_id: str) -> LatestState | None:
+        return self.states.get(station_id)
+
+    def page(self, *, limit: int, after: str | None) -> Page:
+        following = sorted(name for name in self.states if after is None or name > after)
+        return Page(
+            states=tuple(self.states[name] for name in following[:limit]), more=len(following) > limit
+        )

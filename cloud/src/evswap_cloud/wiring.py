@@ -1,0 +1,96 @@
+"""The one place that makes clients: once a process, when first needed, and only those a function needs."""
+
+import os
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from typing import TYPE_CHECKING, Final
+
+import boto3
+from aws_lambda_powertools import Logger
+from botocore.config import Config
+
+from evswap_cloud.archive import S3Archive
+from evswap_cloud.errors import MissingSetting
+from evswap_cloud.ingest import BulkIngest, LiveIngest
+from evswap_cloud.latest import DynamoLatestStates
+from evswap_cloud.quarantine import S3Quarantine
+
+if TYPE_CHECKING:
+    from types_boto3_dynamodb.client import DynamoDBClient
+    from types_boto3_s3.client import S3Client
+
+ARCHIVE_BUCKET: Final = "EVSWAP_ARCHIVE_BUCKET"
+STATIONS_TABLE: Final = "EVSWAP_STATIONS_TABLE"
+
+PARALLEL_WRITES: Final = 8
+"""A write to S3 waits some 20-50 ms: one after the other, a batch of 100 would take seconds."""
+
+_CLIENT: Final = Config(
+    connect_timeout=1,
+    read_timeout=3,
+    retries={"mode": "standard", "total_max_attempts": 2},
+    max_pool_connections=PARALLEL_WRITES,
+)
+"""Short and few: the queue delivers again what failed, which costs less than a function that waits."""
+
+
+@cache
+def logger(function: str) -> Logger:
+    """JSON lines for CloudWatch; the level comes from the function's environment."""
+    return Logger(service=f"evswap-{function}")
+
+
+@cache
+def live_ingest() -> LiveIngest:
+    """Ingest of single readings; raises ``MissingSetting``."""
+    s3, bucket = _s3(), setting(ARCHIVE_BUCKET)
+    return LiveIngest(
+        archive=S3Archive(s3, bucket),
+        latest=_latest_states(),
+        quarantine=S3Quarantine(s3, bucket),
+        each=_writers().map,
+    )
+
+
+@cache
+def bulk_ingest() -> BulkIngest:
+    """Ingest of batches; raises ``MissingSetting``."""
+    s3, bucket = _s3(), setting(ARCHIVE_BUCKET)
+    return BulkIngest(
+        archive=S3Archive(s3, bucket),
+        latest=_latest_states(),
+        quarantine=S3Quarantine(s3, bucket),
+        each=_writers().map,
+    )
+
+
+@cache
+def latest_reader() -> DynamoLatestStates:
+    """What the API reads from; raises ``MissingSetting``."""
+    return _latest_states()
+
+
+def setting(variable: str, environment: Mapping[str, str] = os.environ) -> str:
+    """The value of an environment variable that has to be there; raises ``MissingSetting``."""
+    value = environment.get(variable, "")
+    if not value:
+        raise MissingSetting(variable)
+    return value
+
+
+def _latest_states() -> DynamoLatestStates:
+    return DynamoLatestStates(_dynamodb(), setting(STATIONS_TABLE))
+
+
+def _s3() -> "S3Client":
+    return boto3.client("s3", config=_CLIENT)
+
+
+def _dynamodb() -> "DynamoDBClient":
+    return boto3.client("dynamodb", config=_CLIENT)
+
+
+@cache
+def _writers() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(max_workers=PARALLEL_WRITES, thread_name_prefix="evswap-write")
