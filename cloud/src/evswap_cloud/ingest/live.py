@@ -1,4 +1,4 @@
-"""Single readings: each is archived as an object of its own, then the newest of each station moves its state."""
+"""Single readings: each is archived as its own object, then the newest of each station moves its state."""
 
 from collections.abc import Sequence
 

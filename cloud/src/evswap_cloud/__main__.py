@@ -1,0 +1,46 @@
+"""The command ``evswap-cloud``."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from evswap_cloud.package import LOCAL, PackagingError, UnknownTarget, build
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; 0 is success, 1 a failure, 2 wrong use."""
+    parser = argparse.ArgumentParser(prog="evswap-cloud", description="Tools for the cloud side of evswap.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    package = commands.add_parser("package", help="build the zips that the Lambda functions run")
+    package.add_argument(
+        "--target",
+        action="append",
+        dest="targets",
+        metavar="TARGET",
+        help=f"linux-x86_64-cp313, linux-aarch64-cp313 or {LOCAL} (this interpreter, default); repeatable",
+    )
+    package.add_argument(
+        "--output", type=Path, default=Path("dist"), help="folder of the zips (default: dist)"
+    )
+    package.add_argument("--requirements", type=Path, help="hashed requirements of the wheels inside")
+    options = parser.parse_args(arguments)
+    return _package(options.targets or [LOCAL], options.output, options.requirements)
+
+
+def _package(targets: Sequence[str], output: Path, requirements: Path | None) -> int:
+    for target in targets:
+        try:
+            built = build(target, output, requirements=requirements)
+        except UnknownTarget as error:
+            sys.stderr.write(f"evswap-cloud: {error}\n")
+            return 2
+        except (PackagingError, OSError) as error:
+            sys.stderr.write(f"evswap-cloud: {error}\n")
+            return 1
+        sys.stdout.write(f"{built.path}  {built.size} bytes  sha256:{built.sha256}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
