@@ -1,0 +1,1 @@
+"""The acceptance check: a running stack as a black box, each measured value beside its limit."""

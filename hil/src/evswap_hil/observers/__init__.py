@@ -1,0 +1,1 @@
+"""Independent eyes: one that publishes and one that reads."""
