@@ -1,0 +1,108 @@
+"""Who may speak to the HTTP side at all: an ASGI filter before ministack's application.
+
+ministack with ``AUTH=true`` checks signatures service by service, serves an unsigned S3 request as root,
+and leaves its own administration (``/_ministack/reset`` wipes everything) to anyone. It also answers every
+CORS preflight, so a page in a browser could call it. The gate therefore lets through only
+
+* requests that carry a Signature Version 4, which ministack then verifies;
+* the REST and WebSocket APIs of the stack, which have their own authorization;
+* three harmless pages: health, readiness, and the trust anchor of the MQTT listener.
+
+An unsigned request must also name this machine in its ``Host`` header, or a web page could reach the API by
+DNS rebinding.
+"""
+
+import json
+import re
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qs
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+OPEN_PAGES = frozenset({"/_ministack/health", "/_ministack/ready", "/_ministack/iot/ca.pem"})
+REST_API = re.compile(r"/restapis/[a-z0-9]+/[^/]+/_user_request_(/.*)?", re.DOTALL)
+WEBSOCKET_API = re.compile(r"/_aws/execute-api/[a-z0-9]+/.*", re.DOTALL)
+ADMINISTRATION = ("/_ministack/", "/_localstack/")
+LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "[::1]"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gate:
+    """The application ``inner``, behind the gate.
+
+    ``names`` are the host names under which unsigned requests are answered; empty means any (a container,
+    whose names this process cannot know).
+    """
+
+    inner: Application
+    names: frozenset[str] = LOOPBACK_NAMES
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Passes the connection on, or refuses it with status 403 (close code 1008 for a WebSocket)."""
+        refusal = self.refusal(scope)
+        if refusal is None:
+            await self.inner(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await receive()
+            await send({"type": "websocket.close", "code": 1008, "reason": refusal})
+        else:
+            await _forbid(send, refusal)
+
+    def refusal(self, scope: Scope) -> str | None:
+        """Why this connection may not pass, or None when it may."""
+        match scope["type"]:
+            case "lifespan":
+                return None
+            case "websocket":
+                return self._websocket_refusal(scope)
+            case _:
+                return self._http_refusal(scope)
+
+    def _websocket_refusal(self, scope: Scope) -> str | None:
+        if not WEBSOCKET_API.fullmatch(scope["path"]):
+            return (
+                "only the stack's WebSocket API is open; MQTT is spoken on its own port, with a certificate"
+            )
+        return self._host_refusal(_headers(scope))
+
+    def _http_refusal(self, scope: Scope) -> str | None:
+        path, headers = scope["path"], _headers(scope)
+        if path in OPEN_PAGES and scope["method"] in ("GET", "HEAD"):
+            return self._host_refusal(headers)
+        if path.startswith(ADMINISTRATION):
+            return "the administration of the local AWS is closed"
+        if REST_API.fullmatch(path):
+            return self._host_refusal(headers)
+        if _is_signed(headers, scope.get("query_string", b"")):
+            return None
+        return "this request needs a Signature Version 4: run `evswap env` for the credentials"
+
+    def _host_refusal(self, headers: Mapping[str, str]) -> str | None:
+        name = re.sub(r":\d+\Z", "", headers.get("host", "")).lower()
+        if not self.names or name in self.names:
+            return None
+        return "this machine is not known by the name in the Host header"
+
+
+def _headers(scope: Scope) -> dict[str, str]:
+    raw: Iterable[tuple[bytes, bytes]] = scope.get("headers", [])
+    return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in raw}
+
+
+def _is_signed(headers: Mapping[str, str], query_string: bytes) -> bool:
+    if re.match(r"AWS4-HMAC-SHA256 +Credential=[^/,\s]+/", headers.get("authorization", "")):
+        return True
+    query = parse_qs(query_string.decode("latin-1"))
+    return query.get("X-Amz-Algorithm") == ["AWS4-HMAC-SHA256"] and bool(query.get("X-Amz-Credential"))
+
+
+async def _forbid(send: Send, reason: str) -> None:
+    body = json.dumps({"__type": "AccessDenied", "message": reason}).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": 403, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,243 @@
+"""Starts ministack in this process with its holes closed, and stops it without losing what it acknowledged.
+
+Run as a script by an interpreter that has ministack and cryptography: ``python launcher.py --help``. The
+root access key is taken from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY. On the descriptor ``--report-fd``
+one line of JSON says either ``{"ready": true}`` or ``{"error": "<sentence>"}``. SIGTERM or SIGINT stops it.
+
+Exit codes: 0 stopped, 3 ministack is not the one these mends were written for, 4 a port or the state cannot
+be used.
+"""
+
+import argparse
+import asyncio
+import importlib
+import json
+import os
+import signal
+import sys
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+_SOURCE = str(Path(__file__).resolve().parents[2])
+sys.path.append(_SOURCE)
+from evswap_local.ministack import gate, holes, proofs, snapshots  # noqa: E402 - found by the line above
+
+sys.path.remove(_SOURCE)
+
+EXIT_OTHER_MINISTACK = 3
+EXIT_CANNOT_START = 4
+
+SERVICES = (
+    "apigateway,cloudwatch,cognito-idp,dynamodb,events,execute-api,iam,iot,iot-data,kms,lambda,logs,s3,scheduler,"
+    "secretsmanager,sns,sqs,ssm,sts,tagging"
+)
+"""What the stack may use. The rest of ministack would open ports of its own (SFTP, databases) when called."""
+
+Serving = asyncio.Task[None]
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+QUIESCE_S = 15.0
+
+
+class CannotStart(Exception):
+    """Carries the sentence for the user and the exit code."""
+
+    def __init__(self, sentence: str, exit_code: int) -> None:
+        super().__init__(sentence)
+        self.exit_code = exit_code
+
+
+def main() -> int:
+    """Runs until a signal; returns the exit code."""
+    options = _options()
+    report = _Report(options.report_fd)
+    try:
+        listener = _prepare(options)
+        asyncio.run(_serve(options, listener, report))
+    except CannotStart as error:
+        report.error(str(error))
+        return error.exit_code
+    return 0
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="address to bind, HTTP and MQTT (default: %(default)s)"
+    )
+    parser.add_argument("--port", type=int, default=4566, help="HTTP port (default: %(default)s)")
+    parser.add_argument("--mqtt-port", type=int, default=8883, help="MQTT port (default: %(default)s)")
+    parser.add_argument("--state-dir", type=Path, required=True, help="where all state is kept")
+    parser.add_argument(
+        "--temporary-dir", type=Path, required=True, help="for unpacked functions; may be emptied"
+    )
+    parser.add_argument("--region", default="us-east-1", help="region (default: %(default)s)")
+    parser.add_argument(
+        "--save-interval",
+        type=float,
+        default=15.0,
+        metavar="SECONDS",
+        help="time between two snapshots of the state (default: %(default)s)",
+    )
+    parser.add_argument("--report-fd", type=int, default=None, help="descriptor for the one line of JSON")
+    return parser.parse_args()
+
+
+class _Report:
+    """The one line to the parent; to stderr as well when it is an error."""
+
+    def __init__(self, descriptor: int | None) -> None:
+        self._descriptor = descriptor
+
+    def ready(self) -> None:
+        self._say({"ready": True})
+
+    def error(self, sentence: str) -> None:
+        sys.stderr.write(f"launcher: {sentence}\n")
+        self._say({"error": sentence})
+
+    def _say(self, line: dict[str, object]) -> None:
+        if self._descriptor is not None:
+            with suppress(BrokenPipeError):
+                os.write(self._descriptor, json.dumps(line).encode() + b"\n")
+            os.close(self._descriptor)
+            self._descriptor = None
+
+
+def _prepare(options: argparse.Namespace) -> holes.MqttListener:
+    """Sets what ministack reads at import, imports it, and mends it."""
+    _set_environment(options)
+    tempfile.tempdir = str(options.temporary_dir)
+    if absent := [name for name in ("ministack", "cryptography", "hypercorn") if not _is_installed(name)]:
+        raise CannotStart(
+            f"{sys.executable} has no {' and no '.join(absent)}; make it anew", EXIT_CANNOT_START
+        )
+    if gone := holes.missing():
+        raise CannotStart(
+            "refusing to run this ministack: it is not the one whose holes evswap closes, it has no "
+            f"{', '.join(gone)}; install the version that requirements/ministack.txt names",
+            EXIT_OTHER_MINISTACK,
+        )
+    holes.demand_client_certificates()
+    holes.verify_root_signatures(os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRET_ACCESS_KEY"])
+    holes.randomise_function_credentials()
+    return holes.bind_mqtt_to(options.host)
+
+
+def _set_environment(options: argparse.Namespace) -> None:
+    if not os.environ.get("AWS_ACCESS_KEY_ID") or not os.environ.get("AWS_SECRET_ACCESS_KEY"):
+        raise CannotStart(
+            "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY name the root key: both are needed",
+            EXIT_CANNOT_START,
+        )
+    for directory in (options.state_dir, options.temporary_dir):
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    os.umask(0o077)
+    os.environ.update(
+        AUTH="true",
+        BIND_HOST=options.host,
+        GATEWAY_PORT=str(options.port),
+        IOT_MTLS_PORT=str(options.mqtt_port),
+        LAMBDA_EXECUTOR="local",
+        MINISTACK_HOST="127.0.0.1" if options.host in LOOPBACK else "localhost",
+        MINISTACK_REGION=options.region,
+        PERSIST_STATE="1",
+        S3_DATA_DIR=str(options.state_dir / "s3"),
+        S3_PERSIST="1",
+        SERVICES=SERVICES,
+        SFTP_ENABLED="0",
+        STATE_DIR=str(options.state_dir / "services"),
+        TMPDIR=str(options.temporary_dir),
+        DOCKER_HOST="unix:///nonexistent",
+    )
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        importlib.import_module(name)
+    except ImportError:
+        return False
+    return True
+
+
+async def _serve(options: argparse.Namespace, listener: holes.MqttListener, report: _Report) -> None:
+    """Serves until a signal arrives, reporting ready once the proofs have held."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    server = asyncio.create_task(_hypercorn(options, stop))
+    try:
+        await _until_up(options, listener, server)
+        await _prove(options)
+        report.ready()
+        await _until_stopped(options, stop, server)
+    finally:
+        await snapshots.quiesce(QUIESCE_S)
+        stop.set()
+        with suppress(OSError):
+            await server
+        await asyncio.to_thread(importlib.import_module("ministack.core.lambda_runtime").reset)
+
+
+async def _hypercorn(options: argparse.Namespace, stop: asyncio.Event) -> None:
+    serve = importlib.import_module("hypercorn.asyncio").serve
+    config = importlib.import_module("hypercorn.config").Config()
+    config.bind = [f"{options.host}:{options.port}"]
+    config.keep_alive_timeout = 75
+    config.graceful_timeout = 3
+    config.accesslog = None
+    application: Any = importlib.import_module("ministack.app").app
+    names = gate.LOOPBACK_NAMES if options.host in LOOPBACK else frozenset[str]()
+    await serve(gate.Gate(inner=application, names=names), config, shutdown_trigger=stop.wait)
+
+
+async def _until_up(options: argparse.Namespace, listener: holes.MqttListener, server: Serving) -> None:
+    """Waits for both listeners; ministack opens the MQTT one last, when its state is loaded."""
+    iot: Any = importlib.import_module("ministack.services.iot")
+    while not iot.mtls_is_listening() or not await _connects(options.host, options.port):
+        if listener.failure is not None:
+            raise CannotStart(
+                f"cannot listen on port {options.mqtt_port} for MQTT: {listener.failure.strerror}",
+                EXIT_CANNOT_START,
+            )
+        if server.done():
+            raise CannotStart(
+                f"cannot listen on port {options.port}: {server.exception()}", EXIT_CANNOT_START
+            )
+        await asyncio.sleep(0.05)
+
+
+async def _connects(host: str, port: int) -> bool:
+    try:
+        _reader, writer = await asyncio.open_connection(host, port)
+    except OSError:
+        return False
+    writer.close()
+    return True
+
+
+async def _prove(options: argparse.Namespace) -> None:
+    found = await asyncio.to_thread(proofs.open_holes, options.host, options.port, options.mqtt_port)
+    if found:
+        raise CannotStart(
+            f"refusing to run ministack with a hole open: {'; '.join(found)}", EXIT_OTHER_MINISTACK
+        )
+
+
+async def _until_stopped(options: argparse.Namespace, stop: asyncio.Event, server: Serving) -> None:
+    keeper = asyncio.create_task(snapshots.save_every(options.save_interval))
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({stopping, server, keeper}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in (keeper, stopping):
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+
+if __name__ == "__main__":
+    sys.exit(main())
