@@ -1,0 +1,154 @@
+"""One station: the place where its parts are made and put together, run and taken apart."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Final
+
+import msgspec
+
+from evswap_edge.backoff import Backoff
+from evswap_edge.clock import TimeSource
+from evswap_edge.config import Reporting, StationConfig
+from evswap_edge.drivers import Surroundings
+from evswap_edge.hal import Cabinet
+from evswap_edge.logs import STATION
+from evswap_edge.outbox import Outbox
+from evswap_edge.publisher import Publisher
+from evswap_edge.reporting import Batched, EverySample, Mode, Reporter
+from evswap_edge.sampler import Record, Sampler
+from evswap_edge.transports import Transport
+from evswap_schema import Reading, encode_reading
+
+_log: Final = logging.getLogger(__name__)
+
+
+async def run_station(
+    config: StationConfig, time: TimeSource, stop: asyncio.Event, *, phase_s: float = 0.0
+) -> None:
+    """Run a station until ``stop`` is set; its first sample is due after ``phase_s``.
+
+    Raises ``CredentialsError``, ``OutboxError`` or ``DriverError`` when it cannot begin or go on.
+    """
+    STATION.set(config.station_id)
+    config.transport.kind.check(config.transport.settings, time)
+    async with (
+        _outbox(config, time) as outbox,
+        _cabinet(config, time) as cabinet,
+        _transport(config, time) as link,
+    ):
+        await _Station(config, time, outbox, cabinet, link, phase_s=phase_s).run(stop)
+
+
+class _Station:
+    """Sampler and publisher around one outbox."""
+
+    def __init__(
+        self,
+        config: StationConfig,
+        time: TimeSource,
+        outbox: Outbox,
+        cabinet: Cabinet,
+        link: Transport,
+        *,
+        phase_s: float,
+    ) -> None:
+        self._config = config
+        self._outbox = outbox
+        self._publisher = Publisher(
+            outbox=outbox,
+            reporter=_reporter(config.station_id, config.reporting),
+            transport=link,
+            time=time,
+            backoff=Backoff(base_s=config.publishing.retry_min_s, cap_s=config.publishing.retry_max_s),
+            window=config.publishing.window,
+            drain_s=config.publishing.drain_s,
+        )
+        self._sampler = Sampler(
+            station_id=config.station_id,
+            cabinet=cabinet,
+            record=_recorder(outbox, self._publisher, time),
+            time=time,
+            interval_s=config.sampling.interval_s,
+            sensor_timeout_s=config.sampling.sensor_timeout_s,
+            phase_s=phase_s,
+            with_bays=config.reporting.mode is Mode.BATCHED,
+        )
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """The publisher is told to stop after the last sample is stored, so that it can still deliver
+        that."""
+        told = {"stream_id": self._outbox.stream_id, "waiting": self._outbox.depth}
+        _log.info("station starts, %d samples wait in the outbox", self._outbox.depth, extra=told)
+        with _first_failure():
+            await self._run_parts(stop)
+        _log.info("station stops, %d samples wait in the outbox", self._outbox.depth)
+
+    async def _run_parts(self, stop: asyncio.Event) -> None:
+        sampled = asyncio.Event()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._publisher.run(sampled), name=f"publisher {self._config.station_id}")
+            sampling = tasks.create_task(self._sampler.run(stop), name=f"sampler {self._config.station_id}")
+            sampling.add_done_callback(lambda _: sampled.set())
+
+
+def _recorder(outbox: Outbox, publisher: Publisher, time: TimeSource) -> Record:
+    async def record(reading: Reading) -> None:
+        def body(sequence: int) -> bytes:
+            return encode_reading(
+                msgspec.structs.replace(reading, stream_id=outbox.stream_id, sequence=sequence)
+            )
+
+        await asyncio.to_thread(outbox.append, body, uptime=time.monotonic())
+        publisher.notify()
+
+    return record
+
+
+def _reporter(station_id: str, reporting: Reporting) -> Reporter:
+    match reporting.mode:
+        case Mode.EVERY_SAMPLE:
+            return EverySample(station_id)
+        case Mode.BATCHED:
+            return Batched(station_id, age_s=reporting.batch_age_s)
+
+
+@asynccontextmanager
+async def _outbox(config: StationConfig, time: TimeSource) -> AsyncIterator[Outbox]:
+    outbox = await asyncio.to_thread(
+        Outbox.on_this_machine, config.outbox_path, station_id=config.station_id, boot_id=time.boot_id
+    )
+    try:
+        yield outbox
+    finally:
+        await asyncio.to_thread(outbox.close)
+
+
+@asynccontextmanager
+async def _cabinet(config: StationConfig, time: TimeSource) -> AsyncIterator[Cabinet]:
+    surroundings = Surroundings(station_id=config.station_id, time=time)
+    cabinet = await config.driver.kind.open(config.driver.settings, surroundings)
+    try:
+        yield cabinet
+    finally:
+        await cabinet.aclose()
+
+
+@asynccontextmanager
+async def _transport(config: StationConfig, time: TimeSource) -> AsyncIterator[Transport]:
+    transport = await config.transport.kind.open(config.transport.settings, config.station_id, time)
+    try:
+        yield transport
+    finally:
+        await transport.aclose()
+
+
+@contextmanager
+def _first_failure() -> Iterator[None]:
+    """The first thing that went wrong in a task group, as itself: what follows it is mostly its
+    consequence."""
+    try:
+        yield
+    except ExceptionGroup as group:
+        raise group.exceptions[0] from group

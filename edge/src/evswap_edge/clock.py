@@ -1,0 +1,79 @@
+"""Time as the station sees it: a monotonic clock to act by, and a wall clock that may be wrong.
+
+A Raspberry Pi has no battery-backed clock: after a power cut its wall clock stands somewhere in the past
+until NTP answers. So nothing here is timed by the wall clock, and every reading says whether the wall clock
+was to be believed.
+"""
+
+import asyncio
+import ctypes
+import time
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final, Protocol
+
+from evswap_schema import Clock as ClockState
+
+_BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
+_TIME_ERROR: Final = 5
+"""adjtimex(2) returns TIME_ERROR while the clock is not synchronised (STA_UNSYNC), which is so from boot
+until an NTP client has disciplined it. See ``man 2 adjtimex`` and include/uapi/linux/timex.h."""
+_TIMEX_ROOM: Final = 512
+"""More than ``struct timex`` takes on any Linux (208 bytes on 64-bit). Its first word, ``modes``, is 0:
+read only."""
+
+
+class TimeSource(Protocol):
+    """The clocks that the station runs by. Tests and accelerated simulations bring their own."""
+
+    @property
+    def boot_id(self) -> str:
+        """Names the period in which ``monotonic`` counts without a break: one boot of the machine."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds since some moment; never goes back."""
+        ...
+
+    def now(self) -> datetime:
+        """The wall clock, aware, in UTC."""
+        ...
+
+    def state(self) -> ClockState:
+        """Whether ``now`` was set by a time source, or is a guess."""
+        ...
+
+    async def wait_until(self, moment: float, *, unless: asyncio.Event) -> None:
+        """Return when ``monotonic`` has reached ``moment``, or as soon as ``unless`` is set."""
+        ...
+
+
+class SystemTime:
+    """The machine's own clocks."""
+
+    def __init__(self) -> None:
+        self.boot_id = _read_boot_id()
+        self._libc = ctypes.CDLL(None)
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def state(self) -> ClockState:
+        """Ask the kernel. A kernel that does not answer (a strict sandbox) vouches for nothing: estimated."""
+        timex = ctypes.create_string_buffer(_TIMEX_ROOM)
+        answer = int(self._libc.adjtimex(timex))
+        return ClockState.SYNCHRONIZED if 0 <= answer < _TIME_ERROR else ClockState.ESTIMATED
+
+    async def wait_until(self, moment: float, *, unless: asyncio.Event) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(max(0.0, moment - time.monotonic())):
+                await unless.wait()
+
+
+def _read_boot_id() -> str:
+    """random(4): a fresh UUID for each boot."""
+    return _BOOT_ID.read_text(encoding="ascii").strip()

@@ -1,0 +1,236 @@
+"""What a station, or a fleet of simulated ones, is told to do: YAML in, frozen settings out.
+
+Every default stands here, or with the driver or transport that it belongs to.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Final, Generic, TypeVar
+
+from msgspec import Meta, Struct
+
+from evswap_edge.documents import Document
+from evswap_edge.drivers import DriverKind, load_driver
+from evswap_edge.plugins import PluginError
+from evswap_edge.reporting import Mode
+from evswap_edge.transports import TransportKind, load_transport
+from evswap_schema.fields import StationId
+
+KindT = TypeVar("KindT", DriverKind[Any], TransportKind[Any])
+
+OUTBOX_NAME: Final = "outbox.sqlite"
+
+_NAME: Final = "name"
+"""The key that chooses the driver or the transport; the rest of the section is its settings."""
+
+
+class Sampling(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How often the sensors are read, and how long one may take (never more than 0.8 of the interval)."""
+
+    interval_s: Annotated[float, Meta(ge=0.05, le=3600)] = 5.0
+    sensor_timeout_s: Annotated[float, Meta(ge=0.01, le=60)] = 2.0
+
+
+class Reporting(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How samples travel; ``batch_age_s`` is how old the oldest of a batch may get."""
+
+    mode: Mode = Mode.EVERY_SAMPLE
+    batch_age_s: Annotated[float, Meta(ge=1, le=3600)] = 60.0
+
+
+class OutboxFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where samples wait for their delivery."""
+
+    path: Path
+
+
+class Publishing(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Messages under way at once, the seconds for a last delivery when stopped, and the bounds of the
+    backoff."""
+
+    window: Annotated[int, Meta(ge=1, le=100)] = 20
+    drain_s: Annotated[float, Meta(ge=0, le=60)] = 5.0
+    retry_min_s: Annotated[float, Meta(ge=0.01, le=60)] = 0.5
+    retry_max_s: Annotated[float, Meta(ge=0.01, le=3600)] = 60.0
+
+    def __post_init__(self) -> None:
+        if self.retry_max_s < self.retry_min_s:
+            raise ValueError("retry_max_s has to be at least retry_min_s")
+
+
+class Level(StrEnum):
+    """From which level on there are logs."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class Log(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is logged."""
+
+    level: Level = Level.INFO
+
+
+class StationFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """station.yaml, key by key."""
+
+    station_id: StationId
+    driver: dict[str, Any]
+    outbox: OutboxFile
+    transport: dict[str, Any]
+    sampling: Sampling = Sampling()
+    reporting: Reporting = Reporting()
+    publishing: Publishing = Publishing()
+    log: Log = Log()
+
+
+class Numbered(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Stations named by counting from 1: ``{prefix: station-, count: 10}`` is station-01 to station-10."""
+
+    count: Annotated[int, Meta(ge=1, le=10_000)]
+    prefix: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,58}\Z")] = "station-"
+
+    def names(self) -> tuple[str, ...]:
+        width = max(2, len(str(self.count)))
+        return tuple(f"{self.prefix}{number:0{width}}" for number in range(1, self.count + 1))
+
+
+class FleetFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """fleet.yaml, key by key: many stations that differ by name, certificate and outbox."""
+
+    stations: Annotated[tuple[StationId, ...], Meta(min_length=1)] | Numbered
+    certificates_dir: Path
+    data_dir: Path
+    driver: dict[str, Any]
+    transport: dict[str, Any]
+    sampling: Sampling = Sampling()
+    reporting: Reporting = Reporting()
+    publishing: Publishing = Publishing()
+    log: Log = Log()
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen(Generic[KindT]):
+    """A driver or transport by name, and its settings."""
+
+    name: str
+    kind: KindT
+    settings: Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StationConfig:
+    """All that one station needs to know."""
+
+    station_id: str
+    driver: Chosen[DriverKind[Any]]
+    transport: Chosen[TransportKind[Any]]
+    outbox_path: Path
+    sampling: Sampling
+    reporting: Reporting
+    publishing: Publishing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Configuration:
+    """What a file told: one station or many, and how to log."""
+
+    stations: tuple[StationConfig, ...]
+    log: Log
+
+
+def read_station(file: Path) -> Configuration:
+    """Read station.yaml. Raises ``ConfigurationError``."""
+    document = Document(file)
+    station = document.convert(document.data, StationFile)
+    driver = _PluginSection(document, "driver", station.driver, load_driver)
+    transport = _PluginSection(document, "transport", station.transport, load_transport)
+    only = StationConfig(
+        station_id=station.station_id,
+        driver=driver.chosen(),
+        transport=transport.chosen(),
+        outbox_path=station.outbox.path,
+        sampling=station.sampling,
+        reporting=station.reporting,
+        publishing=station.publishing,
+    )
+    return Configuration(stations=(only,), log=station.log)
+
+
+def read_fleet(file: Path) -> Configuration:
+    """Read fleet.yaml. Raises ``ConfigurationError``."""
+    document = Document(file)
+    fleet = document.convert(document.data, FleetFile)
+    driver = _PluginSection(document, "driver", fleet.driver, load_driver).chosen()
+    transport = _PluginSection(document, "transport", fleet.transport, load_transport)
+    stations = tuple(
+        StationConfig(
+            station_id=station_id,
+            driver=driver,
+            transport=transport.chosen(
+                transport.kind.station_files(fleet.certificates_dir, station_id), source="certificates_dir"
+            ),
+            outbox_path=fleet.data_dir / station_id / OUTBOX_NAME,
+            sampling=fleet.sampling,
+            reporting=fleet.reporting,
+            publishing=fleet.publishing,
+        )
+        for station_id in _names(document, fleet)
+    )
+    return Configuration(stations=stations, log=fleet.log)
+
+
+def read_any(file: Path) -> Configuration:
+    """Read either kind of file: a fleet's has the key ``stations``. Raises ``ConfigurationError``."""
+    data = Document(file).data
+    return read_fleet(file) if isinstance(data, Mapping) and "stations" in data else read_station(file)
+
+
+def describe(station: StationConfig) -> str:
+    """What would be run, in one line."""
+    return (
+        f"{station.station_id}: a sample of the driver {station.driver.name} every "
+        f"{station.sampling.interval_s:g} s, {station.reporting.mode} over {station.transport.name}, "
+        f"outbox {station.outbox_path}"
+    )
+
+
+def _names(document: Document, fleet: FleetFile) -> tuple[str, ...]:
+    if isinstance(fleet.stations, Numbered):
+        return fleet.stations.names()
+    for index, station_id in enumerate(fleet.stations):
+        if station_id in fleet.stations[:index]:
+            raise document.error(("stations", index), f"{station_id} stands here a second time")
+    return fleet.stations
+
+
+class _PluginSection(Generic[KindT]):
+    """The section ``driver`` or ``transport``: a name, and settings that the named one defines."""
+
+    def __init__(
+        self, document: Document, key: str, section: dict[str, Any], load: Callable[[str], KindT]
+    ) -> None:
+        self._document = document
+        self._key = key
+        self._settings = {name: value for name, value in section.items() if name != _NAME}
+        self._name = section.get(_NAME)
+        if not isinstance(self._name, str):
+            raise document.error((key, _NAME), f"has to be the name of a {key}; found {self._name!r}")
+        try:
+            self.kind: KindT = load(self._name)
+        except PluginError as error:
+            raise document.error((key, _NAME), str(error)) from error
+
+    def chosen(self, given: Mapping[str, str] | None = None, *, source: str = "") -> Chosen[KindT]:
+        """The plug-in with the settings of the section and those ``given`` by ``source`` instead."""
+        given = given or {}
+        for name in given.keys() & self._settings.keys():
+            raise self._document.error(
+                (self._key, name), f"is told by {source} for each station; leave it out"
+            )
+        settings = self._document.convert({**self._settings, **given}, self.kind.settings, at=(self._key,))
+        return Chosen(name=str(self._name), kind=self.kind, settings=settings)

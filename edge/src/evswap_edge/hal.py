@@ -1,0 +1,72 @@
+"""What the station needs of its hardware: two small protocols, and the errors that a driver may raise.
+
+    DriverError
+    ├── DriverUnavailable   the hardware cannot be opened at all (no bus, no device, bad settings)
+    └── SensorError         one reading failed; the next may work (time-out, checksum, no answer)
+
+A driver whose library blocks runs its calls in an executor of its own with one worker. A call that hangs
+then costs that one thread, and the sampler goes on without it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from evswap_schema import Bay
+
+
+class DriverError(Exception):
+    """The root of everything that a driver raises on purpose."""
+
+
+class DriverUnavailable(DriverError):
+    """The hardware cannot be opened. ``device`` names it; ``reason`` says what was tried and what to
+    check."""
+
+    def __init__(self, *, device: str, reason: str) -> None:
+        self.device = device
+        self.reason = reason
+        super().__init__(f"{device}: {reason}")
+
+
+class SensorError(DriverError):
+    """One reading failed. ``sensor`` names it; ``reason`` says how."""
+
+    def __init__(self, *, sensor: str, reason: str) -> None:
+        self.sensor = sensor
+        self.reason = reason
+        super().__init__(f"{sensor}: {reason}")
+
+
+@dataclass(frozen=True, slots=True)
+class Climate:
+    """The air inside the cabinet: degrees Celsius, and percent relative humidity."""
+
+    temperature: float
+    humidity: float
+
+
+class ClimateSensor(Protocol):
+    """Measures the cabinet's climate."""
+
+    async def read_climate(self) -> Climate:
+        """Measure now. Raises ``SensorError``; may be cancelled at any time, and is then called again
+        later."""
+        ...
+
+
+class BayBank(Protocol):
+    """Knows the state of every bay."""
+
+    async def read_bays(self) -> Sequence[Bay]:
+        """Read all bays now, in order of their number. Raises ``SensorError``; may be cancelled at any
+        time."""
+        ...
+
+
+class Cabinet(ClimateSensor, BayBank, Protocol):
+    """A whole station's hardware, as one driver provides it."""
+
+    async def aclose(self) -> None:
+        """Give the hardware back. Safe to call twice."""
+        ...

@@ -1,0 +1,12 @@
+"""What travels between the outbox and a transport."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """Bytes for a topic, and the sequence numbers of the samples that they hold, wholly or in part."""
+
+    topic: str
+    payload: bytes
+    sequences: tuple[int, ...]

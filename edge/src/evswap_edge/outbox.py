@@ -1,0 +1,314 @@
+"""What has been sampled and not yet delivered, on disk.
+
+A row is one sample. It is durable when ``append`` returns (SQLite in WAL mode, ``synchronous=FULL``) and
+stays until ``acknowledge``: a killed process or a power cut loses no sample that was appended. Sequence
+numbers only grow, also over deletions and restarts, and belong to a stream: a name that is made with the
+file and bound to the machine and to the station. A file that wakes up elsewhere (a cloned SD card, a
+renamed station) goes on under a new stream, so two machines never give two samples one name.
+
+    OutboxError             path
+    ├── OutboxInUse         another process has it open
+    ├── OutboxFull          no room on the disk, or it became read-only
+    ├── OutboxDamaged       not a database, or a broken one
+    └── OutboxTooNew        written by a later version of this program
+"""
+
+import fcntl
+import os
+import sqlite3
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+from uuid import NAMESPACE_DNS, uuid4, uuid5
+
+_SCHEMA_VERSION: Final = 1
+_SCHEMA: Final = """
+CREATE TABLE stream (
+    stream_id  TEXT NOT NULL,
+    station_id TEXT NOT NULL,
+    machine    TEXT NOT NULL
+) STRICT;
+CREATE TABLE boots (
+    boot    INTEGER PRIMARY KEY,
+    boot_id TEXT NOT NULL UNIQUE
+) STRICT;
+CREATE TABLE samples (
+    sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+    boot     INTEGER NOT NULL REFERENCES boots,
+    uptime   REAL NOT NULL,
+    body     BLOB NOT NULL
+) STRICT;
+CREATE TABLE set_aside (
+    sequence INTEGER PRIMARY KEY,
+    reason   TEXT NOT NULL,
+    body     BLOB NOT NULL
+) STRICT;
+"""
+_MACHINE_ID: Final = Path("/etc/machine-id")
+_MACHINE_NAMESPACE: Final = uuid5(NAMESPACE_DNS, "machine.evswap")
+
+
+class OutboxError(Exception):
+    """The root of everything that an outbox raises. ``path`` is its file."""
+
+    def __init__(self, path: Path, message: str) -> None:
+        self.path = path
+        super().__init__(f"outbox {path}: {message}")
+
+
+class OutboxInUse(OutboxError):
+    """Another process works with the file; two would send every sample twice. ``holder`` is its process id,
+    if known."""
+
+    def __init__(self, path: Path, holder: str) -> None:
+        self.holder = holder
+        who = f"process {holder}" if holder else "another process"
+        super().__init__(path, f"in use by {who}; stop that one, or give this station a file of its own")
+
+
+class OutboxFull(OutboxError):
+    """Nothing can be written: the disk is full or read-only. What is stored is safe."""
+
+
+class OutboxDamaged(OutboxError):
+    """The file is not a database or is broken. Move it away to begin with an empty one."""
+
+
+class OutboxTooNew(OutboxError):
+    """A later version of this program wrote the file. ``version`` is its schema's."""
+
+    def __init__(self, path: Path, version: int) -> None:
+        self.version = version
+        super().__init__(
+            path, f"has schema {version}, and this program knows {_SCHEMA_VERSION}; update the program"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One stored sample. ``uptime`` is the monotonic time of its ``boot_id`` in seconds when it was
+    appended."""
+
+    sequence: int
+    boot_id: str
+    uptime: float
+    body: bytes
+
+
+def machine_name() -> str:
+    """A stable name for this machine: a hash of machine-id, which machine-id(5) asks to be kept confidential.
+
+    Where there is none (a bare container), the host's name stands in.
+    """
+    try:
+        known_by = _MACHINE_ID.read_text(encoding="ascii").strip()
+    except FileNotFoundError:
+        known_by = ""
+    return str(uuid5(_MACHINE_NAMESPACE, known_by or os.uname().nodename))
+
+
+class Outbox:
+    """A durable queue of samples in one SQLite file. May be used from any thread, one call at a time being
+    done."""
+
+    def __init__(self, path: Path, *, station_id: str, boot_id: str, machine: str) -> None:
+        """Open the file, or make it. Raises ``OutboxError``."""
+        self.path = path
+        self._mutex = threading.Lock()
+        self._stream_id = ""
+        self._boot = 0
+        self._last_sequence = 0
+        self._depth = 0
+        self._claim = _Claim(path)
+        try:
+            with _translated(path):
+                self._db = _connect(path)
+                self._open(station_id=station_id, boot_id=boot_id, machine=machine)
+        except OutboxError:
+            self._claim.close()
+            raise
+
+    @classmethod
+    def on_this_machine(cls, path: Path, *, station_id: str, boot_id: str) -> "Outbox":
+        """Open the file, or make it, for ``station_id`` on this machine. Raises ``OutboxError``."""
+        return cls(path, station_id=station_id, boot_id=boot_id, machine=machine_name())
+
+    @property
+    def stream_id(self) -> str:
+        """The stream that new samples belong to."""
+        return self._stream_id
+
+    @property
+    def depth(self) -> int:
+        """How many samples wait for delivery."""
+        return self._depth
+
+    def append(self, body: Callable[[int], bytes], *, uptime: float) -> int:
+        """Store one sample durably and return its sequence number.
+
+        ``body`` gets that number and gives the bytes to store. Raises ``OutboxFull`` or another
+        ``OutboxError``; then nothing was stored and the number is not used up.
+        """
+        with self._transaction() as db:
+            sequence = self._last_sequence + 1
+            db.execute(
+                "INSERT INTO samples (sequence, boot, uptime, body) VALUES (?, ?, ?, ?)",
+                (sequence, self._boot, uptime, body(sequence)),
+            )
+        self._last_sequence = sequence
+        self._depth += 1
+        return sequence
+
+    def pending(self, *, after: int = 0, limit: int) -> list[Row]:
+        """The oldest samples beyond sequence number ``after``, in order, at most ``limit`` of them."""
+        query = (
+            "SELECT sequence, boot_id, uptime, body FROM samples JOIN boots USING (boot)"
+            " WHERE sequence > ? ORDER BY sequence LIMIT ?"
+        )
+        with self._mutex, _translated(self.path):
+            return [Row(*columns) for columns in self._db.execute(query, (after, limit))]
+
+    def oldest(self) -> Row | None:
+        """The sample that has waited longest, if any waits."""
+        return next(iter(self.pending(limit=1)), None)
+
+    def acknowledge(self, sequences: Iterable[int]) -> None:
+        """The far side has these samples: forget them, in one transaction. Numbers that are not there are
+        ignored."""
+        with self._transaction() as db:
+            gone = db.executemany(
+                "DELETE FROM samples WHERE sequence = ?", ((number,) for number in sequences)
+            ).rowcount
+        self._depth -= gone
+
+    def set_aside(self, sequences: Iterable[int], reason: str) -> None:
+        """These samples can never be delivered: keep them for a technician, out of the way of the others."""
+        numbers = list(sequences)
+        with self._transaction() as db:
+            db.executemany(
+                "INSERT OR REPLACE INTO set_aside SELECT sequence, ?, body FROM samples WHERE sequence = ?",
+                ((reason, number) for number in numbers),
+            )
+            gone = db.executemany(
+                "DELETE FROM samples WHERE sequence = ?", ((number,) for number in numbers)
+            ).rowcount
+        self._depth -= gone
+
+    def aside(self) -> list[tuple[int, str]]:
+        """The samples that were set aside: sequence number and reason."""
+        with self._mutex, _translated(self.path):
+            return list(self._db.execute("SELECT sequence, reason FROM set_aside ORDER BY sequence"))
+
+    def close(self) -> None:
+        """Let go of the file. Safe to call twice."""
+        with self._mutex:
+            self._db.close()
+            self._claim.close()
+
+    def _open(self, *, station_id: str, boot_id: str, machine: str) -> None:
+        with self._transaction() as db:
+            self._require_schema(db)
+            self._stream_id = _stream(db, station_id=station_id, machine=machine)
+            db.execute("INSERT OR IGNORE INTO boots (boot_id) VALUES (?)", (boot_id,))
+            self._boot = int(_scalar(db, "SELECT boot FROM boots WHERE boot_id = ?", boot_id))
+            self._last_sequence = int(_scalar(db, "SELECT coalesce(max(seq), 0) FROM sqlite_sequence"))
+            self._depth = int(_scalar(db, "SELECT count(*) FROM samples"))
+
+    def _require_schema(self, db: sqlite3.Connection) -> None:
+        version = int(_scalar(db, "PRAGMA user_version"))
+        if version > _SCHEMA_VERSION:
+            raise OutboxTooNew(self.path, version)
+        if version == 0:
+            for statement in _SCHEMA.split(";\n"):
+                db.execute(statement)
+            db.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        """All or nothing, and durable at its end."""
+        with self._mutex, _translated(self.path):
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._db
+                self._db.execute("COMMIT")
+            except BaseException:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    db.execute("PRAGMA journal_mode = WAL")
+    db.execute("PRAGMA synchronous = FULL")
+    return db
+
+
+class _Claim:
+    """The right to use the file, held until closed or until the process ends, however it ends (flock(2)).
+
+    It is taken on a file beside the database: opening the database itself a second time and closing it
+    again would drop SQLite's own locks (https://sqlite.org/howtocorrupt.html, 2.2).
+    """
+
+    def __init__(self, path: Path) -> None:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = path.with_name(f"{path.name}.lock").open("a+", encoding="ascii")
+        except OSError as error:
+            raise OutboxFull(path, f"cannot write beside it: {error}") from error
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._file.seek(0)
+            holder = self._file.read().strip()
+            self._file.close()
+            raise OutboxInUse(path, holder) from None
+        self._file.truncate(0)
+        self._file.write(str(os.getpid()))
+        self._file.flush()
+
+    def close(self) -> None:
+        self._file.close()
+
+
+@contextmanager
+def _translated(path: Path) -> Iterator[None]:
+    """SQLite's errors as ours. Misuse of the library (a closed connection) stays what it is."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        code = getattr(error, "sqlite_errorcode", None)
+        if code is None:
+            raise
+        raise _MEANING.get(code & 0xFF, OutboxError)(path, f"{error} ({error.sqlite_errorname})") from error
+
+
+_MEANING: Final[dict[int, type[OutboxError]]] = {
+    sqlite3.SQLITE_FULL: OutboxFull,
+    sqlite3.SQLITE_READONLY: OutboxFull,
+    sqlite3.SQLITE_CANTOPEN: OutboxFull,
+    sqlite3.SQLITE_CORRUPT: OutboxDamaged,
+    sqlite3.SQLITE_NOTADB: OutboxDamaged,
+}
+"""By SQLite's primary result code, the low byte (https://sqlite.org/rescode.html)."""
+
+
+def _stream(db: sqlite3.Connection, *, station_id: str, machine: str) -> str:
+    """The stream of this station on this machine, new when the file has been neither's."""
+    known = db.execute(
+        "SELECT stream_id FROM stream WHERE (station_id, machine) = (?, ?)", (station_id, machine)
+    )
+    if row := known.fetchone():
+        return str(row[0])
+    stream_id = uuid4().hex
+    db.execute("DELETE FROM stream")
+    db.execute("INSERT INTO stream VALUES (?, ?, ?)", (stream_id, station_id, machine))
+    return stream_id
+
+
+def _scalar(db: sqlite3.Connection, query: str, *values: object) -> Any:
+    return db.execute(query, values).fetchone()[0]

@@ -1,0 +1,73 @@
+"""Find a driver or a transport by its name, and import only the one that is used.
+
+PluginError
+├── UnknownPlugin       no such name; ``nearest`` may be what was meant
+└── PluginUnavailable   known, but its library is not installed; ``install`` is the line that installs it
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+
+class PluginError(Exception):
+    """The root of what can go wrong with a driver or transport before it is opened."""
+
+
+class UnknownPlugin(PluginError):
+    """No driver or transport has this name."""
+
+    def __init__(self, *, kind: str, name: str, known: tuple[str, ...]) -> None:
+        self.name = name
+        self.known = known
+        self.nearest = next(iter(get_close_matches(name, known, n=1)), None)
+        hint = f"did you mean {self.nearest!r}? " if self.nearest else ""
+        super().__init__(f"no {kind} is called {name!r}; {hint}known are: {', '.join(known)}")
+
+
+class PluginUnavailable(PluginError):
+    """The driver or transport is known, but a library that it needs is not installed."""
+
+    def __init__(self, *, kind: str, name: str, missing: str, install: str) -> None:
+        self.name = name
+        self.missing = missing
+        self.install = install
+        super().__init__(f"the {kind} {name!r} needs the library {missing!r}; install it with: {install}")
+
+
+@dataclass(frozen=True, slots=True)
+class Builtin:
+    """Where a plug-in of ours lives, and what installs the libraries that it needs."""
+
+    target: str
+    install: str = "pip install evswap-edge"
+
+
+def load(name: str, *, kind: str, builtins: Mapping[str, Builtin], group: str) -> Any:
+    """Import the object behind ``name``: one of ours, or one that another distribution offers in ``group``.
+
+    Ours win over a stranger of the same name. Raises ``UnknownPlugin`` or ``PluginUnavailable``.
+    """
+    if builtin := builtins.get(name):
+        return _import(builtin.target, kind=kind, name=name, install=builtin.install)
+    offered = {entry.name: entry for entry in entry_points(group=group)}
+    if entry := offered.get(name):
+        return _import(entry.value, kind=kind, name=name, install=f"pip install {_distribution(entry)}")
+    raise UnknownPlugin(kind=kind, name=name, known=tuple(sorted({*builtins, *offered})))
+
+
+def _import(target: str, *, kind: str, name: str, install: str) -> Any:
+    module, _, attribute = target.partition(":")
+    try:
+        return getattr(import_module(module), attribute)
+    except ModuleNotFoundError as error:
+        raise PluginUnavailable(
+            kind=kind, name=name, missing=error.name or module, install=install
+        ) from error
+
+
+def _distribution(entry: EntryPoint) -> str:
+    return entry.dist.name if entry.dist else entry.module

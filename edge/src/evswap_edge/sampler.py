@@ -1,0 +1,231 @@
+"""Take a sample every interval, whatever the sensors do.
+
+The ticks are ``start + n * interval`` on the monotonic clock, so neither the time that a sample takes nor a
+wall clock that jumps makes them drift. After a stall the missed ticks are counted and left out; there are
+never two at once.
+"""
+
+import asyncio
+import logging
+import math
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, Generic, TypeVar
+
+import msgspec
+
+from evswap_edge.clock import TimeSource
+from evswap_edge.episode import Episode
+from evswap_edge.hal import Cabinet, Climate, SensorError
+from evswap_edge.outbox import OutboxError
+from evswap_schema import Bay, Charge, Health, Quality, Reading, Reservation, StationStatus
+from evswap_schema.fields import Celsius, Percent
+
+ValueT = TypeVar("ValueT")
+Record = Callable[[Reading], Awaitable[None]]
+
+_SHARE_OF_INTERVAL: Final = 0.8
+"""A sensor may take at most this share of the interval, so that a hanging one never delays the next tick."""
+
+_log = logging.getLogger(__name__)
+
+
+class GuardedSensor(Generic[ValueT]):
+    """A sensor behind a time-out of its own. It answers with a value or with None, always in time, and
+    never raises."""
+
+    def __init__(
+        self,
+        read: Callable[[], Coroutine[Any, Any, ValueT]],
+        *,
+        name: str,
+        timeout_s: float,
+        time: TimeSource,
+    ) -> None:
+        self._read = read
+        self._name = name
+        self._timeout_s = timeout_s
+        self._trouble = Episode(_log, f"sensor {name}", monotonic=time.monotonic)
+        self._call: asyncio.Task[ValueT] | None = None
+
+    async def read(self) -> ValueT | None:
+        """The value now; None when the sensor failed, hangs, or still owes the answer to an earlier call."""
+        if self._call is not None and not self._call.done():
+            self._trouble.begin("still owes an answer")
+            return None
+        self._call = asyncio.create_task(self._read(), name=f"read {self._name}")
+        try:
+            await asyncio.wait({self._call}, timeout=self._timeout_s)
+        finally:
+            if not self._call.done():
+                self._abandon(self._call)
+        return self._outcome(self._call)
+
+    def _outcome(self, call: asyncio.Task[ValueT]) -> ValueT | None:
+        if not call.done():
+            self._trouble.begin(f"no answer within {self._timeout_s:g} s")
+            return None
+        if call.cancelled():
+            self._trouble.begin("gave up")
+            return None
+        if error := call.exception():
+            # Whatever it is: a driver is foreign code, and its bugs must not stop the other sensors.
+            self._trouble.begin(error if str(error) else repr(error))
+            return None
+        self._trouble.end()
+        return call.result()
+
+    def _abandon(self, call: asyncio.Task[ValueT]) -> None:
+        call.cancel()
+        call.add_done_callback(lambda late: late.cancelled() or late.exception())
+
+
+@dataclass(frozen=True, slots=True)
+class BayCounts:
+    """What customers ask for first."""
+
+    available: int
+    charging: int
+
+
+def count_bays(bays: Sequence[Bay]) -> BayCounts:
+    """Available is a battery that a customer could have now: charged, healthy, and promised to nobody."""
+    return BayCounts(
+        available=sum(
+            bay.charge is Charge.CHARGED
+            and bay.health is Health.HEALTHY
+            and bay.reservation is Reservation.FREE
+            for bay in bays
+        ),
+        charging=sum(bay.charge is Charge.CHARGING for bay in bays),
+    )
+
+
+def derive_status(bays: Sequence[Bay] | None, climate: Climate | None) -> StationStatus:
+    """Fault: swaps are impossible (the bays cannot be seen, or all are broken). Degraded: something is
+    broken."""
+    if not bays or all(bay.health is Health.FAULT for bay in bays):
+        return StationStatus.FAULT
+    if climate is None or any(bay.health is not Health.HEALTHY for bay in bays):
+        return StationStatus.DEGRADED
+    return StationStatus.OPERATIONAL
+
+
+class Sampler:
+    """Makes a ``Reading`` of a cabinet every ``interval_s`` seconds and hands it to ``record``."""
+
+    def __init__(
+        self,
+        *,
+        station_id: str,
+        cabinet: Cabinet,
+        record: Record,
+        time: TimeSource,
+        interval_s: float,
+        sensor_timeout_s: float,
+        phase_s: float = 0.0,
+        with_bays: bool = True,
+    ) -> None:
+        self._station_id = station_id
+        self._cabinet = cabinet
+        self._record = record
+        self._time = time
+        self._interval_s = interval_s
+        self._phase_s = phase_s
+        self._with_bays = with_bays
+        timeout_s = min(sensor_timeout_s, interval_s * _SHARE_OF_INTERVAL)
+        self._climate = GuardedSensor(self._read_climate, name="climate", timeout_s=timeout_s, time=time)
+        self._bays = GuardedSensor(self._read_bays, name="bays", timeout_s=timeout_s, time=time)
+        self._storage = Episode(_log, "storing samples", monotonic=time.monotonic)
+        self._last_counts: BayCounts | None = None
+        self.skipped = 0
+        """Ticks left out so far, because the one before took too long."""
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Sample until ``stop`` is set. A sample that has begun is finished and stored."""
+        start = self._time.monotonic() + self._phase_s
+        tick = 0
+        while True:
+            await self._time.wait_until(start + tick * self._interval_s, unless=stop)
+            if stop.is_set():
+                return
+            await self._store(await self.sample())
+            tick = self._next_tick(tick, elapsed_s=self._time.monotonic() - start)
+
+    async def sample(self) -> Reading:
+        """Read all sensors at once and say how good each value is."""
+        timestamp, clock = _milliseconds(self._time.now()), self._time.state()
+        climate, bays = await asyncio.gather(self._climate.read(), self._bays.read())
+        counts, quality = self._judge(climate, bays)
+        return Reading(
+            station_id=self._station_id,
+            battery_available=counts.available,
+            battery_charging=counts.charging,
+            temperature=climate.temperature if climate else None,
+            humidity=climate.humidity if climate else None,
+            status=derive_status(bays, climate),
+            timestamp=timestamp,
+            clock=clock,
+            quality=quality or None,
+            bays=bays if self._with_bays else None,
+        )
+
+    def _judge(
+        self, climate: Climate | None, bays: Sequence[Bay] | None
+    ) -> tuple[BayCounts, dict[str, Quality]]:
+        """The counts to report, the last good ones when the bays cannot be read, and what is not fresh."""
+        quality: dict[str, Quality] = {}
+        if climate is None:
+            quality |= dict.fromkeys(("temperature", "humidity"), Quality.FAILED)
+        if bays is not None:
+            self._last_counts = count_bays(bays)
+            return self._last_counts, quality
+        known = self._last_counts
+        quality |= dict.fromkeys(
+            ("battery_available", "battery_charging"), Quality.STALE if known else Quality.FAILED
+        )
+        return known or BayCounts(available=0, charging=0), quality
+
+    async def _store(self, reading: Reading) -> None:
+        try:
+            await self._record(reading)
+        except OutboxError as error:
+            self._storage.begin(error)
+        else:
+            self._storage.end()
+
+    def _next_tick(self, tick: int, *, elapsed_s: float) -> int:
+        following = max(tick + 1, math.ceil(elapsed_s / self._interval_s))
+        if missed := following - tick - 1:
+            self.skipped += missed
+            _log.warning("%d samples left out after a stall", missed, extra={"skipped_total": self.skipped})
+        return following
+
+    async def _read_climate(self) -> Climate:
+        climate = await self._cabinet.read_climate()
+        _require(climate.temperature, Celsius, sensor="climate", what="temperature")
+        _require(climate.humidity, Percent, sensor="climate", what="humidity")
+        return climate
+
+    async def _read_bays(self) -> tuple[Bay, ...]:
+        bays = tuple(await self._cabinet.read_bays())
+        _require(msgspec.to_builtins(bays), tuple[Bay, ...], sensor="bays", what="bays")
+        if len({bay.bay for bay in bays}) != len(bays):
+            raise SensorError(sensor="bays", reason="two bays have the same number")
+        return bays
+
+
+def _require(value: object, kind: Any, *, sensor: str, what: str) -> None:
+    """A value that the contract refuses is no measurement; it must not reach the outbox and be refused at
+    the far end."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise SensorError(sensor=sensor, reason=f"{what} is {value}")
+    try:
+        msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        raise SensorError(sensor=sensor, reason=f"{what}: {error}; found {value!r:.80}") from error
+
+
+def _milliseconds(moment: datetime) -> datetime:
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)

@@ -1,0 +1,143 @@
+"""The way to the cloud by name. A transport is imported when a configuration names it, and not before.
+
+A transport's ``send`` returns when the far side has accepted the message, and only then may the outbox
+forget it.
+
+    TransportError
+    ├── NotConnected      no link, or it broke before the far side answered; try again when there is one
+    ├── NotAcknowledged   the link stands, but no answer came in time; try again
+    ├── Rejected          the far side refused the message; if ``permanent``, it will do so again
+    └── CredentialsError  certificate or key missing, unreadable, expired, or not a pair
+
+Another distribution adds a transport with an entry point in the group ``evswap_edge.transports`` that names a
+``TransportKind``.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from enum import IntEnum
+from pathlib import Path
+from typing import Any, Final, Generic, Protocol, TypeVar
+
+from msgspec import Struct
+
+from evswap_edge import plugins
+from evswap_edge.clock import TimeSource
+from evswap_edge.message import Message
+from evswap_edge.plugins import Builtin
+
+SettingsT = TypeVar("SettingsT", bound=Struct)
+
+ENTRY_POINTS: Final = "evswap_edge.transports"
+BUILTINS: Final = {
+    "aws-iot": Builtin("evswap_edge.transports.aws_iot:KIND"),
+    "memory": Builtin("evswap_edge.transports.memory:KIND"),
+}
+
+
+class ReasonCode(IntEnum):
+    """The reason codes of MQTT 5 (section 2.4) that the edge tells apart; 0x80 and above are failures."""
+
+    SUCCESS = 0x00
+    NO_MATCHING_SUBSCRIBERS = 0x10
+    UNSPECIFIED_ERROR = 0x80
+    NOT_AUTHORIZED = 0x87
+    TOPIC_NAME_INVALID = 0x90
+    PACKET_TOO_LARGE = 0x95
+    QUOTA_EXCEEDED = 0x97
+    PAYLOAD_FORMAT_INVALID = 0x99
+
+
+ACCEPTED: Final = frozenset({ReasonCode.SUCCESS, ReasonCode.NO_MATCHING_SUBSCRIBERS})
+PERMANENT: Final = frozenset(
+    {ReasonCode.TOPIC_NAME_INVALID, ReasonCode.PACKET_TOO_LARGE, ReasonCode.PAYLOAD_FORMAT_INVALID}
+)
+"""These lie in the message itself. All others lie in the far side (a policy, a quota) and may pass."""
+
+
+class TransportError(Exception):
+    """The root of everything that a transport raises on purpose."""
+
+
+class NotConnected(TransportError):
+    """No link. ``reason_code`` is the far side's, when it said why it closed the link."""
+
+    def __init__(self, reason: str, *, reason_code: int | None = None) -> None:
+        self.reason = reason
+        self.reason_code = reason_code
+        code = "" if reason_code is None else f" (reason code {reason_code:#04x})"
+        super().__init__(f"not connected: {reason}{code}")
+
+
+class NotAcknowledged(TransportError):
+    """The far side did not answer within ``timeout_s``; whether it has the message is unknown."""
+
+    def __init__(self, *, timeout_s: float) -> None:
+        self.timeout_s = timeout_s
+        super().__init__(f"no acknowledgement within {timeout_s:g} s")
+
+
+class Rejected(TransportError):
+    """The far side refused the message. ``reason_code`` is None when it was none that MQTT 5 knows."""
+
+    def __init__(self, *, topic: str, reason_code: int | None, reason: str = "") -> None:
+        self.topic = topic
+        self.reason_code = reason_code
+        self.reason = reason
+        code = "an unknown reason code" if reason_code is None else f"reason code {reason_code:#04x}"
+        super().__init__(f"{topic} refused with {code}{f': {reason}' if reason else ''}")
+
+    @property
+    def permanent(self) -> bool:
+        """Whether the message itself is at fault, so that it would be refused again."""
+        return self.reason_code in PERMANENT
+
+
+class CredentialsError(TransportError):
+    """The station cannot prove who it is. ``path`` is the file at fault."""
+
+    def __init__(self, path: Path, problem: str) -> None:
+        self.path = path
+        self.problem = problem
+        super().__init__(f"{path}: {problem}")
+
+
+class Transport(Protocol):
+    """A link to the cloud that mends itself."""
+
+    async def connect(self) -> None:
+        """Return as soon as there is a link; wait for as long as it takes. May be called again, to wait
+        again."""
+        ...
+
+    async def send(self, message: Message) -> None:
+        """Return when the far side has accepted ``message``. Raises ``TransportError``; then it may have it
+        or not."""
+        ...
+
+    async def aclose(self) -> None:
+        """Give up the link. Safe to call twice, and without ``connect``."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class TransportKind(Generic[SettingsT]):
+    """A transport: what it lets be configured, how its settings are checked beyond that, and how it is
+    opened.
+
+    ``settings`` is a frozen struct that forbids unknown fields. ``check`` raises ``CredentialsError`` for
+    what would keep it from ever connecting; it makes no connection. ``open`` may raise the same.
+    ``station_files`` names the settings that differ from station to station of a fleet, given the folder of
+    the certificates and a station.
+    """
+
+    settings: type[SettingsT]
+    check: Callable[[SettingsT, TimeSource], None]
+    open: Callable[[SettingsT, str, TimeSource], Awaitable[Transport]]
+    station_files: Callable[[Path, str], dict[str, str]]
+
+
+def load_transport(name: str) -> TransportKind[Any]:
+    """The transport called ``name``. Raises ``UnknownPlugin`` or ``PluginUnavailable``."""
+    kind: TransportKind[Any] = plugins.load(name, kind="transport", builtins=BUILTINS, group=ENTRY_POINTS)
+    return kind

@@ -1,0 +1,276 @@
+"""AWS IoT Core, or a stand-in for it, over MQTT 5 with a certificate for each station (awscrt).
+
+awscrt keeps the link: it connects again by itself, with exponential backoff and full jitter. It is told to
+fail what is under way when the link breaks (it would otherwise hold a refused message for ever, and those
+behind it): keeping messages is the outbox's work. Its calls come from threads of its own and are brought
+into the event loop here.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextvars import copy_context
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+from awscrt import exceptions, io, mqtt5
+from msgspec import Meta, Struct
+
+from evswap_edge import keys
+from evswap_edge.clock import TimeSource
+from evswap_edge.episode import Episode
+from evswap_edge.message import Message
+from evswap_edge.transports import (
+    ACCEPTED,
+    NotAcknowledged,
+    NotConnected,
+    ReasonCode,
+    Rejected,
+    Transport,
+    TransportError,
+    TransportKind,
+)
+from evswap_edge.transports.credentials import check_credentials
+
+_ALPN_PORT: Final = 443
+_ALPN_MQTT: Final = ["x-amzn-mqtt-ca"]
+"""AWS IoT takes MQTT with client certificates on port 443 when this protocol is asked for in the TLS
+handshake (AWS IoT Core Developer Guide, "Protocols, port mappings, and authentication")."""
+
+MAX_PAYLOAD_BYTES: Final = 128 * 1024
+"""AWS IoT Core's limit for a message; it closes the connection over a larger one."""
+
+_PING_TIMEOUT_S: Final = 10.0
+_STOP_TIMEOUT_S: Final = 5.0
+_NEWS_TIMEOUT_S: Final = 1.0
+"""How long a failed publish waits to learn from the link's own events why it failed."""
+
+_log = logging.getLogger(__name__)
+
+
+class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where to connect, and with what."""
+
+    host: Annotated[
+        str, Meta(min_length=1, description="The account's endpoint, xxxx-ats.iot.<region>.amazonaws.com.")
+    ]
+    certificate_file: Path
+    key_file: Path
+    port: Annotated[int, Meta(ge=1, le=65535, description="443 takes MQTT by ALPN.")] = 8883
+    ca_file: Path | None = None
+    """None: the system's trust store, which holds Amazon's root CA."""
+    keep_alive_s: Annotated[
+        int, Meta(ge=15, le=1200, description="A silent link is found within this and 10 s.")
+    ] = 30
+    acknowledge_timeout_s: Annotated[int, Meta(ge=1, le=300)] = 20
+    connect_timeout_s: Annotated[int, Meta(ge=1, le=300)] = 15
+    reconnect_min_s: Annotated[float, Meta(ge=0.1, le=60)] = 0.5
+    reconnect_max_s: Annotated[float, Meta(ge=0.1, le=3600)] = 60.0
+    aws_quotas: Annotated[
+        bool, Meta(description="Keep to 100 publishes and 512 KiB a second, AWS's limits.")
+    ] = True
+
+
+class Session:
+    """One connection, from its CONNACK to its end; then ``reason`` and perhaps ``reason_code`` say why it
+    ended."""
+
+    def __init__(self) -> None:
+        self.ended = asyncio.Event()
+        self.reason = ""
+        self.reason_code: int | None = None
+
+    def end(self, reason: str, reason_code: int | None) -> None:
+        self.reason, self.reason_code = reason, reason_code
+        self.ended.set()
+
+
+class AwsIotTransport:
+    """One station's link. The client id is the station's id, as the policies for things require."""
+
+    def __init__(self, settings: Settings, station_id: str, time: TimeSource) -> None:
+        self._settings = settings
+        self._station_id = station_id
+        self._loop = asyncio.get_running_loop()
+        self._context = copy_context()
+        self._link = Episode(_log, f"connection to {settings.host}:{settings.port}", monotonic=time.monotonic)
+        self._client: mqtt5.Client | None = None
+        self._session: Session | None = None
+        self._connected = asyncio.Event()
+        self._stopped = asyncio.Event()
+
+    async def connect(self) -> None:
+        if self._client is None:
+            self._client = self._new_client()
+            self._client.start()
+        await self._connected.wait()
+
+    async def send(self, message: Message) -> None:
+        session = self._session
+        if self._client is None or session is None or session.ended.is_set():
+            raise NotConnected(session.reason if session else "no connection yet")
+        try:
+            completion = await self._published(self._client, message)
+        except exceptions.AwsCrtError as error:
+            raise await self._meaning(error, message, session) from error
+        # An answer that awscrt does not know comes as None and is no success either.
+        code = completion.puback.reason_code
+        if code not in ACCEPTED:
+            reason = completion.puback.reason_string or ""
+            raise Rejected(
+                topic=message.topic, reason_code=None if code is None else int(code), reason=reason
+            )
+
+    async def aclose(self) -> None:
+        client, self._client = self._client, None
+        if client is None:
+            return
+        client.stop()
+        try:
+            async with asyncio.timeout(_STOP_TIMEOUT_S):
+                await self._stopped.wait()
+        except TimeoutError:
+            _log.warning("the connection did not close within %s s", _STOP_TIMEOUT_S)
+
+    # --- sending ----------------------------------------------------------------------------------------
+
+    async def _published(self, client: "mqtt5.Client", message: Message) -> "mqtt5.PublishCompletionData":
+        """Wait for the answer without ever cancelling awscrt's future, which its callback must be able to
+        fulfil."""
+        packet = mqtt5.PublishPacket(
+            topic=message.topic, payload=message.payload, qos=mqtt5.QoS.AT_LEAST_ONCE, retain=False
+        )
+        answer = asyncio.wrap_future(client.publish(packet))
+        answer.add_done_callback(lambda late: late.cancelled() or late.exception())
+        timeout_s = self._settings.acknowledge_timeout_s + _NEWS_TIMEOUT_S
+        await asyncio.wait({answer}, timeout=timeout_s)
+        if not answer.done():
+            raise NotAcknowledged(timeout_s=timeout_s)
+        return answer.result()
+
+    async def _meaning(
+        self, error: "exceptions.AwsCrtError", message: Message, session: Session
+    ) -> TransportError:
+        """Translate awscrt's error (its names are listed in aws-c-mqtt's mqtt.h)."""
+        if error.name == "AWS_ERROR_MQTT_TIMEOUT":
+            return NotAcknowledged(timeout_s=self._settings.acknowledge_timeout_s)
+        if "VALIDATION" in error.name:
+            too_large = len(message.payload) > MAX_PAYLOAD_BYTES
+            code = ReasonCode.PACKET_TOO_LARGE if too_large else ReasonCode.TOPIC_NAME_INVALID
+            return Rejected(topic=message.topic, reason_code=code, reason=error.message)
+        try:
+            async with asyncio.timeout(_NEWS_TIMEOUT_S):
+                await session.ended.wait()
+        except TimeoutError:
+            return NotConnected(error.message)
+        return NotConnected(session.reason, reason_code=session.reason_code)
+
+    # --- the link ---------------------------------------------------------------------------------------
+
+    def _new_client(self) -> "mqtt5.Client":
+        settings = self._settings
+        flow = mqtt5.ExtendedValidationAndFlowControlOptions
+        options = mqtt5.ClientOptions(
+            host_name=settings.host,
+            port=settings.port,
+            tls_ctx=_tls_context(settings),
+            socket_options=_socket_options(settings),
+            connect_options=mqtt5.ConnectPacket(
+                client_id=self._station_id, keep_alive_interval_sec=settings.keep_alive_s
+            ),
+            session_behavior=mqtt5.ClientSessionBehaviorType.CLEAN,
+            offline_queue_behavior=mqtt5.ClientOperationQueueBehaviorType.FAIL_ALL_ON_DISCONNECT,
+            extended_validation_and_flow_control_options=(
+                flow.AWS_IOT_CORE_DEFAULTS if settings.aws_quotas else flow.NONE
+            ),
+            retry_jitter_mode=mqtt5.ExponentialBackoffJitterMode.FULL,
+            min_reconnect_delay_ms=int(settings.reconnect_min_s * 1000),
+            max_reconnect_delay_ms=int(max(settings.reconnect_min_s, settings.reconnect_max_s) * 1000),
+            min_connected_time_to_reset_reconnect_delay_ms=int(settings.reconnect_max_s * 1000),
+            ping_timeout_ms=int(_PING_TIMEOUT_S * 1000),
+            connack_timeout_ms=settings.connect_timeout_s * 1000,
+            ack_timeout_sec=settings.acknowledge_timeout_s,
+            on_lifecycle_event_connection_success_fn=self._in_loop(self._on_connected),
+            on_lifecycle_event_connection_failure_fn=self._in_loop(self._on_connect_failed),
+            on_lifecycle_event_disconnection_fn=self._in_loop(self._on_disconnected),
+            on_lifecycle_event_stopped_fn=self._in_loop(self._on_stopped),
+        )
+        return mqtt5.Client(options)
+
+    def _in_loop(self, handle: Callable[[Any], None]) -> Callable[[Any], None]:
+        """awscrt calls from its own threads; ``handle`` runs in the event loop, in the order of the
+        events."""
+
+        def hand_over(event: Any) -> None:
+            self._loop.call_soon_threadsafe(handle, event, context=self._context)
+
+        return hand_over
+
+    def _on_connected(self, event: "mqtt5.LifecycleConnectSuccessData") -> None:  # noqa: ARG002
+        self._session = Session()
+        self._connected.set()
+        self._link.end()
+        _log.info("connected to %s:%d as %s", self._settings.host, self._settings.port, self._station_id)
+
+    def _on_connect_failed(self, event: "mqtt5.LifecycleConnectFailureData") -> None:
+        packet = event.connack_packet
+        self._link.begin(_why(event.exception, packet.reason_code if packet else None))
+
+    def _on_disconnected(self, event: "mqtt5.LifecycleDisconnectData") -> None:
+        packet = event.disconnect_packet
+        code = packet.reason_code if packet else None
+        reason = _why(event.exception, code)
+        self._connected.clear()
+        if self._session is not None:
+            self._session.end(reason, None if code is None else int(code))
+        if self._client is not None:
+            self._link.begin(reason)
+
+    def _on_stopped(self, event: "mqtt5.LifecycleStoppedData") -> None:  # noqa: ARG002
+        self._stopped.set()
+
+
+def _why(error: Exception, code: Any) -> str:
+    """What awscrt knows, and what the far side said when it said something."""
+    text = getattr(error, "message", None) or str(error)
+    return text if code is None else f"{text} The far side said {code.name} ({int(code):#04x})."
+
+
+def _tls_context(settings: Settings) -> "io.ClientTlsContext":
+    options = io.TlsContextOptions.create_client_with_mtls_from_path(
+        str(settings.certificate_file), str(settings.key_file)
+    )
+    if settings.ca_file is not None:
+        options.override_default_trust_store_from_path(None, str(settings.ca_file))
+    if settings.port == _ALPN_PORT:
+        options.alpn_list = _ALPN_MQTT
+    return io.ClientTlsContext(options)
+
+
+def _socket_options(settings: Settings) -> "io.SocketOptions":
+    options = io.SocketOptions()
+    options.connect_timeout_ms = settings.connect_timeout_s * 1000
+    return options
+
+
+def _check(settings: Settings, time: TimeSource) -> None:
+    check_credentials(
+        certificate_file=settings.certificate_file,
+        key_file=settings.key_file,
+        ca_file=settings.ca_file,
+        time=time,
+    )
+
+
+async def _open(settings: Settings, station_id: str, time: TimeSource) -> Transport:
+    return AwsIotTransport(settings, station_id, time)
+
+
+def _station_files(directory: Path, station_id: str) -> dict[str, str]:
+    return {
+        "certificate_file": str(keys.certificate_path(directory, station_id)),
+        "key_file": str(keys.key_path(directory, station_id)),
+    }
+
+
+KIND: Final = TransportKind(settings=Settings, check=_check, open=_open, station_files=_station_files)
