@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import sys
+import time
 from collections.abc import Callable, Coroutine, Sequence
 from enum import IntEnum
 from pathlib import Path
@@ -107,23 +108,23 @@ def _run(options: argparse.Namespace) -> None:
     configuration = read_station(options.config)
     logs.configure(configuration.log.level)
     (station,) = configuration.stations
-    time = SystemTime()
-    asyncio.run(_until_stopped(lambda stop: run_station(station, time, stop)))
+    clock = SystemTime()
+    asyncio.run(_until_stopped(lambda stop: run_station(station, clock, stop)))
 
 
 def _fleet(options: argparse.Namespace) -> None:
     configuration = read_fleet(options.config)
     logs.configure(configuration.log.level)
-    time = SystemTime()
-    asyncio.run(_until_stopped(lambda stop: run_fleet(configuration.stations, time, stop)))
+    clock = SystemTime()
+    asyncio.run(_until_stopped(lambda stop: run_fleet(configuration.stations, clock, stop)))
 
 
 def _check(options: argparse.Namespace) -> None:
     """Either kind of file; it is told apart by the key that only a fleet has."""
     configuration = read_any(options.config)
-    time = SystemTime()
+    clock = SystemTime()
     for station in configuration.stations:
-        station.transport.kind.check(station.transport.settings, time)
+        station.transport.kind.check(station.transport.settings, clock)
         print(describe(station))
 
 
@@ -137,18 +138,31 @@ def _csr(options: argparse.Namespace) -> None:
 
 async def _until_stopped(work: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> None:
     """Run ``work``; the first SIGTERM or SIGINT asks it to stop, the second does not ask."""
-    stop = asyncio.Event()
+    stop = _Stop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, _on_signal, number, stop)
-    await work(stop)
+        asyncio.get_running_loop().add_signal_handler(number, stop.on_signal, number)
+    await work(stop.event)
 
 
-def _on_signal(number: signal.Signals, stop: asyncio.Event) -> None:
-    if stop.is_set():
-        _log.warning("%s again: ends at once", number.name)
-        os._exit(Exit.FAILED)
-    _log.info("%s: stops", number.name)
-    stop.set()
+class _Stop:
+    """The wish to stop, as signals express it."""
+
+    _SAME_REQUEST_S: Final = 0.5
+    """timeout(1), a terminal or a supervisor may send one signal to the process and to its group."""
+
+    def __init__(self) -> None:
+        self.event = asyncio.Event()
+        self._asked_at = 0.0
+
+    def on_signal(self, number: signal.Signals) -> None:
+        now = time.monotonic()
+        if not self.event.is_set():
+            _log.info("%s: stops", number.name)
+            self._asked_at = now
+            self.event.set()
+        elif now - self._asked_at > self._SAME_REQUEST_S:
+            _log.warning("%s again: ends at once", number.name)
+            os._exit(Exit.FAILED)
 
 
 def _guarded(command: Callable[[argparse.Namespace], None], options: argparse.Namespace) -> Exit:
