@@ -1,0 +1,156 @@
+"""A stack on this machine, driven as a person drives it, by `evswap`, and looked at from outside."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+import psutil
+
+from evswap_hil.observers.mqtt import Visitor, connect
+from evswap_hil.observers.rest import RestObserver
+from evswap_hil.stack import Stack, read_stack
+
+ROOT = Path(__file__).parents[2]
+EVSWAP = Path(sys.executable).with_name("evswap")
+UP_WITHIN_S = 120
+
+
+@dataclass(frozen=True)
+class Stored:
+    """An object of the archive's bucket."""
+
+    key: str
+    body: bytes
+    metadata: dict[str, str]
+
+
+class LocalStack:
+    """One stack with a state folder and ports of its own."""
+
+    def __init__(self, state_dir: Path) -> None:
+        self.state_dir = state_dir
+        self.port, self.mqtt_port = free_ports(2)
+
+    def up(self, *options: str) -> None:
+        """`evswap up`, which has to succeed."""
+        answer = self.run("up", "--port", str(self.port), "--mqtt-port", str(self.mqtt_port), *options)
+        assert answer.returncode == 0, f"{answer.stdout}\n{answer.stderr}\n{self.logs()}"
+
+    def down(self) -> None:
+        """`evswap down`, which has to succeed."""
+        answer = self.run("down")
+        assert answer.returncode == 0, f"{answer.stdout}\n{answer.stderr}"
+
+    def run(self, command: str, *options: str) -> subprocess.CompletedProcess[str]:
+        """Any `evswap` command, on this stack."""
+        return subprocess.run(
+            [EVSWAP, command, "--state-dir", self.state_dir, *options],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=UP_WITHIN_S,
+            check=False,
+        )
+
+    def logs(self) -> str:
+        """The last lines of every log, for a test that has failed."""
+        return "\n".join(
+            f"== {log.name}\n" + "\n".join(log.read_text(errors="replace").splitlines()[-20:])
+            for log in sorted((self.state_dir / "logs").glob("*.log"))
+        )
+
+    @property
+    def described(self) -> Stack:
+        return read_stack(self.state_dir / "stack.json")
+
+    def api(self) -> RestObserver:
+        return RestObserver(self.described.api_url)
+
+    @contextmanager
+    def visitor(
+        self, *, client_id: str | None = None, certificate_of: str | None = None
+    ) -> Iterator[Visitor]:
+        """The visitor station's own connection, or one that pretends to be another's."""
+        stack = self.described
+        with connect(
+            stack.mqtt_host,
+            stack.mqtt_port,
+            ca=stack.ca_file,
+            certificate=stack.certificate_of(certificate_of or stack.visitor_station_id),
+            client_id=client_id or stack.visitor_station_id,
+        ) as visitor:
+            yield visitor
+
+    def aws(self, service: str) -> Any:
+        """A boto3 client of this stack, as its administrator."""
+        described = json.loads((self.state_dir / "stack.json").read_text())
+        session = boto3.Session(**_credentials(Path(described["credentials_file"])))
+        return session.client(
+            service,  # type: ignore[call-overload]
+            endpoint_url=described["aws_endpoint_url"],
+            region_name=described["region"],
+        )
+
+    def objects(self, prefix: str, *, of: str = "") -> list[Stored]:
+        """Every object of the archive's bucket below `prefix`, or only those of one station."""
+        s3, bucket = self.aws("s3"), self.described.archive_bucket
+        pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+        keys = [entry["Key"] for page in pages for entry in page.get("Contents", ())]
+        keys = [key for key in keys if f"/{of}_" in key] if of else keys
+        answers = ((key, s3.get_object(Bucket=bucket, Key=key)) for key in keys)
+        return [Stored(key, answer["Body"].read(), answer["Metadata"]) for key, answer in answers]
+
+    def process(self, name: str) -> psutil.Process:
+        """The running process that the state folder calls `name`."""
+        record = json.loads((self.state_dir / "run" / f"{name}.json").read_text())
+        return psutil.Process(record["pid"])
+
+    def remains(self) -> list[psutil.Process]:
+        """Every process on this machine that mentions this stack's state folder."""
+        return [
+            process
+            for process in psutil.process_iter(["cmdline", "environ"])
+            if process.pid != os.getpid() and str(self.state_dir) in str(process.info)
+        ]
+
+
+@contextmanager
+def stack_in(folder: Path) -> Iterator[LocalStack]:
+    """A stack that is gone afterwards, whatever happened."""
+    stack = LocalStack(folder / "state")
+    try:
+        yield stack
+    finally:
+        stack.run("down")
+        for process in stack.remains():
+            process.kill()
+        shutil.rmtree(stack.state_dir, ignore_errors=True)
+
+
+def free_ports(count: int) -> list[int]:
+    """TCP ports on loopback that nobody listens on at the moment."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
+
+
+def moves(read: Callable[[], Any]) -> Callable[[], bool]:
+    """A question for `wait_until`: has what `read` gives changed since now?"""
+    before = read()
+    return lambda: bool(read() != before)
+
+
+def _credentials(file: Path) -> dict[str, str]:
+    lines = (line.partition("=") for line in file.read_text().splitlines() if "=" in line)
+    return {key.strip(): value.strip() for key, _, value in lines if key.strip().startswith("aws_")}

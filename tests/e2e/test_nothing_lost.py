@@ -1,0 +1,91 @@
+"""The power goes while the cloud is away: what was committed at a station arrives, once."""
+
+import json
+import sqlite3
+from collections import Counter
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from evswap_hil.deadline import wait_until
+from tests.e2e.local_stack import LocalStack
+
+STATIONS = 4
+READINGS = 1_000
+INTERVAL_S = 0.2
+
+
+def test_every_committed_reading_is_archived_once(own_stack: LocalStack) -> None:
+    own_stack.up("--stations", str(STATIONS), "--interval", str(INTERVAL_S))
+    stop(own_stack.process("ministack"))
+    wait_until(lambda: waiting(own_stack) >= READINGS, what="readings pile up at the stations", within=300)
+    own_stack.process("fleet").kill()
+    committed = numbers(last_sequences(own_stack))
+    assert len(committed) >= READINGS
+
+    own_stack.up("--stations", str(STATIONS), "--interval", str(INTERVAL_S))
+    wait_until(
+        lambda: archived(own_stack).keys() >= committed, what="all of them archived", within=120, every=2
+    )
+
+    copies = archived(own_stack)
+    raw = sum(copies[reading] for reading in committed)
+    print(f"{len(committed)} readings committed, all archived; {raw - len(committed)} raw duplicates")
+    print(own_stack.run("archive", "count").stdout)
+
+
+def numbers(last: dict[str, int]) -> set[tuple[str, int]]:
+    """Every reading up to the last of each stream."""
+    return {(stream_id, sequence) for stream_id, end in last.items() for sequence in range(1, end + 1)}
+
+
+def outboxes(stack: LocalStack) -> list[Path]:
+    return sorted(stack.state_dir.glob("**/outbox.sqlite"))
+
+
+def waiting(stack: LocalStack) -> int:
+    """Samples that are on a station's disk and not yet acknowledged."""
+    return sum(ask(outbox, "SELECT count(*) FROM samples") for outbox in outboxes(stack))
+
+
+def last_sequences(stack: LocalStack) -> dict[str, int]:
+    """The number of each stream's last committed sample. Numbers begin at one and leave none out."""
+    return {
+        ask(outbox, "SELECT stream_id FROM stream"): ask(
+            outbox, "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'samples'"
+        )
+        for outbox in outboxes(stack)
+    }
+
+
+def archived(stack: LocalStack) -> Counter[tuple[str, int]]:
+    """How often each reading of a stream is in the archive, every version of every object counted."""
+    s3, bucket = stack.aws("s3"), stack.described.archive_bucket
+    pages = s3.get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix="telemetry/")
+    versions = [version for page in pages for version in page.get("Versions", ())]
+    copies: Counter[tuple[str, int]] = Counter()
+    for version in versions:
+        body = s3.get_object(Bucket=bucket, Key=version["Key"], VersionId=version["VersionId"])["Body"].read()
+        reading = json.loads(body)
+        copies[reading["stream_id"], reading["sequence"]] += 1
+    return copies
+
+
+def ask(database: Path, question: str) -> Any:
+    """One value out of a database that a station may be writing."""
+    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=30)) as connection:
+        return connection.execute(question).fetchone()[0]
+
+
+def stop(process: psutil.Process) -> None:
+    process.terminate()
+    process.wait(60)
+
+
+def alive(stack: LocalStack, name: str) -> bool:
+    try:
+        return stack.process(name).is_running()
+    except (FileNotFoundError, psutil.NoSuchProcess):
+        return False

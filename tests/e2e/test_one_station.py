@@ -1,0 +1,127 @@
+"""`evswap-edge run`: one station by its configuration file, batched, and its bad days."""
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import yaml
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from evswap_hil.deadline import wait_until
+from tests.e2e.local_stack import LocalStack
+
+EDGE = Path(sys.executable).with_name("evswap-edge")
+VISITOR = "visitor"
+
+
+def configuration(stack: LocalStack, folder: Path, **changes: object) -> Path:
+    """A station.yaml for the visitor's place at the cabinet."""
+    described = stack.described
+    certificate = described.certificate_of(VISITOR)
+    sections = {
+        "station_id": VISITOR,
+        "driver": {"name": "simulated", "bays": 35, "seed": 5},
+        "sampling": {"interval_s": 0.2},
+        "reporting": {"mode": "batched", "batch_age_s": 2},
+        "outbox": {"path": str(folder / "outbox.sqlite")},
+        "transport": {
+            "name": "aws-iot",
+            "host": described.mqtt_host,
+            "port": described.mqtt_port,
+            "ca_file": str(described.ca_file),
+            "certificate_file": str(certificate.certificate),
+            "key_file": str(certificate.key),
+        },
+    }
+    file = folder / "station.yaml"
+    file.write_text(yaml.safe_dump({**sections, **changes}))
+    return file
+
+
+@contextmanager
+def running(file: Path) -> Iterator[subprocess.Popen[str]]:
+    with subprocess.Popen([EDGE, "run", "--config", file], stderr=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def test_batches_reach_the_latest_state_and_the_archive(stack: LocalStack, tmp_path: Path) -> None:
+    started = datetime.now(UTC)
+    with running(configuration(stack, tmp_path)) as station, stack.api() as api:
+        wait_until(
+            lambda: (api.station(VISITOR) or {}).get("timestamp", "") > started.isoformat(),
+            what="the batched station's state",
+            within=60,
+        )
+        station.send_signal(signal.SIGTERM)
+        assert station.wait(30) == 0, "a clean stop"
+    assert stack.objects("bulk/")
+
+
+def test_an_expired_certificate_ends_the_station_with_a_clear_word(stack: LocalStack, tmp_path: Path) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, VISITOR)])
+    expired = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(datetime.now(UTC) - timedelta(days=2))
+        .not_valid_after(datetime.now(UTC) - timedelta(days=1))
+        .sign(key, hashes.SHA256())
+    )
+    (tmp_path / "old.cert.pem").write_bytes(expired.public_bytes(serialization.Encoding.PEM))
+    (tmp_path / "old.key.pem").write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+    )
+    (tmp_path / "old.key.pem").chmod(0o600)
+    assert exit_of(stack, tmp_path, "old.cert.pem", "old.key.pem") == (3, "expired")
+
+
+def test_a_missing_certificate_ends_the_station_with_a_clear_word(stack: LocalStack, tmp_path: Path) -> None:
+    assert exit_of(stack, tmp_path, "none.cert.pem", "none.key.pem") == (3, "none.cert.pem")
+
+
+def exit_of(stack: LocalStack, folder: Path, certificate: str, key: str) -> tuple[int, str]:
+    """The exit code of a station with these files, and the last word that has to be in what it said."""
+    file = configuration(stack, folder)
+    sections = yaml.safe_load(file.read_text())
+    sections["transport"] |= {"certificate_file": str(folder / certificate), "key_file": str(folder / key)}
+    file.write_text(yaml.safe_dump(sections))
+    answer = subprocess.run(
+        [EDGE, "run", "--config", file], capture_output=True, text=True, timeout=60, check=False
+    )
+    word = "expired" if (folder / certificate).exists() else certificate
+    assert word in answer.stderr
+    assert "Traceback" not in answer.stderr
+    return answer.returncode, word
+
+
+@pytest.mark.parametrize(
+    ("line", "nearest"),
+    [("sampling: {intervall_s: 5}", "interval_s"), ("reportin: {mode: batched}", "reporting")],
+)
+def test_a_misspelt_key_is_named_with_its_line_and_the_nearest_name(
+    tmp_path: Path, line: str, nearest: str
+) -> None:
+    file = tmp_path / "station.yaml"
+    file.write_text(f"station_id: station-01\ndriver: {{name: simulated}}\n{line}\n")
+    answer = subprocess.run(
+        [EDGE, "run", "--config", file], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert answer.returncode == 2
+    assert f"{file}:3" in answer.stderr
+    assert nearest in answer.stderr
