@@ -11,9 +11,10 @@ TOOLS := .venv/.tools-are-in
 MINISTACK := .venv-ministack/.is-in
 PROJECTS := $(DISTRIBUTIONS:=/pyproject.toml)
 
-# Options of `evswap up`; what is not given here is not passed on.
-UP_OPTIONS = $(if $(STATIONS),--stations $(STATIONS)) $(if $(INTERVAL),--interval $(INTERVAL)) \
-	$(if $(PORT),--port $(PORT)) $(if $(MQTT_PORT),--mqtt-port $(MQTT_PORT)) $(if $(REPORTING),--reporting $(REPORTING))
+# What was given on the command line goes to `evswap up`, and nothing else: a PORT in the environment means something else.
+option = $(if $(filter command,$(firstword $(origin $(1)))),$(2) $($(1)))
+UP_OPTIONS = $(call option,STATIONS,--stations) $(call option,INTERVAL,--interval) $(call option,PORT,--port) \
+	$(call option,MQTT_PORT,--mqtt-port) $(call option,REPORTING,--reporting)
 
 .PHONY: help up down status logs test lint unit e2e bench requirements clean
 
@@ -38,7 +39,7 @@ lint: $(TOOLS) ## ruff, mypy --strict, import directions
 	$(BIN)/ruff check --quiet
 	$(BIN)/ruff format --check --quiet
 	$(BIN)/mypy
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-logo
 
 unit: $(TOOLS) ## each distribution's unit tests, alone in an environment of its own
 	$(BIN)/tox run --quiet
