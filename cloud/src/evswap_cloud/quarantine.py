@@ -24,7 +24,6 @@ MAX_METADATA_BYTES: Final = 2_048
 
 _NAMESPACE: Final = UUID("9d1c6a52-53c8-5b1f-9a0e-7d1f0c6b4e33")
 _LONGEST: Final = {"topic": 400, "client-id": 200, "field": 200, "rule": 400, "value": 400}
-_PART_OF_ESCAPE: Final = re.compile(r"%[0-9A-F]?\Z")
 
 
 class Quarantined(Struct, frozen=True, kw_only=True):
@@ -95,5 +94,13 @@ class S3Quarantine:
 
 
 def _encoded(text: str, longest: int) -> str:
-    encoded = quote(text, safe="/+$=:,;()[]", errors="replace")[:longest]
-    return _PART_OF_ESCAPE.sub("", encoded)
+    """Percent-encode as much of ``text`` as fits into ``longest`` characters, never half of one of its own."""
+    pieces = []
+    room = longest
+    for character in text[:longest]:
+        piece = quote(character, safe="/+$=:,;()[]", errors="replace")
+        room -= len(piece)
+        if room < 0:
+            break
+        pieces.append(piece)
+    return "".join(pieces)

@@ -2,6 +2,7 @@
 
 import base64
 import re
+import zlib
 from typing import Final
 
 from evswap_cloud.api.problems import bad_parameter
@@ -10,7 +11,7 @@ from evswap_schema import STATION_ID_PATTERN
 DEFAULT_LIMIT: Final = 100
 MAX_LIMIT: Final = 500
 
-_VERSION: Final = "1."
+_CHECKSUM_BYTES: Final = 4
 
 
 def parse_limit(text: str | None) -> int:
@@ -24,14 +25,15 @@ def parse_limit(text: str | None) -> int:
 
 def encode_cursor(station_id: str) -> str:
     """The cursor that goes on after ``station_id``. Opaque to clients: its form may change."""
-    return base64.urlsafe_b64encode(f"{_VERSION}{station_id}".encode()).decode().rstrip("=")
+    name = station_id.encode()
+    return base64.urlsafe_b64encode(_checksum(name) + name).decode().rstrip("=")
 
 
 def parse_cursor(text: str | None) -> str | None:
     """The station that the cursor stands behind; None for the first page; raises ``ProblemError``."""
     if text is None:
         return None
-    station_id = _decoded(text).removeprefix(_VERSION)
+    station_id = _decoded(text)
     if not re.match(STATION_ID_PATTERN, station_id) or encode_cursor(station_id) != text:
         raise bad_parameter("cursor", "cursor has to be the next_cursor of an earlier page, unchanged.")
     return station_id
@@ -39,6 +41,11 @@ def parse_cursor(text: str | None) -> str | None:
 
 def _decoded(text: str) -> str:
     try:
-        return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode("ascii")
+        return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))[_CHECKSUM_BYTES:].decode("ascii")
     except ValueError:
         return ""
+
+
+def _checksum(name: bytes) -> bytes:
+    """A cursor that was cut short or retyped is refused, not taken for another; it is no secret."""
+    return zlib.crc32(name).to_bytes(_CHECKSUM_BYTES, "big")

@@ -10,10 +10,10 @@ class Problem(Struct, frozen=True, kw_only=True):
     do. ``field`` names the parameter that is wrong.
     """
 
+    type: str = "about:blank"
     title: str
     status: int
     detail: str
-    type: str = "about:blank"
     field: str | UnsetType = UNSET
 
 

@@ -1,0 +1,231 @@
+"""The REST API over stores in memory, asked with events as API Gateway writes them."""
+
+import json
+from datetime import timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from evswap_cloud.api import build_app
+from evswap_cloud.api.paging import DEFAULT_LIMIT, MAX_LIMIT, encode_cursor
+from evswap_cloud.errors import LatestStateError
+from evswap_cloud.latest import LatestState, Page
+from evswap_cloud.memory import MemoryLatestStates
+from evswap_schema import Reading
+from tests.cloud.logs import Log
+from tests.cloud.messages import NOW, STACK, delivered, reading
+from tests.cloud.stores import Stores
+
+EVENT = json.loads((Path(__file__).parent / "events" / "get_stations.json").read_text())
+
+
+class Client:
+    """Asks the function as API Gateway does."""
+
+    def __init__(self, reader: Any) -> None:
+        self.log = Log()
+        self._app = build_app(reader, self.log.logger)
+
+    def request(self, path: str, method: str = "GET", **query: str) -> SimpleNamespace:
+        event = EVENT | {
+            "path": path,
+            "httpMethod": method,
+            "queryStringParameters": query or None,
+            "multiValueQueryStringParameters": {name: [text] for name, text in query.items()} or None,
+        }
+        answer = self._app.resolve(event, SimpleNamespace())  # type: ignore[arg-type]
+        headers = {name: values[0] for name, values in answer["multiValueHeaders"].items()}
+        body = json.loads(answer["body"]) if answer["body"] else None
+        return SimpleNamespace(status=answer["statusCode"], headers=headers, body=body, text=answer["body"])
+
+
+def client_with(*readings: Reading) -> Client:
+    stores = Stores()
+    report = stores.live.process([delivered(one, f"r{index}") for index, one in enumerate(readings)])
+    assert (report.failures, report.quarantined) == ((), ())
+    return Client(stores.latest)
+
+
+def stations(count: int) -> list[Reading]:
+    return [reading(station_id=f"station-{number:04}") for number in range(count)]
+
+
+def test_the_seeds_answer_with_its_seven_fields() -> None:
+    answer = client_with(reading()).request("/stations")
+    assert answer.status == 200
+    assert answer.headers["Content-Type"] == "application/json"
+    assert answer.body == {
+        "count": 1,
+        "stations": [
+            {
+                "station_id": "station-01",
+                "battery_available": 12,
+                "battery_charging": 4,
+                "temperature": 28.5,
+                "humidity": 42.0,
+                "status": "operational",
+                "timestamp": "2026-11-23T08:15:29.250000Z",
+                "received_at": "2026-11-23T08:15:30.250000Z",
+            }
+        ],
+    }
+
+
+def test_whole_numbers_are_written_whole_and_measurements_as_measured() -> None:
+    text = client_with(reading(temperature=0.1, humidity=55.0)).request("/stations/station-01").text
+    assert '"battery_available":12,' in text
+    assert '"temperature":0.1,' in text
+    assert '"humidity":55.0,' in text
+
+
+def test_a_failed_sensor_is_null_and_not_absent() -> None:
+    body = client_with(reading(temperature=None)).request("/stations/station-01").body
+    assert body["temperature"] is None
+
+
+def test_a_streams_reading_says_so() -> None:
+    ahead = reading(stream_id="s", sequence=7, timestamp=NOW + timedelta(hours=1))
+    body = client_with(ahead).request("/stations/station-01").body
+    assert (body["stream_id"], body["sequence"], body["flags"]) == ("s", 7, ["future_timestamp"])
+    assert "observed_at" not in body, "an inner affair of the store"
+
+
+def test_no_stations_is_an_empty_page() -> None:
+    assert client_with().request("/stations").body == {"count": 0, "stations": []}
+
+
+@pytest.mark.parametrize("count", [1, 6, 7, 8, 14, 20])
+def test_pages_hold_every_station_once_and_the_last_announces_no_other(count: int) -> None:
+    client = client_with(*stations(count))
+    seen: list[str] = []
+    query = {"limit": "7"}
+    for _ in range(count):
+        page = client.request("/stations", **query).body
+        assert page["count"] == len(page["stations"]) <= 7
+        assert page["count"] > 0
+        seen += [station["station_id"] for station in page["stations"]]
+        if "next_cursor" not in page:
+            break
+        query["cursor"] = page["next_cursor"]
+    assert sorted(seen) == [station.station_id for station in stations(count)]
+
+
+def test_a_page_has_the_default_size_unless_asked() -> None:
+    client = client_with(*stations(DEFAULT_LIMIT + 1))
+    assert client.request("/stations").body["count"] == DEFAULT_LIMIT
+    assert client.request("/stations", limit=str(MAX_LIMIT)).body["count"] == DEFAULT_LIMIT + 1
+
+
+@pytest.mark.parametrize("limit", ["0", "-1", "501", "ten", "", "1.0", " 5", "1e2", "٣", "9" * 5_000])
+def test_a_limit_that_cannot_be_is_refused_by_name(limit: str) -> None:
+    answer = client_with().request("/stations", limit=limit)
+    assert (answer.status, answer.body["field"]) == (400, "limit")
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert answer.body["status"] == 400
+    assert str(MAX_LIMIT) in answer.body["detail"]
+
+
+@pytest.mark.parametrize(
+    "cursor",
+    [
+        "",
+        "x",
+        "zz",
+        "station-01",
+        "é",
+        "=" * 10,
+        encode_cursor("station-01") + "=",
+        encode_cursor("station-01")[:-1],
+        encode_cursor("a/b"),
+        encode_cursor(""),
+        encode_cursor("x" * 65),
+        "A" * 10_000,
+    ],
+)
+def test_a_cursor_that_we_did_not_make_is_refused(cursor: str) -> None:
+    answer = client_with(reading()).request("/stations", cursor=cursor)
+    assert (answer.status, answer.body["field"]) == (400, "cursor")
+
+
+def test_an_unknown_station_is_a_problem_that_names_it() -> None:
+    answer = client_with().request("/stations/station-99")
+    assert answer.status == 404
+    assert answer.body == {
+        "type": "about:blank",
+        "title": "Not Found",
+        "status": 404,
+        "detail": "No station station-99 has reported.",
+    }
+
+
+@pytest.mark.parametrize("station_id", ["a b", "x" * 65, "a.b", "é", "a%2Fb"])
+def test_what_cannot_be_a_station_id_is_refused(station_id: str) -> None:
+    answer = client_with().request(f"/stations/{station_id}")
+    assert answer.status in {400, 404}
+    assert answer.headers["Content-Type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize("path", ["/", "/nothing", "/stations/a/b", "/stationsx"])
+def test_another_path_is_not_found(path: str) -> None:
+    answer = client_with().request(path)
+    assert (answer.status, answer.body["title"]) == (404, "Not Found")
+
+
+@pytest.mark.parametrize("path", ["/stations", "/stations/station-01"])
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "HEAD"])
+def test_another_method_is_not_allowed(path: str, method: str) -> None:
+    answer = client_with(reading()).request(path, method)
+    assert (answer.status, answer.headers["Allow"]) == (405, "GET,OPTIONS")
+    assert answer.headers["Content-Type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize("path", ["/stations", "/stations/station-01"])
+def test_a_preflight_says_what_a_browser_may_do(path: str) -> None:
+    answer = client_with().request(path, "OPTIONS")
+    assert answer.status == 204
+    assert answer.headers["Access-Control-Allow-Origin"] == "*"
+    assert answer.headers["Access-Control-Allow-Methods"] == "GET,OPTIONS"
+    assert "X-Api-Key" in answer.headers["Access-Control-Allow-Headers"]
+
+
+@pytest.mark.parametrize(
+    ("path", "method"),
+    [("/stations", "GET"), ("/stations/none", "GET"), ("/nothing", "GET"), ("/stations", "POST")],
+)
+def test_every_answer_may_be_read_from_another_origin(path: str, method: str) -> None:
+    assert client_with().request(path, method).headers["Access-Control-Allow-Origin"] == "*"
+
+
+class Throttled(MemoryLatestStates):
+    def page(self, *, limit: int, after: str | None) -> Page:
+        raise LatestStateError(operation="read", target="arn:aws:dynamodb:secret", code="ThrottlingException")
+
+    def get(self, station_id: str) -> LatestState | None:
+        raise ZeroDivisionError("a defect of ours")
+
+
+@pytest.mark.parametrize("path", ["/stations", "/stations/station-01"])
+def test_our_own_failure_is_a_problem_that_gives_nothing_away(path: str) -> None:
+    client = Client(Throttled())
+    answer = client.request(path)
+    assert answer.status == 500
+    assert answer.body["detail"] == "The service failed. Try again in a moment."
+    [logged] = client.log.lines
+    assert logged["level"] == "ERROR"
+    assert "exception" in logged
+
+
+def test_the_answers_have_the_fields_that_the_description_names() -> None:
+    import yaml
+
+    schemas = yaml.safe_load((STACK / "openapi.yaml").read_text())["components"]["schemas"]
+    full = reading(stream_id="s", sequence=1, clock="estimated", timestamp=NOW + timedelta(hours=1))
+    client = client_with(full, *stations(2))
+    described = schemas["Station"]["properties"].keys()
+    assert client.request("/stations/station-01").body.keys() == described
+    assert client.request("/stations/station-0001").body.keys() == set(schemas["Station"]["required"])
+    assert client.request("/stations", limit="1").body.keys() == schemas["StationPage"]["properties"].keys()
+    problem = client.request("/stations", limit="0").body.keys()
+    assert problem == schemas["Problem"]["properties"].keys()

@@ -1,0 +1,321 @@
+"""The stack as data: everything it refers to is there, and it keeps what AWS demands of it."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from openapi_spec_validator import validate
+
+from evswap_cloud import wiring
+from evswap_schema import TOPICS
+from tests.cloud.messages import STACK
+
+PLACEHOLDERS = {
+    "region": "us-east-1",
+    "account_id": "123456789012",
+    "prefix": "evswap",
+    "archive_bucket": "evswap-archive",
+    "stations_table": "evswap-stations",
+}
+FILES = sorted(path for path in STACK.rglob("*") if path.suffix in {".yaml", ".json", ".sql"})
+ROLES = sorted(path.stem for path in (STACK / "roles").glob("*.json"))
+
+
+def text(name: str | Path) -> str:
+    return re.sub(r"\$\{([a-z_]+)\}", lambda match: PLACEHOLDERS[match[1]], (STACK / name).read_text())
+
+
+def load(name: str) -> Any:
+    return yaml.safe_load(text(name))
+
+
+FUNCTIONS = load("functions.yaml")["functions"]
+QUEUES = load("queues.yaml")
+RULES = load("rules.yaml")
+OPENAPI = load("openapi.yaml")
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_only_documented_placeholders_stand_in_the_files(path: Path) -> None:
+    readme = (STACK / "README.md").read_text()
+    for name in re.findall(r"\$\{([^}:]+)\}", path.read_text()):
+        assert name in PLACEHOLDERS
+        assert f"| `{name}` |" in readme
+
+
+# --- functions and queues ---
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_functions_handler_exists(name: str) -> None:
+    from importlib import import_module
+
+    module, _, attribute = FUNCTIONS[name]["handler"].rpartition(".")
+    assert callable(getattr(import_module(module), attribute))
+
+
+def test_a_function_has_the_settings_that_its_wiring_asks_for_and_no_others() -> None:
+    needs = {
+        "live": {wiring.ARCHIVE_BUCKET, wiring.STATIONS_TABLE},
+        "bulk": {wiring.ARCHIVE_BUCKET, wiring.STATIONS_TABLE},
+        "api": {wiring.STATIONS_TABLE},
+    }
+    assert {name: set(function["environment"]) for name, function in FUNCTIONS.items()} == needs
+
+
+@pytest.mark.parametrize("name", [name for name, one in FUNCTIONS.items() if "event_source" in one])
+def test_an_event_source_keeps_what_sqs_and_lambda_demand(name: str) -> None:
+    function = FUNCTIONS[name]
+    source = function["event_source"]
+    queue = QUEUES[source["queue"]]
+    assert queue["visibility_timeout_s"] >= 6 * function["timeout_s"] + source["window_s"]
+    assert 2 <= source["maximum_concurrency"] <= function["reserved_concurrency"]
+    assert source["batch_size"] <= 10 or source["window_s"] >= 1
+    assert source["report_batch_item_failures"] is True
+
+
+def test_live_shows_a_change_within_five_seconds() -> None:
+    assert FUNCTIONS["live"]["event_source"]["window_s"] <= 1
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_logs_are_kept_seven_days(name: str) -> None:
+    assert FUNCTIONS[name]["log_retention_days"] == 7
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_what_local_overrides_is_there_to_be_overridden(name: str) -> None:
+    source = FUNCTIONS[name].get("event_source", {})
+    assert source.get("local", {}).keys() <= source.keys()
+
+
+def test_every_queue_that_a_function_reads_ends_in_a_dead_letter_queue_of_its_own() -> None:
+    read = [
+        function["event_source"]["queue"] for function in FUNCTIONS.values() if "event_source" in function
+    ]
+    ends = [QUEUES[name]["dead_letter_queue"] for name in read]
+    assert len(set(ends)) == len(read)
+    for name in read:
+        assert QUEUES[name]["max_receive_count"] >= 5
+        assert "dead_letter_queue" not in QUEUES[QUEUES[name]["dead_letter_queue"]]
+
+
+@pytest.mark.parametrize("name", QUEUES)
+def test_a_queue_keeps_messages_fourteen_days_and_encrypts_them(name: str) -> None:
+    assert QUEUES[name]["message_retention_s"] == 14 * 24 * 3_600
+    assert QUEUES[name]["encryption"] == "SSE-SQS"
+
+
+# --- rules ---
+
+
+def test_the_rules_are_those_of_the_topic_table_that_are_taken_so_far() -> None:
+    assert RULES.keys() == {"evswap_telemetry", "evswap_batch"}
+    assert RULES.keys() <= {row.rule for row in TOPICS.values()}
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_a_rule_refers_to_what_exists_and_has_somewhere_to_put_errors(name: str) -> None:
+    rule = RULES[name]
+    assert re.fullmatch(r"[a-zA-Z0-9_]+", name)
+    assert (STACK / rule["sql_file"]).is_file()
+    assert rule["sql_version"] == "2016-03-23"
+    assert {rule["queue"], rule["error_queue"]} <= QUEUES.keys()
+    assert rule["queue"] != rule["error_queue"]
+    assert rule["role"] in ROLES
+
+
+# --- stores ---
+
+
+def test_the_table_is_on_demand_recoverable_and_encrypted() -> None:
+    table = load("tables.yaml")["stations"]
+    assert table["billing_mode"] == "PAY_PER_REQUEST"
+    assert table["partition_key"] == {"name": "station_id", "type": "S"}
+    assert table["point_in_time_recovery"] is True
+    assert table["encryption"] == "aws-managed-key"
+
+
+def test_the_archive_is_versioned_encrypted_and_closed_to_the_public() -> None:
+    bucket = load("buckets.yaml")["archive"]
+    assert bucket["versioning"] is True
+    assert bucket["encryption"] == "AES256"
+    assert set(bucket["public_access_block"].values()) == {True}
+    assert {rule["prefix"] for rule in bucket["lifecycle"]} <= {"", "quarantine/"}, (
+        "raw data expires after compaction"
+    )
+
+
+# --- roles ---
+
+
+def role(name: str) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(text(Path("roles") / f"{name}.json"))
+    return document
+
+
+def allowed(name: str) -> Iterator[tuple[str, str]]:
+    """Each action with each resource."""
+    for statement in role(name)["policy"]["Statement"]:
+        assert statement["Effect"] == "Allow"
+        resources = statement["Resource"]
+        for resource in [resources] if isinstance(resources, str) else resources:
+            for action in statement["Action"]:
+                yield action, resource
+
+
+WILDCARDS = {
+    "arn:aws:logs:": "the log streams of the function's own group: Lambda names them",
+    "arn:aws:s3:::evswap-archive/telemetry/": "one object a message, named after it",
+    "arn:aws:s3:::evswap-archive/bulk/": "one object an invocation, named after its content",
+    "arn:aws:s3:::evswap-archive/quarantine/": "one object a refused message",
+}
+"""Where a resource may end in a wildcard, and why."""
+
+
+@pytest.mark.parametrize("name", ROLES)
+def test_no_role_has_a_wildcard_without_a_reason(name: str) -> None:
+    for action, resource in allowed(name):
+        assert "*" not in action
+        if "*" in resource:
+            assert any(resource.startswith(beginning) for beginning in WILDCARDS)
+            assert resource.index("*") == len(resource) - 1
+
+
+def test_roles_are_the_ones_that_functions_and_rules_have() -> None:
+    used = [one["role"] for one in (*FUNCTIONS.values(), *RULES.values())]
+    assert sorted(used) == ROLES
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_functions_role_is_for_lambda_and_its_own_things(name: str) -> None:
+    function = FUNCTIONS[name]
+    [trust] = role(function["role"])["trust"]["Statement"]
+    assert trust["Principal"] == {"Service": "lambda.amazonaws.com"}
+    queues = {
+        resource.rpartition(":")[2] for action, resource in allowed(function["role"]) if "sqs:" in action
+    }
+    source = function.get("event_source")
+    assert queues == ({QUEUES[source["queue"]]["name"]} if source else set())
+    logs = {resource for action, resource in allowed(function["role"]) if "logs:" in action}
+    assert logs == {f"arn:aws:logs:us-east-1:123456789012:log-group:/aws/lambda/{function['name']}:*"}
+
+
+def test_the_seeds_permission_model() -> None:
+    def done_by(name: str, service: str) -> set[str]:
+        return {action for action, _ in allowed(name) if action.startswith(service)}
+
+    assert done_by("function-api", "dynamodb:") == {"dynamodb:GetItem", "dynamodb:Scan"}
+    assert done_by("function-api", "s3:") == set()
+    for name in ("function-live", "function-bulk"):
+        assert done_by(name, "dynamodb:") == {"dynamodb:PutItem"}
+        assert done_by(name, "s3:") <= {"s3:PutObject", "s3:GetObject"}
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_a_rules_role_is_for_that_rule_and_sends_to_its_queues_only(name: str) -> None:
+    rule = RULES[name]
+    [trust] = role(rule["role"])["trust"]["Statement"]
+    assert trust["Principal"] == {"Service": "iot.amazonaws.com"}
+    assert trust["Condition"]["ArnEquals"]["aws:SourceArn"].endswith(f":rule/{name}")
+    sends = {resource.rpartition(":")[2] for _, resource in allowed(rule["role"])}
+    assert sends == {QUEUES[rule["queue"]]["name"], QUEUES[rule["error_queue"]]["name"]}
+
+
+# --- the API's description ---
+
+
+def nodes(document: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    yield path, document
+    if isinstance(document, dict | list):
+        for name, child in document.items() if isinstance(document, dict) else enumerate(document):
+            yield from nodes(child, f"{path}/{name}")
+
+
+def test_the_description_is_valid_openapi() -> None:
+    assert OPENAPI["openapi"] == "3.0.3"
+    validate(OPENAPI)
+
+
+NOT_IMPORTED = {
+    "additionalProperties", "anyOf", "deprecated", "discriminator", "example", "examples", "exclusiveMaximum",
+    "exclusiveMinimum", "maxItems", "minItems", "oneOf", "readOnly", "writeOnly",
+}  # fmt: skip
+"""What API Gateway's notes on OpenAPI say it refuses, drops or ignores."""
+
+
+def test_the_description_stays_within_what_api_gateway_imports() -> None:
+    for path, node in nodes(OPENAPI):
+        if not isinstance(node, dict) or "/x-amazon-" in path or path.endswith("/properties"):
+            continue
+        assert not NOT_IMPORTED & node.keys(), path
+        if "$ref" in node:
+            assert node["$ref"].startswith("#/components/schemas/"), path
+        if node.get("type") in {"integer", "number"}:
+            assert "format" not in node, path
+
+
+def test_names_of_models_and_segments_are_ones_that_api_gateway_takes() -> None:
+    assert all(name.isalnum() for name in OPENAPI["components"]["schemas"])
+    for path, item in OPENAPI["paths"].items():
+        assert re.fullmatch(r"(/([A-Za-z0-9_.,:-]+|\{[A-Za-z0-9_]+\}))+", path)
+        assert "parameters" not in item, "they belong to the methods"
+
+
+def operations() -> Iterator[tuple[str, str, dict[str, Any]]]:
+    for path, item in OPENAPI["paths"].items():
+        for method, operation in item.items():
+            yield path, method, operation
+
+
+def test_every_method_is_the_api_function_and_leaves_it_the_time_it_has() -> None:
+    function = FUNCTIONS["api"]
+    for _, _, operation in operations():
+        integration = operation["x-amazon-apigateway-integration"]
+        assert integration["type"] == "aws_proxy"
+        assert integration["httpMethod"] == "POST"
+        assert f":function:{function['name']}/invocations" in integration["uri"]
+        assert integration["timeoutInMillis"] == function["timeout_s"] * 1_000
+
+
+def test_every_resource_answers_a_preflight_and_refuses_other_methods() -> None:
+    for item in OPENAPI["paths"].values():
+        assert item.keys() == {"get", "options", "x-amazon-apigateway-any-method"}
+
+
+def test_every_answer_may_be_read_from_another_origin() -> None:
+    for _, _, operation in operations():
+        for response in operation["responses"].values():
+            assert "Access-Control-Allow-Origin" in response["headers"]
+
+
+@pytest.mark.parametrize("kind", OPENAPI["x-amazon-apigateway-gateway-responses"])
+def test_the_gateways_own_errors_are_problems_that_another_origin_may_read(kind: str) -> None:
+    response = OPENAPI["x-amazon-apigateway-gateway-responses"][kind]
+    headers = response["responseParameters"]
+    assert headers["gatewayresponse.header.Access-Control-Allow-Origin"] == "'*'"
+    assert headers["gatewayresponse.header.Content-Type"] == "'application/problem+json'"
+    [template] = response["responseTemplates"].values()
+    problem = json.loads(template.replace("$context.error.messageString", '"message"'))
+    assert {"type", "title", "detail"} <= problem.keys()
+    assert problem.get("status") == response.get("statusCode")
+
+
+def test_the_gateway_has_an_answer_for_every_kind_of_error() -> None:
+    assert {"DEFAULT_4XX", "DEFAULT_5XX"} <= OPENAPI["x-amazon-apigateway-gateway-responses"].keys()
+
+
+def test_limits_in_the_description_are_the_functions() -> None:
+    from evswap_cloud.api.paging import DEFAULT_LIMIT, MAX_LIMIT
+
+    [limit, _] = OPENAPI["paths"]["/stations"]["get"]["parameters"]
+    assert limit["schema"] == {
+        "type": "integer",
+        "minimum": 1,
+        "maximum": MAX_LIMIT,
+        "default": DEFAULT_LIMIT,
+    }
