@@ -18,6 +18,7 @@ import logging
 import math
 from collections import deque
 from collections.abc import Awaitable, Coroutine, Sequence
+from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any, Final, TypeVar
 
@@ -44,6 +45,14 @@ _LOOK_ANYWAY_S: Final = 3_600.0
 """Nothing relies on it: every cause to act wakes the publisher."""
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Sending:
+    """A message under way; ``alone`` when no other was, or is, until this one's fate is known."""
+
+    message: Message
+    alone: bool
 
 
 class Link(Enum):
@@ -87,7 +96,7 @@ class Publisher:
         self._due_at = _AT_ONCE
         self._taken_up_to = 0
         self._ready: deque[Message] = deque()
-        self._in_flight: dict[asyncio.Task[TransportError | None], Message] = {}
+        self._in_flight: dict[asyncio.Task[TransportError | None], _Sending] = {}
         self._deliveries = Deliveries()
         self._arrived: list[int] = []
         self._hopeless: list[tuple[Sequence[int], str]] = []
@@ -129,6 +138,7 @@ class Publisher:
                 self._launch()
         except OutboxError as error:
             self._storage.begin(error)
+            self._due_at = _AT_ONCE
             self._pause()
         else:
             self._storage.end()
@@ -184,26 +194,27 @@ class Publisher:
             self._give_up([sequence], reason)
 
     def _launch(self) -> None:
-        window = 1 if self._one_by_one else self._window
+        probing = self._one_by_one or self._delivery.ongoing
+        window = 1 if probing else self._window
         while self._ready and len(self._in_flight) < window:
-            message = self._ready.popleft()
-            self._in_flight[self._start(_error_of(self._transport.send(message)), name="send")] = message
+            sending = _Sending(self._ready.popleft(), alone=window == 1 and not self._in_flight)
+            task = self._start(_error_of(self._transport.send(sending.message)), name="send")
+            self._in_flight[task] = sending
 
     # --- what became of them ------------------------------------------------------------------------------
 
     async def _settle(self) -> None:
         """Judge the sends that have ended, and let the outbox know in one transaction each."""
-        alone = len(self._in_flight) == 1
         again: list[Message] = []
         for task in [task for task in self._in_flight if task.done()]:
-            message = self._in_flight.pop(task)
+            sending = self._in_flight.pop(task)
             error = task.result()
             if error is None:
-                self._accept(message)
-            elif _is_at_fault(error, alone=alone):
-                self._give_up(self._deliveries.give_up(message), str(error))
+                self._accept(sending.message)
+            elif _is_at_fault(error, alone=sending.alone):
+                self._give_up(self._deliveries.give_up(sending.message), str(error))
             else:
-                again.append(message)
+                again.append(sending.message)
                 self._hold_back(error)
         if again:
             self._ready = deque(sorted([*again, *self._ready], key=lambda message: message.sequences[0]))

@@ -1,11 +1,13 @@
-"""For whoever tests a driver, a transport or a station: a clock that stands still until it is moved."""
+"""For tests of drivers, transports and stations: a clock that stands still, and a cabinet on strings."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Final, NoReturn
 
+from evswap_edge.hal import Climate
+from evswap_schema import Bay, Charge, Health, Lock, Occupancy, Reservation
 from evswap_schema import Clock as ClockState
 
 _START: Final = datetime(2026, 3, 1, 6, 0, tzinfo=UTC)
@@ -82,3 +84,46 @@ async def settle() -> None:
     """Let every task go as far as it gets without the clock."""
     for _ in range(_LONGEST_SETTLING):
         await asyncio.sleep(0)
+
+
+class ScriptedCabinet:
+    """A ``Cabinet`` that shows what it is told to: values, errors, or nothing for ever (``HANGS``)."""
+
+    HANGS: Final = "hangs"
+
+    def __init__(self, *, bays: Sequence[Bay] = (), climate: Climate | None = None) -> None:
+        self.bays: Sequence[Bay] | Exception | str = bays or (charged_bay(1), charged_bay(2))
+        self.climate: Climate | Exception | str = climate or Climate(temperature=21.5, humidity=40.0)
+        self.closed = False
+
+    async def read_climate(self) -> Climate:
+        if isinstance(self.climate, Climate):
+            return self.climate
+        return await _misbehave(self.climate)
+
+    async def read_bays(self) -> Sequence[Bay]:
+        if isinstance(self.bays, Exception | str):
+            return await _misbehave(self.bays)
+        return self.bays
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+
+async def _misbehave(how: Exception | str) -> NoReturn:
+    if isinstance(how, Exception):
+        raise how
+    await asyncio.Event().wait()
+    raise AssertionError("unreachable")
+
+
+def charged_bay(number: int) -> Bay:
+    """A healthy bay with a full battery, of which no more is known."""
+    return Bay(
+        bay=number,
+        occupancy=Occupancy.OCCUPIED,
+        charge=Charge.CHARGED,
+        lock=Lock.LOCKED,
+        reservation=Reservation.FREE,
+        health=Health.HEALTHY,
+    )

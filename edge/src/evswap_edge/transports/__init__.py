@@ -60,7 +60,7 @@ class TransportError(Exception):
 
 
 class NotConnected(TransportError):
-    """No link. ``reason_code`` is the far side's, when it said why it closed the link."""
+    """No link. ``reason_code`` is what the far side closed the link with while this message was under way."""
 
     def __init__(self, reason: str, *, reason_code: int | None = None) -> None:
         self.reason = reason

@@ -209,8 +209,10 @@ class AwsIotTransport:
     def _on_connected(self, event: "mqtt5.LifecycleConnectSuccessData") -> None:  # noqa: ARG002
         self._session = Session()
         self._connected.set()
-        self._link.end()
-        _log.info("connected to %s:%d as %s", self._settings.host, self._settings.port, self._station_id)
+        if self._link.ongoing:
+            self._link.end()
+        else:
+            _log.info("connected to %s:%d", self._settings.host, self._settings.port)
 
     def _on_connect_failed(self, event: "mqtt5.LifecycleConnectFailureData") -> None:
         packet = event.connack_packet

@@ -42,11 +42,13 @@ class MemoryTransport:
             self._up.set()
 
     async def send(self, message: Message) -> None:
-        self._require_link()
+        if not self._up.is_set():
+            raise NotConnected("the link is cut")
         self.attempts.append(message)
         await asyncio.sleep(0)
         await self._answers.wait()
-        self._require_link()
+        if not self._up.is_set():
+            raise NotConnected("the link was cut", reason_code=self._close_code)
         code = self.script.popleft() if self.script else ReasonCode.SUCCESS
         if code not in ACCEPTED:
             raise Rejected(topic=message.topic, reason_code=code)
@@ -77,10 +79,6 @@ class MemoryTransport:
 
     def bring_up(self) -> None:
         self._reachable.set()
-
-    def _require_link(self) -> None:
-        if not self._up.is_set():
-            raise NotConnected("the link is cut", reason_code=self._close_code)
 
 
 async def _open(settings: Settings, station_id: str, time: TimeSource) -> Transport:  # noqa: ARG001

@@ -1,0 +1,93 @@
+"""What the edge's tests share: coroutine tests, readings, outboxes, and waiting without sleeping."""
+
+import asyncio
+import inspect
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+import pytest
+
+from evswap_edge.outbox import Outbox
+from evswap_edge.testing import charged_bay
+from evswap_schema import Clock, Reading, StationStatus, encode_reading
+
+LONGEST_WAIT_S = 20.0
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run a test that is a coroutine function in an event loop of its own."""
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    wanted = inspect.signature(pyfuncitem.obj).parameters
+    asyncio.run(pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in wanted}))
+    return True
+
+
+class Eventually(Protocol):
+    async def __call__(self, condition: Callable[[], object]) -> None: ...
+
+
+@pytest.fixture(scope="session")
+def eventually() -> Eventually:
+    """Wait until a condition holds; fail when it does not within a generous time."""
+
+    async def wait(condition: Callable[[], object]) -> None:
+        async with asyncio.timeout(LONGEST_WAIT_S):
+            while not condition():
+                await asyncio.sleep(0.001)
+
+    return wait
+
+
+class MakeReading(Protocol):
+    def __call__(self, n: int = 0, *, station_id: str = "station-01", bays: int = 0) -> Reading: ...
+
+
+@pytest.fixture(scope="session")
+def make_reading() -> MakeReading:
+    """A reading without identity, as the sampler makes it; ``n`` tells it from others."""
+
+    def make(n: int = 0, *, station_id: str = "station-01", bays: int = 0) -> Reading:
+        return Reading(
+            station_id=station_id,
+            battery_available=n % 12,
+            battery_charging=4,
+            temperature=28.5,
+            humidity=42.0,
+            status=StationStatus.OPERATIONAL,
+            timestamp=datetime(2026, 3, 1, 6, tzinfo=UTC) + timedelta(seconds=5 * n),
+            clock=Clock.SYNCHRONIZED,
+            bays=tuple(charged_bay(number) for number in range(1, bays + 1)) or None,
+        )
+
+    return make
+
+
+@pytest.fixture
+def outbox(tmp_path: Path) -> Iterator[Outbox]:
+    outbox = Outbox(tmp_path / "outbox.sqlite", station_id="station-01", boot_id="boot", machine="machine")
+    yield outbox
+    outbox.close()
+
+
+class Store(Protocol):
+    def __call__(self, outbox: Outbox, reading: Reading, *, uptime: float = 0.0) -> int: ...
+
+
+@pytest.fixture(scope="session")
+def store() -> Store:
+    """Append a reading as the station does: with its identity."""
+
+    def append(outbox: Outbox, reading: Reading, *, uptime: float = 0.0) -> int:
+        def body(sequence: int) -> bytes:
+            return encode_reading(
+                msgspec.structs.replace(reading, stream_id=outbox.stream_id, sequence=sequence)
+            )
+
+        return outbox.append(body, uptime=uptime)
+
+    return append

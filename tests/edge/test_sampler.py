@@ -1,0 +1,267 @@
+"""The sampler: exact ticks, sensors that fail or hang, and one log line for each trouble."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from evswap_edge.hal import Climate, SensorError
+from evswap_edge.outbox import OutboxFull
+from evswap_edge.sampler import Sampler, derive_status
+from evswap_edge.testing import ManualTime, ScriptedCabinet, charged_bay, settle
+from evswap_schema import Bay, Charge, Clock, Health, Quality, Reading, Reservation, StationStatus
+
+
+class Run:
+    """A sampler at work on a scripted cabinet, and what it recorded when."""
+
+    def __init__(self, *, record: Callable[[Reading], Awaitable[None]] | None = None, **options: Any) -> None:
+        self.time = ManualTime()
+        self.cabinet = ScriptedCabinet()
+        self.readings: list[Reading] = []
+        self.moments: list[float] = []
+        self.start = self.time.monotonic()
+        self.stop = asyncio.Event()
+        self.sampler = Sampler(
+            station_id="station-01",
+            cabinet=self.cabinet,
+            record=record or self.keep,
+            time=self.time,
+            **{"interval_s": 5.0, "sensor_timeout_s": 0.02, **options},
+        )
+        self._task = asyncio.create_task(self.sampler.run(self.stop))
+
+    async def keep(self, reading: Reading) -> None:
+        self.readings.append(reading)
+        self.moments.append(round(self.time.monotonic() - self.start, 6))
+
+    async def one(self) -> Reading:
+        """Sample now, whatever the ticks say."""
+        return await self.sampler.sample()
+
+    async def __aenter__(self) -> "Run":
+        await settle()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.stop.set()
+        await self._task
+
+
+async def test_ticks_do_not_drift_however_long_a_sample_takes() -> None:
+    run = Run()
+
+    async def slow(reading: Reading) -> None:
+        await run.keep(reading)
+        run.time.stall(0.7)
+
+    run.sampler._record = slow
+    async with run:
+        for _ in range(60):
+            await run.time.advance(1.0)
+    assert run.moments == [5.0 * n for n in range(len(run.moments))]
+    assert len(run.moments) > 12
+    assert run.sampler.skipped == 0
+
+
+async def test_ticks_stay_on_the_grid_for_an_interval_that_binary_cannot_write() -> None:
+    async with Run(interval_s=0.1) as run:
+        for _ in range(300):
+            await run.time.advance(0.1)
+    assert run.moments == pytest.approx([n * 0.1 for n in range(len(run.moments))], abs=1e-6)
+    assert len(run.moments) >= 300
+
+
+async def test_after_a_stall_missed_ticks_are_counted_not_made_up_for(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    run = Run()
+    stalls = [0.0, 23.0, 0.0]
+
+    async def stall(reading: Reading) -> None:
+        await run.keep(reading)
+        if stalls:
+            run.time.stall(stalls.pop(0))
+
+    run.sampler._record = stall
+    async with run:
+        for _ in range(20):
+            await run.time.advance(1.0)
+    assert run.moments == [0.0, 5.0, 30.0, 35.0, 40.0]
+    assert run.sampler.skipped == 4
+    assert [record.getMessage() for record in caplog.records] == ["4 samples left out after a stall"]
+
+
+async def test_the_phase_delays_the_first_sample_alone() -> None:
+    async with Run(phase_s=2.0) as run:
+        await run.time.advance(13.0)
+    assert run.moments == [2.0, 7.0, 12.0]
+
+
+async def test_a_wall_clock_that_jumps_changes_no_tick_and_its_state_is_told() -> None:
+    async with Run() as run:
+        run.time.jump(-86_400)
+        run.time.clock_state = Clock.ESTIMATED
+        await run.time.advance(5.0)
+        run.time.jump(+86_400)
+        run.time.clock_state = Clock.SYNCHRONIZED
+        await run.time.advance(5.0)
+    assert run.moments == [0.0, 5.0, 10.0]
+    assert [reading.clock for reading in run.readings] == [
+        Clock.SYNCHRONIZED,
+        Clock.ESTIMATED,
+        Clock.SYNCHRONIZED,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("trouble", "said"),
+    [
+        (SensorError(sensor="sht3x", reason="checksum"), "checksum"),
+        (OSError(121, "Remote I/O error"), "Remote I/O error"),
+        (KeyError("a bug of the driver"), "a bug of the driver"),
+        (ScriptedCabinet.HANGS, "no answer within 0.02 s"),
+        (Climate(temperature=850.0, humidity=40.0), "temperature"),
+        (Climate(temperature=float("nan"), humidity=40.0), "temperature is nan"),
+        (Climate(temperature=20.0, humidity=-1.0), "humidity"),
+    ],
+)
+async def test_a_climate_sensor_that_fails_costs_its_own_fields_and_two_log_lines(
+    trouble: Any, said: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    async with Run() as run:
+        caplog.clear()
+        run.cabinet.climate = trouble
+        failed = [await run.one() for _ in range(5)]
+        run.cabinet.climate = Climate(temperature=20.0, humidity=50.0)
+        await settle()
+        well = [await run.one() for _ in range(5)]
+    for reading in failed:
+        assert (reading.temperature, reading.humidity, reading.battery_available) == (None, None, 2)
+        assert reading.quality == {"temperature": Quality.FAILED, "humidity": Quality.FAILED}
+        assert reading.status is StationStatus.DEGRADED
+    for reading in well:
+        assert (reading.temperature, reading.quality) == (20.0, None)
+        assert reading.status is StationStatus.OPERATIONAL
+    lines = [record.getMessage() for record in caplog.records]
+    assert len(lines) == 2
+    assert lines[0].startswith("sensor climate: ")
+    assert said in lines[0]
+    assert lines[1].startswith("sensor climate: works again")
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        SensorError(sensor="bms", reason="no answer"),
+        ScriptedCabinet.HANGS,
+        [charged_bay(1), charged_bay(1)],
+        [replace(charged_bay(1), bay=100_000)],
+    ],
+)
+async def test_bays_that_cannot_be_read_leave_the_last_good_counts_marked_stale(trouble: Any) -> None:
+    async with Run() as run:
+        run.cabinet.bays = trouble
+        reading = await run.one()
+    assert (reading.battery_available, reading.battery_charging) == (2, 0)
+    assert reading.quality == {"battery_available": Quality.STALE, "battery_charging": Quality.STALE}
+    assert reading.bays is None
+    assert reading.status is StationStatus.FAULT
+
+
+async def test_bays_that_were_never_read_count_nothing_and_say_so() -> None:
+    async with Run(phase_s=3_600) as run:
+        run.cabinet.bays = SensorError(sensor="bms", reason="no answer")
+        reading = await run.one()
+    assert (reading.battery_available, reading.battery_charging) == (0, 0)
+    assert reading.quality == {"battery_available": Quality.FAILED, "battery_charging": Quality.FAILED}
+
+
+async def test_a_sensor_that_ignores_being_cancelled_is_not_asked_again_until_it_answers() -> None:
+    calls = 0
+    release = asyncio.Event()
+
+    async def stubborn() -> Climate:
+        nonlocal calls
+        calls += 1
+        while not release.is_set():
+            try:
+                await release.wait()
+            except asyncio.CancelledError:
+                continue
+        return Climate(temperature=20.0, humidity=50.0)
+
+    async with Run(phase_s=3_600) as run:
+        run.cabinet.read_climate = stubborn  # type: ignore[method-assign]
+        assert [(await run.one()).temperature for _ in range(3)] == [None] * 3
+        assert calls == 1
+        release.set()
+        await settle()
+        assert (await run.one()).temperature == 20.0
+
+
+async def test_a_sample_that_cannot_be_stored_is_reported_once_and_sampling_goes_on(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    full = True
+
+    async def record(reading: Reading) -> None:
+        if full:
+            raise OutboxFull(Path("outbox.sqlite"), "database or disk is full")
+        await run.keep(reading)
+
+    async with (run := Run(record=record)):
+        await run.time.advance(20.0)
+        full = False
+        await run.time.advance(10.0)
+    assert run.moments == [25.0, 30.0]
+    lines = [record.getMessage() for record in caplog.records]
+    assert [line.split(":")[0] for line in lines] == ["storing samples", "storing samples"]
+    assert "works again" in lines[1]
+
+
+async def test_counts_say_what_a_customer_could_have() -> None:
+    charging = replace(charged_bay(4), charge=Charge.CHARGING)
+    async with Run(phase_s=3_600) as run:
+        run.cabinet.bays = [
+            charged_bay(1),
+            replace(charged_bay(2), reservation=Reservation.RESERVED),
+            replace(charged_bay(3), health=Health.QUARANTINED),
+            charging,
+        ]
+        reading = await run.one()
+    assert (reading.battery_available, reading.battery_charging) == (1, 1)
+
+
+async def test_bays_are_left_out_when_they_are_not_reported() -> None:
+    async with Run(phase_s=3_600, with_bays=False) as run:
+        assert (await run.one()).bays is None
+    async with Run(phase_s=3_600, with_bays=True) as run:
+        bays = (await run.one()).bays
+        assert bays is not None
+        assert len(bays) == 2
+
+
+_BROKEN = replace(charged_bay(2), health=Health.FAULT)
+_AIR = Climate(temperature=20.0, humidity=50.0)
+
+
+@pytest.mark.parametrize(
+    ("bays", "climate", "status"),
+    [
+        ([charged_bay(1)], _AIR, StationStatus.OPERATIONAL),
+        ([charged_bay(1), _BROKEN], _AIR, StationStatus.DEGRADED),
+        ([charged_bay(1)], None, StationStatus.DEGRADED),
+        ([_BROKEN], _AIR, StationStatus.FAULT),
+        ([], _AIR, StationStatus.FAULT),
+        (None, _AIR, StationStatus.FAULT),
+    ],
+)
+def test_status(bays: list[Bay] | None, climate: Climate | None, status: StationStatus) -> None:
+    assert derive_status(bays, climate) is status

@@ -1,0 +1,102 @@
+"""The simulated station: one seed, one story; batteries and customers as the real ones behave."""
+
+import asyncio
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from evswap_edge.drivers import Surroundings, load_driver
+from evswap_edge.drivers.simulated import Pack, Settings, SimulatedCabinet
+from evswap_edge.hal import Climate
+from evswap_edge.testing import ManualTime
+from evswap_schema import Bay, Charge, Occupancy
+
+Story = list[tuple[Climate, list[Bay]]]
+
+
+async def tell(pauses: list[float], *, seed: int = 1, station_id: str = "station-01", bays: int = 8) -> Story:
+    """What is seen of a new station at the end of each of ``pauses``."""
+    time = ManualTime()
+    cabinet = SimulatedCabinet(Settings(bays=bays, seed=seed), Surroundings(station_id=station_id, time=time))
+    story = []
+    for pause in pauses:
+        await time.advance(pause)
+        story.append((await cabinet.read_climate(), list(await cabinet.read_bays())))
+    return story
+
+
+async def test_one_seed_tells_one_story_and_another_station_another() -> None:
+    pauses = [600.0] * 6
+    assert await tell(pauses) == await tell(pauses)
+    assert await tell(pauses) != await tell(pauses, seed=2)
+    assert await tell(pauses) != await tell(pauses, station_id="station-02")
+
+
+@given(st.lists(st.floats(min_value=0.0, max_value=300.0), min_size=1, max_size=8))
+def test_the_story_does_not_depend_on_how_often_it_is_looked_at(pauses: list[float]) -> None:
+    often = asyncio.run(tell([*pauses, 1.0]))
+    once = asyncio.run(tell([sum(pauses) + 1.0]))
+    assert often[-1] == once[-1]
+
+
+async def test_it_changes_from_sample_to_sample() -> None:
+    story = await tell([5.0] * 10)
+    assert len({climate.temperature for climate, _ in story}) > 5
+
+
+async def test_a_day_has_about_the_swaps_of_a_real_station_and_most_of_them_by_day() -> None:
+    story = await tell([1_800.0] * 48 * 3, bays=35)
+    serials = [{bay.battery.serial_number for bay in bays if bay.battery} for _, bays in story]
+    swaps = [len(after - before) for before, after in pairwise(serials)]
+    assert 3 * 80 < sum(swaps) < 3 * 220
+    assert all(len(bays) == 35 for _, bays in story)
+
+
+async def test_bays_say_the_same_in_all_their_states() -> None:
+    for climate, bays in await tell([900.0] * 40):
+        assert 0 <= climate.humidity <= 100
+        for number, bay in enumerate(bays, start=1):
+            assert bay.bay == number
+            assert (bay.occupancy is Occupancy.OCCUPIED) == (bay.battery is not None)
+            assert (bay.charge is Charge.NONE) == (bay.battery is None)
+            if bay.battery:
+                assert (bay.charge is Charge.CHARGING) == (bay.battery.current > 0)
+
+
+def test_a_pack_charges_with_constant_current_and_then_with_less_and_less() -> None:
+    pack = Pack(serial_number="1", soc=20.0, cycles=0, temperature=20.0)
+    currents, levels, hottest = [], [], 0.0
+    while not pack.charged:
+        pack.charge(60.0, ambient=20.0)
+        currents.append(pack.current)
+        levels.append(pack.soc)
+        hottest = max(hottest, pack.temperature)
+    below = [current for current, level in zip(currents, levels, strict=True) if level < Pack.KNEE_SOC]
+    above = [current for current, level in zip(currents, levels, strict=True) if level > Pack.KNEE_SOC + 2]
+    assert set(below) == {Pack.CURRENT_A}
+    assert above == sorted(above, reverse=True)
+    assert levels == sorted(levels)
+    assert 20.0 < hottest < 45.0
+    pack.charge(60.0, ambient=20.0)
+    assert pack.current == 0
+
+
+async def test_time_can_run_faster() -> None:
+    time = ManualTime()
+    cabinet = SimulatedCabinet(
+        Settings(bays=8, seed=1, speed=600.0), Surroundings(station_id="station-01", time=time)
+    )
+    await time.advance(6.0)
+    assert list(await cabinet.read_bays()) == (await tell([3_600.0]))[0][1]
+
+
+@pytest.mark.parametrize("bays", [1, 250])
+async def test_it_is_opened_by_its_name(bays: int) -> None:
+    kind = load_driver("simulated")
+    cabinet = await kind.open(
+        kind.settings(bays=bays), Surroundings(station_id="station-01", time=ManualTime())
+    )
+    assert len(await cabinet.read_bays()) == bays
+    await cabinet.aclose()
