@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, Literal, TypeVar
 
 Found = TypeVar("Found")
 
@@ -26,7 +26,7 @@ class Waited(Generic[Found]):
 
 
 def wait_until(
-    probe: Callable[[], Found | None], *, what: str, within: float, every: float = 0.1
+    probe: Callable[[], Found | Literal[False] | None], *, what: str, within: float, every: float = 0.1
 ) -> Waited[Found]:
     """Ask `probe` every `every` seconds until its answer is true, and return that answer.
 

@@ -9,7 +9,7 @@ What can go wrong, as a tree:
 
 from collections.abc import Callable, Iterator
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar
 from urllib.parse import quote
 
 import httpx
@@ -94,7 +94,7 @@ class RestObserver:
             cursor = following
 
     def wait_until(
-        self, predicate: Callable[[Self], Found | None], *, what: str, within: float
+        self, predicate: Callable[[Self], Found | Literal[False] | None], *, what: str, within: float
     ) -> Waited[Found]:
         """Ask `predicate`, which is given this observer, until its answer is true; return it.
 
