@@ -106,7 +106,8 @@ class CertificateUnusable(LocalError):
 
     def __init__(self, station_id: str, state: str) -> None:
         super().__init__(
-            f"the certificate of {station_id} is {state}: `evswap certificate renew {station_id}` issues another"
+            f"the certificate of {station_id} is {state}: "
+            f"`evswap certificate renew {station_id}` issues another"
         )
         self.station_id, self.state = station_id, state
 

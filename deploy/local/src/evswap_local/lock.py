@@ -11,7 +11,10 @@ from evswap_local.errors import Busy
 
 @contextmanager
 def exclusive(path: Path) -> Iterator[None]:
-    """Holds the lock at ``path``; raises Busy when another process has it. The kernel frees it on any death."""
+    """Holds the lock at ``path``; raises Busy when another process has it.
+
+    The kernel frees it however the holder ends.
+    """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         try:

@@ -18,13 +18,15 @@ def demand_free(host: str, port: int, flag: str) -> None:
 
 
 def holder_of(port: int) -> str | None:
-    """``name (process 123)`` of the program that listens on ``port``; None when it belongs to somebody else."""
+    """``name (process 123)`` of the program that listens on ``port``; None when that is not ours to know."""
     try:
         connections = psutil.net_connections("tcp")
     except psutil.AccessDenied:
         return None
     for connection in connections:
-        if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:
+        if connection.status != psutil.CONN_LISTEN or not connection.laddr or not connection.pid:
+            continue
+        if connection.laddr.port == port:
             try:
                 return f"{psutil.Process(connection.pid).name()} (process {connection.pid})"
             except psutil.NoSuchProcess:

@@ -1,7 +1,7 @@
 """Processes that outlive the command that started them.
 
-A process is known by its id *and* the time at which it was created: ids are used again. Each one leads a session of
-its own, so what it starts (function workers) can be ended with it.
+A process is known by its id *and* the time at which it was created: ids are used again. Each one leads a
+session of its own, so what it starts (function workers) can be ended with it.
 """
 
 import json

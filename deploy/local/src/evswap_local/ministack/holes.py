@@ -18,6 +18,7 @@ import asyncio
 import importlib
 import secrets
 import ssl
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import ModuleType
@@ -51,16 +52,12 @@ MENDED: dict[str, tuple[str, ...]] = {
         "reset",
     ),
     "ministack.services.lambda_svc": (
-        "execution_credentials",
         "_poll_sqs",
         "_poll_kinesis",
         "_poll_dynamodb_streams",
         "_esm_inflight",
     ),
-    "ministack.services.sts": (
-        "register_session",
-        "is_root_access_key",
-    ),
+    "ministack.services.sts": ("register_session",),
 }
 """Every name of ministack's that this package replaces or calls, by module."""
 
@@ -124,7 +121,7 @@ def verify_root_signatures(access_key_id: str, secret_access_key: str) -> None:
     An empty key stays root: it is how ministack's own parts (rules, integrations) call each other inside the
     process; over HTTP the gate lets no unsigned request come this far.
     """
-    evaluator, sts = _module("ministack.core.iam_evaluator"), _module("ministack.services.sts")
+    evaluator = _module("ministack.core.iam_evaluator")
     resolve = evaluator.resolve_credential
     account_id: str = _module("ministack.core.responses").get_account_id()
 
@@ -144,15 +141,13 @@ def verify_root_signatures(access_key_id: str, secret_access_key: str) -> None:
             source_access_key_id=access_key_id,
         )
 
-    evaluator.is_root_access_key = is_root
-    sts.is_root_access_key = lambda key: key in ("", access_key_id)
-    evaluator.resolve_credential = resolve_with_root
+    _replace(evaluator.is_root_access_key, is_root)
+    _replace(resolve, resolve_with_root)
 
 
 def randomise_function_credentials() -> None:
     """Each function's role session gets a random key, secret and token for the life of this process."""
-    runtime, functions = _module("ministack.core.lambda_runtime"), _module("ministack.services.lambda_svc")
-    sts = _module("ministack.services.sts")
+    runtime, sts = _module("ministack.core.lambda_runtime"), _module("ministack.services.sts")
     issued: dict[tuple[str, str], dict[str, str]] = {}
 
     def random_credentials(config: dict[str, Any]) -> dict[str, str]:
@@ -176,8 +171,16 @@ def randomise_function_credentials() -> None:
             "SessionToken": credentials["AWS_SESSION_TOKEN"],
         }
 
-    runtime.execution_credentials = random_credentials
-    functions.execution_credentials = random_credentials
+    _replace(runtime.execution_credentials, random_credentials)
+
+
+def _replace(original: object, mended: object) -> None:
+    """Puts ``mended`` wherever a module of ministack's has ``original``, its own or imported."""
+    modules = [module for name, module in sys.modules.items() if name.partition(".")[0] == "ministack"]
+    for module in modules:
+        for name, value in list(vars(module).items()):
+            if value is original:
+                setattr(module, name, mended)
 
 
 def _module(name: str) -> Any:

@@ -1,0 +1,106 @@
+"""``evswap logs``: what the processes and the functions say."""
+
+import argparse
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from evswap_local import emulator, fleet
+from evswap_local.context import Context
+from evswap_local.stack.functions import FILE, log_group
+
+PROCESSES = (emulator.NAME, fleet.NAME)
+FUNCTIONS = ("live", "bulk", "api")
+POLL_S = 0.5
+CHUNK = 10_000
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Processes log to files, functions to CloudWatch Logs."""
+    parser.add_argument(
+        "of",
+        nargs="*",
+        choices=[*PROCESSES, *FUNCTIONS],
+        metavar="|".join([*PROCESSES, *FUNCTIONS]),
+        help="whose (default: both processes)",
+    )
+    parser.add_argument(
+        "--lines", type=int, default=20, metavar="N", help="the last N (default: %(default)s)"
+    )
+    parser.add_argument("--follow", action="store_true", help="go on until Ctrl-C")
+
+
+def run(context: Context, options: argparse.Namespace) -> int:
+    """Prints the last lines of each, with its name before each line when there are several."""
+    names: Sequence[str] = options.of or PROCESSES
+    readers = {name: _reader(context, name, options.lines) for name in names}
+    while True:
+        for name, read in readers.items():
+            for line in read():
+                sys.stdout.write(f"{name:>9}  {line}\n" if len(readers) > 1 else f"{line}\n")
+        sys.stdout.flush()
+        if not options.follow:
+            return 0
+        time.sleep(POLL_S)
+
+
+def _reader(context: Context, name: str, lines: int) -> Callable[[], Iterator[str]]:
+    if name in PROCESSES:
+        return _FileReader(context.processes.log_of(name), lines).new_lines
+    settings, _described = context.demand_running()
+    clients = context.clients(settings)
+    function = context.source(clients).yaml(FILE)["functions"][name]["name"]
+
+    def fetch(since_ms: int) -> list[tuple[int, str]]:
+        pages = clients.logs.get_paginator("filter_log_events").paginate(
+            logGroupName=log_group(function), startTime=since_ms
+        )
+        return [(event["timestamp"], event["message"]) for page in pages for event in page["events"]]
+
+    return _EventReader(fetch, lines).new_lines
+
+
+class _FileReader:
+    """The last lines of a file, then what is added. A file that was replaced is read from its beginning."""
+
+    def __init__(self, path: Path, lines: int) -> None:
+        self._path, self._lines = path, lines
+        self._inode, self._position = -1, 0
+
+    def new_lines(self) -> Iterator[str]:
+        if not self._path.is_file():
+            return
+        with self._path.open("rb") as file:
+            inode = self._path.stat().st_ino
+            first, self._inode = self._inode == -1, inode
+            if first:
+                yield from (_text(line) for line in deque(file, self._lines))
+            else:
+                file.seek(self._position)
+                yield from (_text(line) for line in file)
+            self._position = file.tell()
+
+
+class _EventReader:
+    """The same for CloudWatch Logs."""
+
+    def __init__(self, fetch: Callable[[int], list[tuple[int, str]]], lines: int) -> None:
+        self._fetch, self._lines = fetch, lines
+        self._since = 0
+        self._seen: set[tuple[int, str]] = set()
+
+    def new_lines(self) -> Iterator[str]:
+        events = [event for event in self._fetch(self._since) if event not in self._seen]
+        kept = events if self._since else (events[-self._lines :] if self._lines else [])
+        for moment, message in kept:
+            yield f"{datetime.fromtimestamp(moment / 1000, UTC).isoformat()} {message.rstrip()}"
+        if events:
+            self._since = max(moment for moment, _message in events)
+            self._seen = {event for event in [*self._seen, *events] if event[0] == self._since}
+
+
+def _text(line: bytes) -> str:
+    return line.decode("utf-8", "replace").rstrip("\n")

@@ -1,0 +1,243 @@
+"""``evswap up``: AWS, the stack and the stations on this machine."""
+
+import argparse
+import shutil
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from types import FrameType
+
+from evswap_local import credentials, emulator, fleet
+from evswap_local.api import await_visible
+from evswap_local.certificates import keep_certificates
+from evswap_local.clients import Clients
+from evswap_local.context import Context
+from evswap_local.errors import BadStack, OtherSettings
+from evswap_local.lock import exclusive
+from evswap_local.package import keep_package
+from evswap_local.processes import Processes
+from evswap_local.progress import Progress
+from evswap_local.settings import VISITOR, Reporting, Settings
+from evswap_local.stack.api import api_url, find_api
+from evswap_local.stack.apply import apply_stack
+from evswap_local.stack.source import Source
+from evswap_local.stack_file import StackFile
+
+VISIBLE_S = 60.0
+VISIBLE_PER_STATION_S = 1.0
+MOST_STATIONS = 5000
+ANYWHERE = "0.0.0.0"  # noqa: S104 - only where --bind says so
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options without a default keep what the running stack has."""
+    normal = Settings()
+    parser.add_argument(
+        "--stations", type=_stations, metavar="N", help=f"simulated stations (default: {normal.stations})"
+    )
+    parser.add_argument(
+        "--interval",
+        type=_seconds,
+        metavar="SECONDS",
+        dest="interval_s",
+        help=f"time between two samples (default: {normal.interval_s:g})",
+    )
+    parser.add_argument(
+        "--reporting",
+        type=Reporting,
+        choices=list(Reporting),
+        help=f"a message for each sample, or batches by Basic Ingest (default: {normal.reporting})",
+    )
+    parser.add_argument(
+        "--batch-age",
+        type=_seconds,
+        metavar="SECONDS",
+        dest="batch_age_s",
+        help=f"how old the oldest sample of a batch gets (default: {normal.batch_age_s:g})",
+    )
+    parser.add_argument(
+        "--port", type=_port, metavar="PORT", help=f"AWS and the REST API (default: {normal.port})"
+    )
+    parser.add_argument(
+        "--mqtt-port", type=_port, metavar="PORT", help=f"MQTT over TLS (default: {normal.mqtt_port})"
+    )
+    parser.add_argument(
+        "--bind",
+        choices=["127.0.0.1", ANYWHERE],
+        help=f"where both listen (default: {normal.bind}; {ANYWHERE} is for containers)",
+    )
+    parser.add_argument(
+        "--no-fleet", action="store_true", help="AWS and certificates only; a running fleet goes on"
+    )
+
+
+def run(context: Context, options: argparse.Namespace) -> int:
+    """Starts what does not run yet. When that fails, stops what it has started and leaves the rest alone."""
+    context.state.make()
+    with exclusive(context.state.lock), _signals_are_errors():
+        before = {name for name in (emulator.NAME, fleet.NAME) if context.processes.find(name)}
+        try:
+            _bring_up(context, options, Progress())
+        except BaseException:
+            _stop_new(context, before)
+            raise
+    return 0
+
+
+def _bring_up(context: Context, options: argparse.Namespace, progress: Progress) -> None:
+    running = context.running_settings()
+    settings = _merge(options, running)
+    if running is None:
+        _start_emulator(context, settings, progress)
+    context.settings_file.write(settings)
+
+    clients = context.clients(settings)
+    source = context.source(clients)
+    package = keep_package(context.state.packages, context.checkout.root / "requirements" / "lambda.txt")
+    progress.changes("stack", apply_stack(clients, source, package))
+    described = _describe(context, settings, clients, source)
+    context.stack_file.write(described)
+
+    emulator.fetch_trust_anchor(settings, context.state.ca)
+    station_ids = [*settings.station_ids(), VISITOR]
+    issued = progress.changes(
+        "certificates", keep_certificates(clients, source, context.state.certificates, station_ids)
+    )
+    if not options.no_fleet:
+        _bring_up_fleet(context, settings, described, progress, anew=issued)
+    _say_where(context, described)
+
+
+def _start_emulator(context: Context, settings: Settings, progress: Progress) -> None:
+    python = context.checkout.ministack_python()
+    progress.step(f"starting AWS on this machine (ministack), ports {settings.port} and {settings.mqtt_port}")
+    emulator.start_emulator(
+        context.processes, python, context.state, settings, credentials.keep(context.state.credentials)
+    )
+
+
+def _merge(options: argparse.Namespace, running: Settings | None) -> Settings:
+    """The options given, over what runs, over the defaults. What only a restart changes has to agree."""
+    base = running or Settings()
+    given = {
+        name: value
+        for name in Settings.__struct_fields__
+        if (value := getattr(options, name, None)) is not None
+    }
+    if running is not None:
+        for name, flag in (("port", "--port"), ("mqtt_port", "--mqtt-port"), ("bind", "--bind")):
+            if name in given and given[name] != getattr(running, name):
+                raise OtherSettings(flag, given[name], getattr(running, name))
+    return Settings(**{name: given.get(name, getattr(base, name)) for name in Settings.__struct_fields__})
+
+
+def _describe(context: Context, settings: Settings, clients: Clients, source: Source) -> StackFile:
+    title = source.yaml("openapi.yaml")["info"]["title"]
+    api_id = find_api(clients, title)
+    if api_id is None:
+        raise BadStack("the API of the stack", "it is gone right after it was made")
+    return StackFile(
+        api_url=api_url(settings.endpoint_url, api_id),
+        api_key=None,
+        dashboard_url=None,
+        mqtt_host="127.0.0.1",
+        mqtt_port=settings.mqtt_port,
+        ca_file=str(context.state.ca),
+        aws_endpoint_url=settings.endpoint_url,
+        region=settings.region,
+        archive_bucket=source.values.archive_bucket,
+        stations_table=source.values.stations_table,
+        certificates_dir=str(context.state.certificates),
+        visitor_station_id=VISITOR,
+        credentials_file=str(context.state.credentials),
+    )
+
+
+def _bring_up_fleet(
+    context: Context, settings: Settings, described: StackFile, progress: Progress, *, anew: bool
+) -> None:
+    processes = context.processes
+    since = datetime.now(UTC)
+    started = fleet.keep_fleet(processes, context.state, settings, anew=anew)
+    progress.step(f"fleet: {'started' if started else 'runs as asked for'}")
+    if not started:
+        since = _started_at(processes)
+    total = settings.stations
+    await_visible(
+        described.api_url,
+        settings.station_ids(),
+        since=since,
+        deadline_s=_visible_within(settings),
+        progress=lambda count: progress.count(f"stations visible {count}/{total}"),
+        demand_alive=lambda: fleet.demand_alive(processes),
+    )
+
+
+def _started_at(processes: Processes) -> datetime:
+    running = processes.find(fleet.NAME)
+    return datetime.fromtimestamp(running.created, UTC) if running else datetime.now(UTC)
+
+
+def _visible_within(settings: Settings) -> float:
+    """Seconds until even the last station must have been heard."""
+    first = settings.batch_age_s if settings.reporting is Reporting.BATCHED else 0.0
+    return VISIBLE_S + first + 2 * settings.interval_s + VISIBLE_PER_STATION_S * settings.stations
+
+
+def _say_where(context: Context, described: StackFile) -> None:
+    sys.stderr.write("\n")
+    sys.stdout.write(
+        f"api_url     {described.api_url}\n"
+        f"try         curl {described.api_url}/stations\n"
+        f"mqtt        {described.mqtt_host}:{described.mqtt_port} (TLS, certificates in "
+        f"{described.certificates_dir})\n"
+        f"stack.json  {context.state.stack_file}\n"
+    )
+    sys.stdout.flush()
+
+
+def _stop_new(context: Context, before: set[str]) -> None:
+    for name in (fleet.NAME, emulator.NAME):
+        if name not in before:
+            context.processes.stop(name)
+    if emulator.NAME not in before:
+        context.settings_file.path.unlink(missing_ok=True)
+        shutil.rmtree(context.state.temporary, ignore_errors=True)
+
+
+@contextmanager
+def _signals_are_errors() -> Iterator[None]:
+    """SIGTERM and SIGHUP end the command like Ctrl-C does: what it has started is stopped first."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _stations(text: str) -> int:
+    number = int(text)
+    if not 1 <= number <= MOST_STATIONS:
+        raise argparse.ArgumentTypeError(f"{number} is not between 1 and {MOST_STATIONS}")
+    return number
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0.05 <= seconds <= 3600:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0.05 and 3600 seconds")
+    return seconds
+
+
+def _port(text: str) -> int:
+    number = int(text)
+    if not 1024 <= number <= 65535:
+        raise argparse.ArgumentTypeError(f"{number} is not between 1024 and 65535")
+    return number

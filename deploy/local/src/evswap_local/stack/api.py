@@ -1,0 +1,209 @@
+"""The REST API, from openapi.yaml: resource by resource, as ministack 1.5.33 imports nothing."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from evswap_local.clients import Clients
+from evswap_local.stack.change import Change, Outcome
+from evswap_local.stack.functions import function_name
+from evswap_local.stack.source import Source
+
+FILE = "openapi.yaml"
+STAGE = "dev"
+HTTP_METHODS = {"get", "put", "post", "delete", "options", "head", "patch"}
+ANY_METHOD = "x-amazon-apigateway-any-method"
+INTEGRATION = "x-amazon-apigateway-integration"
+GATEWAY_RESPONSES = "x-amazon-apigateway-gateway-responses"
+INVOKE_STATEMENT = "apigateway"
+
+
+def apply_api(clients: Clients, source: Source) -> Iterator[Change]:
+    """Makes the API and everything in it, and deploys it when anything changed."""
+    document = source.yaml(FILE)
+    name = document["info"]["title"]
+    api_id = find_api(clients, name)
+    made = api_id is None
+    if api_id is None:
+        api_id = clients.apigateway.create_rest_api(name=name, endpointConfiguration={"types": ["REGIONAL"]})[
+            "id"
+        ]
+    yield Change("REST API", name, Outcome.CREATED if made else Outcome.UNCHANGED)
+    changes = [
+        *_apply_methods(clients, api_id, document["paths"]),
+        *_apply_gateway_responses(clients, api_id, document.get(GATEWAY_RESPONSES, {})),
+    ]
+    yield from changes
+    yield Change("permission", "API to function", _allow_invoke(clients, source, api_id))
+    yield Change("stage", STAGE, _deploy(clients, api_id, changes))
+
+
+def find_api(clients: Clients, name: str) -> str | None:
+    """The id of the REST API called ``name``."""
+    for page in clients.apigateway.get_paginator("get_rest_apis").paginate():
+        for api in page["items"]:
+            if api["name"] == name:
+                return api["id"]
+    return None
+
+
+def api_url(endpoint_url: str, api_id: str) -> str:
+    """Where the API answers on this machine."""
+    return f"{endpoint_url}/restapis/{api_id}/{STAGE}/_user_request_"
+
+
+def _apply_methods(clients: Clients, api_id: str, paths: Mapping[str, Any]) -> Iterator[Change]:
+    resources = _resources(clients, api_id)
+    for path, item in paths.items():
+        resource_id = _keep_resource(clients, api_id, path, resources)
+        for key, operation in item.items():
+            if key in HTTP_METHODS or key == ANY_METHOD:
+                method = "ANY" if key == ANY_METHOD else key.upper()
+                outcome = _keep_method(clients, api_id, resource_id, method, operation)
+                yield Change("method", f"{method} {path}", outcome)
+    yield from _remove_others(clients, api_id, paths, resources)
+
+
+def _resources(clients: Clients, api_id: str) -> dict[str, str]:
+    """The id of each resource by its path."""
+    pages = clients.apigateway.get_paginator("get_resources").paginate(restApiId=api_id)
+    return {item["path"]: item["id"] for page in pages for item in page["items"]}
+
+
+def _keep_resource(clients: Clients, api_id: str, path: str, resources: dict[str, str]) -> str:
+    if path not in resources:
+        parent, _, part = path.rpartition("/")
+        resources[path] = clients.apigateway.create_resource(
+            restApiId=api_id,
+            parentId=_keep_resource(clients, api_id, parent or "/", resources),
+            pathPart=part,
+        )["id"]
+    return resources[path]
+
+
+def _keep_method(
+    clients: Clients, api_id: str, resource_id: str, method: str, operation: Mapping[str, Any]
+) -> Outcome:
+    wanted, integration = _method(operation), _integration(operation[INTEGRATION])
+    found = _find_method(clients, api_id, resource_id, method)
+    if found is not None:
+        if _covers(found, wanted) and _covers(found.get("methodIntegration", {}), integration):
+            return Outcome.UNCHANGED
+        clients.apigateway.delete_method(restApiId=api_id, resourceId=resource_id, httpMethod=method)
+    clients.apigateway.put_method(restApiId=api_id, resourceId=resource_id, httpMethod=method, **wanted)
+    put: dict[str, Any] = {key: value for key, value in integration.items() if key != "httpMethod"}
+    clients.apigateway.put_integration(
+        restApiId=api_id,
+        resourceId=resource_id,
+        httpMethod=method,
+        integrationHttpMethod=integration["httpMethod"],
+        **put,
+    )
+    return Outcome.CREATED if found is None else Outcome.UPDATED
+
+
+def _find_method(clients: Clients, api_id: str, resource_id: str, method: str) -> dict[str, Any] | None:
+    try:
+        found = clients.apigateway.get_method(restApiId=api_id, resourceId=resource_id, httpMethod=method)
+    except clients.apigateway.exceptions.NotFoundException:
+        return None
+    return {**found}
+
+
+def _method(operation: Mapping[str, Any]) -> dict[str, Any]:
+    """API Gateway checks parameters for presence only; the function validates everything."""
+    return {
+        "authorizationType": "NONE",
+        "apiKeyRequired": False,
+        "operationName": operation["operationId"],
+        "requestParameters": {
+            f"method.request.path.{parameter['name']}": True
+            for parameter in operation.get("parameters", [])
+            if parameter["in"] == "path"
+        },
+    }
+
+
+def _integration(integration: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "type": integration["type"].upper(),
+        "httpMethod": integration["httpMethod"],
+        "uri": integration["uri"],
+        "passthroughBehavior": integration["passthroughBehavior"].upper(),
+        "timeoutInMillis": integration["timeoutInMillis"],
+    }
+
+
+def _covers(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    return all((found.get(key) or type(value)()) == value for key, value in wanted.items())
+
+
+def _remove_others(
+    clients: Clients, api_id: str, paths: Mapping[str, Any], resources: Mapping[str, str]
+) -> Iterator[Change]:
+    """Takes away what openapi.yaml no longer has, the deepest first."""
+    for path in sorted(resources, key=len, reverse=True):
+        if path != "/" and not any(wanted == path or wanted.startswith(f"{path}/") for wanted in paths):
+            clients.apigateway.delete_resource(restApiId=api_id, resourceId=resources[path])
+            yield Change("resource (no longer wanted)", path, Outcome.UPDATED)
+
+
+def _apply_gateway_responses(clients: Clients, api_id: str, responses: Mapping[str, Any]) -> Iterator[Change]:
+    found = {
+        item["responseType"]: item
+        for item in clients.apigateway.get_gateway_responses(restApiId=api_id)["items"]
+        if not item.get("defaultResponse")
+    }
+    for kind, response in responses.items():
+        wanted: Any = {
+            "responseParameters": response.get("responseParameters", {}),
+            "responseTemplates": response.get("responseTemplates", {}),
+        }
+        if "statusCode" in response:
+            wanted["statusCode"] = str(response["statusCode"])
+        there: Any = found.get(kind)  # type: ignore[call-overload]
+        if there is not None and _covers(there, wanted):
+            yield Change("gateway response", kind, Outcome.UNCHANGED)
+            continue
+        put: Any = {"restApiId": api_id, "responseType": kind, **wanted}
+        clients.apigateway.put_gateway_response(**put)
+        outcome = Outcome.CREATED if there is None else Outcome.UPDATED
+        yield Change("gateway response", kind, outcome)
+
+
+def _allow_invoke(clients: Clients, source: Source, api_id: str) -> Outcome:
+    name, values = function_name(source, "api"), source.values
+    arn = f"arn:aws:execute-api:{values.region}:{values.account_id}:{api_id}/*/*/*"
+    try:
+        policy = clients.functions.get_policy(FunctionName=name)["Policy"]
+    except clients.functions.exceptions.ResourceNotFoundException:
+        policy = ""
+    if arn in policy:
+        return Outcome.UNCHANGED
+    known = f'"{INVOKE_STATEMENT}"' in policy
+    if known:
+        clients.functions.remove_permission(FunctionName=name, StatementId=INVOKE_STATEMENT)
+    clients.functions.add_permission(
+        FunctionName=name,
+        StatementId=INVOKE_STATEMENT,
+        Action="lambda:InvokeFunction",
+        Principal="apigateway.amazonaws.com",
+        SourceArn=arn,
+    )
+    return Outcome.UPDATED if known else Outcome.CREATED
+
+
+def _deploy(clients: Clients, api_id: str, changes: list[Change]) -> Outcome:
+    try:
+        clients.apigateway.get_stage(restApiId=api_id, stageName=STAGE)
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "NotFoundException":
+            raise
+        outcome = Outcome.CREATED
+    else:
+        if all(change.outcome is Outcome.UNCHANGED for change in changes):
+            return Outcome.UNCHANGED
+        outcome = Outcome.UPDATED
+    clients.apigateway.create_deployment(restApiId=api_id, stageName=STAGE)
+    return outcome

@@ -1,0 +1,70 @@
+"""DynamoDB tables, from tables.yaml."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from evswap_local.clients import Clients
+from evswap_local.errors import BadStack
+from evswap_local.stack.change import Change, Outcome
+from evswap_local.stack.source import Source
+
+FILE = "tables.yaml"
+
+
+def apply_tables(clients: Clients, source: Source) -> Iterator[Change]:
+    """Makes the tables; the key of an existing one cannot be changed (BadStack)."""
+    for table in source.yaml(FILE).values():
+        yield Change("table", table["name"], _apply(clients, table))
+
+
+def _apply(clients: Clients, table: dict[str, Any]) -> Outcome:
+    name, keys = table["name"], _keys(table)
+    try:
+        found = clients.dynamodb.describe_table(TableName=name)["Table"]
+    except clients.dynamodb.exceptions.ResourceNotFoundException:
+        _create(clients, table)
+        outcome = Outcome.CREATED
+    else:
+        if found["KeySchema"] != [
+            {"AttributeName": key["name"], "KeyType": kind} for kind, key in keys.items()
+        ]:
+            raise BadStack(FILE, f"table {name} exists with another key; `evswap down` and remove its state")
+        outcome = Outcome.UNCHANGED
+    return _keep_recoverable(clients, table, outcome)
+
+
+def _keys(table: dict[str, Any]) -> dict[str, dict[str, str]]:
+    keys = {"HASH": table["partition_key"]}
+    return keys | ({"RANGE": table["sort_key"]} if "sort_key" in table else {})
+
+
+def _create(clients: Clients, table: dict[str, Any]) -> None:
+    keys = _keys(table)
+    wanted: dict[str, Any] = {
+        "TableName": table["name"],
+        "BillingMode": table["billing_mode"],
+        "KeySchema": [{"AttributeName": key["name"], "KeyType": kind} for kind, key in keys.items()],
+        "AttributeDefinitions": [
+            {"AttributeName": key["name"], "AttributeType": key["type"]} for key in keys.values()
+        ],
+        "DeletionProtectionEnabled": table.get("deletion_protection", False),
+    }
+    if table.get("encryption") == "aws-managed-key":
+        wanted["SSESpecification"] = {"Enabled": True, "SSEType": "KMS"}
+    clients.dynamodb.create_table(**wanted)
+    clients.dynamodb.get_waiter("table_exists").wait(
+        TableName=table["name"], WaiterConfig={"Delay": 1, "MaxAttempts": 30}
+    )
+
+
+def _keep_recoverable(clients: Clients, table: dict[str, Any], outcome: Outcome) -> Outcome:
+    wanted = bool(table.get("point_in_time_recovery", False))
+    found = clients.dynamodb.describe_continuous_backups(TableName=table["name"])
+    recovery = found["ContinuousBackupsDescription"].get("PointInTimeRecoveryDescription", {})
+    if (recovery.get("PointInTimeRecoveryStatus") == "ENABLED") == wanted:
+        return outcome
+    clients.dynamodb.update_continuous_backups(
+        TableName=table["name"],
+        PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": wanted},
+    )
+    return Outcome.UPDATED if outcome is Outcome.UNCHANGED else outcome
