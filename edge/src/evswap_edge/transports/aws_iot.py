@@ -109,6 +109,8 @@ class AwsIotTransport:
         session = self._session
         if self._client is None or session is None or session.ended.is_set():
             raise NotConnected(session.reason if session else "no connection yet")
+        if len(message.payload) > MAX_PAYLOAD_BYTES:
+            raise _too_large(message)
         try:
             completion = await self._published(self._client, message)
         except exceptions.AwsCrtError as error:
@@ -140,7 +142,13 @@ class AwsIotTransport:
         packet = mqtt5.PublishPacket(
             topic=message.topic, payload=message.payload, qos=mqtt5.QoS.AT_LEAST_ONCE, retain=False
         )
-        answer = asyncio.wrap_future(client.publish(packet))
+        try:
+            answer = asyncio.wrap_future(client.publish(packet))
+        except RuntimeError as error:  # awscrt's own look at the packet: the only way in which it says so
+            if "VALIDATION" not in str(error):
+                raise
+            code = ReasonCode.TOPIC_NAME_INVALID
+            raise Rejected(topic=message.topic, reason_code=code, reason=str(error)) from error
         answer.add_done_callback(lambda late: late.cancelled() or late.exception())
         timeout_s = self._settings.acknowledge_timeout_s + _NEWS_TIMEOUT_S
         await asyncio.wait({answer}, timeout=timeout_s)
@@ -154,10 +162,8 @@ class AwsIotTransport:
         """Translate awscrt's error (its names are listed in aws-c-mqtt's mqtt.h)."""
         if error.name == "AWS_ERROR_MQTT_TIMEOUT":
             return NotAcknowledged(timeout_s=self._settings.acknowledge_timeout_s)
-        if "VALIDATION" in error.name:
-            too_large = len(message.payload) > MAX_PAYLOAD_BYTES
-            code = ReasonCode.PACKET_TOO_LARGE if too_large else ReasonCode.TOPIC_NAME_INVALID
-            return Rejected(topic=message.topic, reason_code=code, reason=error.message)
+        if error.name == "AWS_ERROR_MQTT5_PACKET_VALIDATION":
+            return _too_large(message)
         try:
             async with asyncio.timeout(_NEWS_TIMEOUT_S):
                 await session.ended.wait()
@@ -230,6 +236,11 @@ class AwsIotTransport:
 
     def _on_stopped(self, event: "mqtt5.LifecycleStoppedData") -> None:  # noqa: ARG002
         self._stopped.set()
+
+
+def _too_large(message: Message) -> Rejected:
+    reason = f"{len(message.payload)} bytes"
+    return Rejected(topic=message.topic, reason_code=ReasonCode.PACKET_TOO_LARGE, reason=reason)
 
 
 def _why(error: Exception, code: Any) -> str:
