@@ -17,9 +17,10 @@ class MemoryArchive:
 
     def add(self, item: ArchiveObject) -> Addition:
         with self._lock:
-            stored = self.objects.setdefault(item.key, item)
-        if stored is item:
-            return Addition.STORED
+            stored = self.objects.get(item.key)
+            if stored is None:
+                self.objects[item.key] = item
+                return Addition.STORED
         return Addition.REPEATED if stored.body == item.body else Addition.CONFLICT
 
 

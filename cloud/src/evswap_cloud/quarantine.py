@@ -94,7 +94,7 @@ class S3Quarantine:
 
 
 def _encoded(text: str, longest: int) -> str:
-    """Percent-encode as much of ``text`` as fits into ``longest`` characters, never half of one of its own."""
+    """Percent-encode as much of ``text`` as fits into ``longest`` characters, never half of one."""
     pieces = []
     room = longest
     for character in text[:longest]:

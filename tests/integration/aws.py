@@ -1,0 +1,118 @@
+"""AWS in this process: moto with the stack's table and bucket, and faults that strike where a test says."""
+
+import io
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import boto3
+from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+from botocore.compat import HTTPHeaders
+from moto import mock_aws
+
+from evswap_cloud import wiring
+from evswap_cloud.handlers import api
+
+REGION = "us-east-1"
+BUCKET = "evswap-archive"
+TABLE = "evswap-stations"
+
+
+class _Raw(io.BytesIO):
+    def stream(self, *_: object, **__: object) -> Iterator[bytes]:
+        yield self.read()
+
+
+@dataclass
+class Aws:
+    """What stands in for AWS; ``s3`` and ``dynamodb`` look at it without disturbing a fault's count."""
+
+    s3: Any
+    dynamodb: Any
+
+    def refuse(self, operation: str, code: str, *, where: str = "") -> Callable[[], None]:
+        """Refuse ``operation`` (``s3.PutObject``) where its URL or body holds ``where``: AWS does nothing.
+
+        Calling what is returned repairs it. As with ``lose_answer``, only clients made afterwards notice.
+        """
+        active = [True]
+
+        def strike(params: dict[str, Any], **_: object) -> tuple[AWSResponse, dict[str, Any]] | None:
+            if not active or not _holds(params["url"], params["body"], where):
+                return None
+            parsed = {
+                "Error": {"Code": code, "Message": "made up"},
+                "ResponseMetadata": {"HTTPStatusCode": 400},
+            }
+            return AWSResponse(params["url"], 400, HTTPHeaders(), _Raw()), parsed
+
+        _events().register_first(f"before-call.{operation}", strike)
+        return active.clear
+
+    def lose_answer(self, operation: str, *, where: str = "") -> Callable[[], None]:
+        """Let AWS carry out ``operation`` and answer, every time, that it is unavailable."""
+        active = [True]
+
+        def strike(request: AWSPreparedRequest, **_: object) -> AWSResponse | None:
+            if not active or not _holds(request.url, request.body, where):
+                return None
+            return AWSResponse(request.url, 503, HTTPHeaders(), _Raw())
+
+        _events().register_first(f"before-send.{operation}", strike)
+        return active.clear
+
+    def keys(self, prefix: str = "") -> list[str]:
+        pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=prefix)
+        return [item["Key"] for page in pages for item in page.get("Contents", [])]
+
+    def body(self, key: str) -> bytes:
+        content: bytes = self.s3.get_object(Bucket=BUCKET, Key=key)["Body"].read()
+        return content
+
+    def metadata(self, key: str) -> dict[str, str]:
+        found: dict[str, str] = self.s3.head_object(Bucket=BUCKET, Key=key)["Metadata"]
+        return found
+
+    def item(self, station_id: str) -> dict[str, Any] | None:
+        answer = self.dynamodb.get_item(TableName=TABLE, Key={"station_id": {"S": station_id}})
+        found: dict[str, Any] | None = answer.get("Item")
+        return found
+
+
+@contextmanager
+def aws() -> Iterator[Aws]:
+    """A fresh account with an empty table and an empty bucket; the functions' clients are made anew."""
+    with mock_aws():
+        boto3.setup_default_session(region_name=REGION)
+        s3, dynamodb = boto3.client("s3"), boto3.client("dynamodb")
+        s3.create_bucket(Bucket=BUCKET)
+        s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
+        dynamodb.create_table(
+            TableName=TABLE,
+            BillingMode="PAY_PER_REQUEST",
+            KeySchema=[{"AttributeName": "station_id", "KeyType": "HASH"}],
+            AttributeDefinitions=[{"AttributeName": "station_id", "AttributeType": "S"}],
+        )
+        boto3.setup_default_session(region_name=REGION)
+        _forget_clients()
+        try:
+            yield Aws(s3=s3, dynamodb=dynamodb)
+        finally:
+            _forget_clients()
+            boto3.DEFAULT_SESSION = None
+
+
+def _events() -> Any:
+    session = boto3.DEFAULT_SESSION
+    assert session is not None
+    return session.events
+
+
+def _holds(url: str, body: object, where: str) -> bool:
+    return where in url or (isinstance(body, bytes) and where.encode() in body)
+
+
+def _forget_clients() -> None:
+    for made in (wiring.live_ingest, wiring.bulk_ingest, wiring.latest_reader, api._app):
+        made.cache_clear()

@@ -1,0 +1,177 @@
+"""The functions as Lambda calls them, over moto: the whole way, faults, and the retry that repairs."""
+
+import json
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from types import SimpleNamespace
+from typing import Any
+from urllib.parse import unquote
+
+import pytest
+
+from evswap_cloud.handlers import api, bulk, live
+from evswap_cloud.ingest import Delivery
+from evswap_schema import decode_reading, encode_reading
+from tests.cloud.messages import NOW, delivered, delivered_batches, delivery, envelope, reading, sqs_event
+from tests.cloud.test_api import EVENT
+from tests.integration.aws import BUCKET, Aws
+
+Handler = Callable[[dict[str, Any], Any], dict[str, Any]]
+
+
+def call(handler: Handler, deliveries: Sequence[Delivery]) -> list[str]:
+    """The records that have to come again."""
+    answer = handler(sqs_event(deliveries), SimpleNamespace())
+    assert answer.keys() == {"batchItemFailures"}
+    return [failure["itemIdentifier"] for failure in answer["batchItemFailures"]]
+
+
+def get(path: str) -> Any:
+    answer = api.handler(EVENT | {"path": path}, SimpleNamespace())  # type: ignore[arg-type]
+    assert answer["statusCode"] == 200
+    return json.loads(answer["body"])
+
+
+def stream(station_id: str, count: int) -> list[Any]:
+    return [
+        reading(
+            station_id=station_id,
+            stream_id="s",
+            sequence=number,
+            timestamp=NOW - timedelta(seconds=count - number),
+            battery_available=number,
+        )
+        for number in range(count)
+    ]
+
+
+def test_a_message_is_seen_in_the_archive_and_in_the_api(cloud: Aws) -> None:
+    assert call(live.handler, [delivered(reading())]) == []
+    [key] = cloud.keys()
+    assert cloud.body(key) == encode_reading(reading())
+    metadata = cloud.metadata(key)
+    assert metadata["received-at"] == "2026-11-23T08:15:30.250000Z"
+    assert metadata["client-id"] == "station-01"
+    assert get("/stations")["count"] == 1
+    assert get("/stations/station-01")["temperature"] == 28.5
+
+
+def test_a_hundred_messages_of_ten_stations_are_all_there(cloud: Aws) -> None:
+    records = [
+        delivered(one, f"{one.station_id}/{one.sequence}")
+        for number in range(10)
+        for one in stream(f"station-{number:02}", 10)
+    ]
+    assert call(live.handler, records[::-1]) == []
+    assert len(cloud.keys("telemetry/")) == 100
+    page = get("/stations")
+    assert page["count"] == 10
+    assert {station["sequence"] for station in page["stations"]} == {9}
+
+
+def test_twice_delivered_is_one_object_one_version_one_state(cloud: Aws) -> None:
+    records = [delivered(reading(), "a"), delivered(reading(), "b")]
+    assert call(live.handler, records) == []
+    assert call(live.handler, records) == []
+    versions = cloud.s3.list_object_versions(Bucket=BUCKET)["Versions"]
+    assert len(versions) == 1
+
+
+def test_an_older_message_is_history_and_no_state(cloud: Aws) -> None:
+    call(live.handler, [delivered(reading(battery_available=1))])
+    call(live.handler, [delivered(reading(battery_available=2, timestamp=NOW - timedelta(hours=1)))])
+    assert len(cloud.keys("telemetry/")) == 2
+    assert get("/stations/station-01")["battery_available"] == 1
+
+
+@pytest.mark.parametrize(
+    "payload", [b"not json", b"\x00" * 100_000, encode_reading(reading(station_id="station-02"))]
+)
+def test_invalid_input_is_kept_with_its_reason_and_the_next_message_is_unaffected(
+    cloud: Aws, payload: bytes
+) -> None:
+    assert call(live.handler, [delivery(envelope(payload), "bad"), delivered(reading(), "good")]) == []
+    [key] = cloud.keys("quarantine/")
+    assert cloud.body(key) == payload
+    metadata = {name: unquote(text) for name, text in cloud.metadata(key).items()}
+    assert metadata["topic"] == "ev/station/station-01/telemetry"
+    assert metadata["reason"] in {"malformed", "oversized", "wrong-station"}
+    assert metadata["rule"]
+    assert [station["station_id"] for station in get("/stations")["stations"]] == ["station-01"]
+
+
+def test_when_s3_refuses_one_key_that_record_comes_again_and_the_retry_repairs_it(cloud: Aws) -> None:
+    records = [delivered(one, f"r{one.sequence}") for one in stream("station-01", 5)]
+    repair = cloud.refuse("s3.PutObject", "SlowDown", where="081526.250000Z")
+    assert call(live.handler, records) == ["r1"]
+    assert len(cloud.keys("telemetry/")) == 4
+    repair()
+    assert call(live.handler, [records[1]]) == []
+    assert len(cloud.keys("telemetry/")) == 5
+    assert get("/stations/station-01")["sequence"] == 4
+
+
+def test_when_dynamodb_throttles_a_station_its_records_come_again_and_nothing_doubles(cloud: Aws) -> None:
+    records = [delivered(one, f"a{one.sequence}") for one in stream("station-01", 3)]
+    others = [delivered(one, f"b{one.sequence}") for one in stream("station-02", 2)]
+    repair = cloud.refuse("dynamodb.PutItem", "ThrottlingException", where="station-01")
+    assert call(live.handler, [*records, *others]) == ["a0", "a1", "a2"]
+    assert len(cloud.keys("telemetry/")) == 5, "archive first"
+    assert cloud.item("station-01") is None
+    repair()
+    assert call(live.handler, records) == []
+    assert len(cloud.keys("telemetry/")) == 5
+    assert get("/stations")["count"] == 2
+
+
+def test_when_even_the_quarantine_fails_the_record_comes_again(cloud: Aws) -> None:
+    repair = cloud.refuse("s3.PutObject", "InternalError", where="quarantine/")
+    records = [delivery(envelope(b"bad"), "bad"), delivered(reading(), "good")]
+    assert call(live.handler, records) == ["bad"]
+    repair()
+    assert call(live.handler, records[:1]) == []
+    assert len(cloud.keys("quarantine/")) == 1
+
+
+def test_batches_become_one_object_of_lines_and_the_newest_state(cloud: Aws) -> None:
+    sent = [*stream("station-01", 12), *stream("station-02", 12)]
+    records = [*delivered_batches(sent[:12], "a"), *delivered_batches(sent[12:], "b")]
+    assert call(bulk.handler, records) == []
+    assert call(bulk.handler, records[::-1]) == []
+    [key] = cloud.keys("bulk/")
+    assert {decode_reading(line) for line in cloud.body(key).splitlines()} == set(sent)
+    assert {station["sequence"] for station in get("/stations")["stations"]} == {11}
+
+
+def test_when_the_bulk_object_fails_every_record_of_it_comes_again(cloud: Aws) -> None:
+    records = [
+        *delivered_batches(stream("station-01", 3), "a"),
+        *delivered_batches(stream("station-02", 3), "b"),
+    ]
+    repair = cloud.refuse("s3.PutObject", "SlowDown", where="bulk/")
+    assert sorted(call(bulk.handler, records)) == ["a", "b"]
+    assert get("/stations")["count"] == 0
+    repair()
+    assert call(bulk.handler, records) == []
+    assert get("/stations")["count"] == 2
+
+
+def test_single_readings_and_a_late_batch_of_the_same_stream_meet_in_one_state(cloud: Aws) -> None:
+    sent = stream("station-01", 6)
+    assert call(live.handler, [delivered(sent[5])]) == []
+    assert call(bulk.handler, delivered_batches(sent[:5])) == []
+    assert get("/stations/station-01")["sequence"] == 5
+
+
+def test_an_answer_that_was_lost_on_the_way_doubles_nothing(cloud: Aws) -> None:
+    record = delivered(reading(), "a")
+    s3_answers, dynamodb_answers = cloud.lose_answer("s3.PutObject"), cloud.lose_answer("dynamodb.PutItem")
+    assert call(live.handler, [record]) == ["a"]
+    assert len(cloud.keys()) == 1, "it was stored all the same"
+    s3_answers()
+    assert call(live.handler, [record]) == ["a"]
+    assert cloud.item("station-01") is not None
+    dynamodb_answers()
+    assert call(live.handler, [record]) == []
+    assert len(cloud.s3.list_object_versions(Bucket=BUCKET)["Versions"]) == 1
+    assert get("/stations")["count"] == 1

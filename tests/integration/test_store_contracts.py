@@ -1,0 +1,224 @@
+"""One contract, kept by the stores in memory and by those in AWS."""
+
+import itertools
+from datetime import timedelta
+from typing import Any
+
+import boto3
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from evswap_cloud.archive import Addition, Archive, ArchiveObject, S3Archive
+from evswap_cloud.errors import ArchiveError, LatestStateError, QuarantineError, Reason
+from evswap_cloud.ingest.order import supersedes
+from evswap_cloud.latest import DynamoLatestStates, LatestState, Offer
+from evswap_cloud.memory import MemoryArchive, MemoryLatestStates, MemoryQuarantine
+from evswap_cloud.quarantine import Quarantine, Quarantined, S3Quarantine
+from evswap_schema import Clock, StationStatus
+from tests.cloud.messages import NOW
+from tests.integration.aws import BUCKET, TABLE, Aws
+
+KINDS = ["memory", "aws"]
+ITEM = ArchiveObject(
+    key="telemetry/a.json", body=b'{"a": 1}', content_type="application/json", metadata={"x": "1"}
+)
+REFUSED = Quarantined(
+    body=b"\x00not json\xff",
+    reason=Reason.MALFORMED,
+    field="",
+    rule="has to be JSON",
+    value="'not json'",
+    topic="ev/station/station-01/telemetry",
+    station_id="station-01",
+    client_id="station-01",
+    received_at=NOW,
+)
+
+
+def state(**changes: Any) -> LatestState:
+    first: dict[str, Any] = {
+        "station_id": "station-01",
+        "battery_available": 12,
+        "battery_charging": 4,
+        "temperature": 28.5,
+        "humidity": None,
+        "status": StationStatus.OPERATIONAL,
+        "timestamp": NOW,
+        "observed_at": NOW,
+        "received_at": NOW,
+    }
+    return LatestState(**(first | changes))
+
+
+@pytest.fixture(params=KINDS)
+def archive(request: pytest.FixtureRequest) -> Archive:
+    if request.param == "memory":
+        return MemoryArchive()
+    request.getfixturevalue("cloud")
+    return S3Archive(boto3.client("s3"), BUCKET)
+
+
+@pytest.fixture(params=KINDS)
+def quarantine(request: pytest.FixtureRequest) -> Quarantine:
+    if request.param == "memory":
+        return MemoryQuarantine()
+    request.getfixturevalue("cloud")
+    return S3Quarantine(boto3.client("s3"), BUCKET)
+
+
+@pytest.fixture(params=KINDS)
+def latest(request: pytest.FixtureRequest) -> MemoryLatestStates | DynamoLatestStates:
+    if request.param == "memory":
+        return MemoryLatestStates()
+    request.getfixturevalue("cloud")
+    return DynamoLatestStates(boto3.client("dynamodb"), TABLE)
+
+
+Latest = MemoryLatestStates | DynamoLatestStates
+
+
+def test_an_object_is_stored_once_and_known_again(archive: Archive) -> None:
+    assert archive.add(ITEM) is Addition.STORED
+    assert archive.add(replace(ITEM, metadata={"x": "2"})) is Addition.REPEATED
+
+
+def test_another_body_never_takes_an_objects_place(archive: Archive) -> None:
+    archive.add(ITEM)
+    assert archive.add(replace(ITEM, body=b"other")) is Addition.CONFLICT
+    assert archive.add(ITEM) is Addition.REPEATED
+
+
+def test_keeping_a_refused_message_again_is_harmless(quarantine: Quarantine) -> None:
+    quarantine.keep(REFUSED)
+    quarantine.keep(REFUSED)
+
+
+def test_a_first_state_is_stored_and_found(latest: Latest) -> None:
+    assert latest.get("station-01") is None
+    first = state(stream_id="s", sequence=1, clock=Clock.ESTIMATED)
+    assert latest.offer(first) is Offer.MOVED
+    assert latest.get("station-01") == first
+
+
+@pytest.mark.parametrize(
+    ("stored", "offered", "outcome"),
+    [
+        ({"sequence": 2}, {"sequence": 3, "observed_at": NOW - timedelta(days=1)}, Offer.MOVED),
+        ({"sequence": 2}, {"sequence": 2}, Offer.NOT_NEWER),
+        ({"sequence": 9}, {"sequence": 10}, Offer.MOVED),
+        ({"sequence": 10}, {"sequence": 9, "observed_at": NOW + timedelta(days=1)}, Offer.NOT_NEWER),
+        (
+            {"sequence": 2},
+            {"stream_id": "z", "sequence": 1, "observed_at": NOW + timedelta(seconds=1)},
+            Offer.MOVED,
+        ),
+        (
+            {"sequence": 2},
+            {"stream_id": "z", "sequence": 9, "observed_at": NOW - timedelta(seconds=1)},
+            Offer.NOT_NEWER,
+        ),
+        ({"sequence": 2}, {"stream_id": "z", "sequence": 1}, Offer.MOVED),
+        ({"sequence": 2}, {"stream_id": "a", "sequence": 9}, Offer.NOT_NEWER),
+        ({"sequence": 2}, {"stream_id": None, "sequence": None}, Offer.NOT_NEWER),
+        (
+            {"sequence": 2},
+            {"stream_id": None, "sequence": None, "observed_at": NOW + timedelta(seconds=1)},
+            Offer.MOVED,
+        ),
+        ({"stream_id": None, "sequence": None}, {"sequence": 0}, Offer.MOVED),
+        ({"stream_id": None, "sequence": None}, {"stream_id": None, "sequence": None}, Offer.NOT_NEWER),
+        (
+            {"stream_id": None, "sequence": None, "observed_at": NOW.replace(microsecond=0)},
+            {"stream_id": None, "sequence": None, "observed_at": NOW.replace(microsecond=1)},
+            Offer.MOVED,
+        ),
+    ],
+)
+def test_a_state_moves_only_for_a_newer_one(
+    latest: Latest, stored: dict[str, Any], offered: dict[str, Any], outcome: Offer
+) -> None:
+    before = state(**({"stream_id": "m"} | stored))
+    after = state(**({"stream_id": "m", "battery_available": 1} | offered))
+    latest.offer(before)
+    assert latest.offer(after) is outcome
+    assert latest.get("station-01") == (after if outcome is Offer.MOVED else before)
+
+
+@pytest.mark.parametrize("count", [0, 1, 3, 4, 7])
+def test_pages_hold_every_state_once(latest: Latest, count: int) -> None:
+    names = {f"station-{number}" for number in range(count)}
+    for name in names:
+        latest.offer(state(station_id=name))
+    seen: list[str] = []
+    more, after = True, None
+    while more:
+        page = latest.page(limit=3, after=after)
+        assert len(page.states) <= 3
+        seen += [one.station_id for one in page.states]
+        more, after = page.more, seen[-1] if seen else None
+        assert not (page.more and not page.states)
+    assert (len(seen), set(seen)) == (count, names)
+
+
+numbers = itertools.count()
+moments = st.integers(0, 3).map(lambda second: NOW + timedelta(seconds=second))
+places = st.tuples(st.sampled_from(["a", "b"]), st.integers(0, 3)) | st.just((None, None))
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(history=st.lists(st.tuples(places, moments), min_size=1, max_size=6))
+def test_dynamodbs_condition_says_what_the_order_says(cloud: Aws, history: list[Any]) -> None:
+    table = DynamoLatestStates(boto3.client("dynamodb"), TABLE)
+    station_id = f"station-{next(numbers)}"
+    stored: LatestState | None = None
+    for (stream_id, sequence), moment in history:
+        offered = state(station_id=station_id, stream_id=stream_id, sequence=sequence, observed_at=moment)
+        newer = stored is None or supersedes(offered, stored)
+        assert table.offer(offered) is (Offer.MOVED if newer else Offer.NOT_NEWER)
+        stored = offered if newer else stored
+    assert table.get(station_id) == stored
+
+
+@pytest.fixture
+def broken(cloud: Aws) -> Aws:
+    for operation in ("s3.PutObject", "s3.HeadObject"):
+        cloud.refuse(operation, "AccessDenied")
+    for operation in ("dynamodb.PutItem", "dynamodb.GetItem", "dynamodb.Scan"):
+        cloud.refuse(operation, "AccessDeniedException")
+    return cloud
+
+
+def test_what_aws_refuses_is_told_with_its_code(broken: Aws) -> None:
+    s3, latest = boto3.client("s3"), DynamoLatestStates(boto3.client("dynamodb"), TABLE)
+    with pytest.raises(ArchiveError) as archived:
+        S3Archive(s3, BUCKET).add(ITEM)
+    assert (archived.value.operation, archived.value.target, archived.value.code) == (
+        "put",
+        ITEM.key,
+        "AccessDenied",
+    )
+    with pytest.raises(QuarantineError, match="AccessDenied"):
+        S3Quarantine(s3, BUCKET).keep(REFUSED)
+    for ask in (
+        lambda: latest.offer(state()),
+        lambda: latest.get("a"),
+        lambda: latest.page(limit=1, after=None),
+    ):
+        with pytest.raises(LatestStateError, match="AccessDeniedException"):
+            ask()
+
+
+def test_s3_keeps_body_and_reason_byte_for_byte(cloud: Aws) -> None:
+    S3Quarantine(boto3.client("s3"), BUCKET).keep(REFUSED)
+    assert cloud.body(REFUSED.key) == REFUSED.body
+    assert cloud.metadata(REFUSED.key) == REFUSED.metadata
+
+
+def test_numbers_are_stored_without_rounding(cloud: Aws) -> None:
+    DynamoLatestStates(boto3.client("dynamodb"), TABLE).offer(state(temperature=0.1 + 0.2, humidity=1e-9))
+    item = cloud.item("station-01")
+    assert item is not None
+    assert float(item["temperature"]["N"]) == 0.1 + 0.2
+    assert float(item["humidity"]["N"]) == 1e-9
