@@ -99,15 +99,24 @@ def test_the_stack_deploys_a_target_that_can_be_built() -> None:
     assert (FUNCTIONS["architecture"], FUNCTIONS["runtime"]) == ("arm64", "python3.13")
 
 
-@pytest.mark.parametrize("handler", HANDLERS)
-def test_the_zip_for_aws_imports_under_its_own_python(
-    handler: str, runtime: Path, tmp_path: Path, skip_aloud: SkipAloud
-) -> None:
+@pytest.fixture(scope="session")
+def python_of_aws(skip_aloud: SkipAloud) -> str:
     python = shutil.which("python3.13")
     if (
         python is None
         or subprocess.run([python, "--version"], capture_output=True, check=False).returncode != 0
     ):
         skip_aloud("there is no python3.13 here", could_run=False)
-    zipped = build("linux-x86_64-cp313", tmp_path / "zips")
-    import_handler(python, handler, zipped.path, runtime, tmp_path / "unpacked")
+    return python
+
+
+@pytest.fixture(scope="session")
+def for_aws(tmp_path_factory: pytest.TempPathFactory) -> Zip:
+    return build("linux-x86_64-cp313", tmp_path_factory.mktemp("aws"))
+
+
+@pytest.mark.parametrize("handler", HANDLERS)
+def test_the_zip_for_aws_imports_under_its_own_python(
+    handler: str, python_of_aws: str, for_aws: Zip, runtime: Path, tmp_path: Path
+) -> None:
+    import_handler(python_of_aws, handler, for_aws.path, runtime, tmp_path)
