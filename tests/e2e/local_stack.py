@@ -93,7 +93,8 @@ class LocalStack:
     def aws(self, service: str) -> Any:
         """A boto3 client of this stack, as its administrator."""
         described = json.loads((self.state_dir / "stack.json").read_text())
-        session = boto3.Session(**_credentials(Path(described["credentials_file"])))
+        keys = _credentials(Path(described["credentials_file"]))
+        session = boto3.Session(keys["aws_access_key_id"], keys["aws_secret_access_key"])
         return session.client(
             service,  # type: ignore[call-overload]
             endpoint_url=described["aws_endpoint_url"],

@@ -1,0 +1,109 @@
+"""The bytes that a station really sends, given to the functions that really take them.
+
+Neither side imports the other, so this is where a misunderstanding between them shows before a stack runs.
+Nothing is written for the test but the road between the two.
+"""
+
+import asyncio
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from evswap_cloud.ingest import Delivery
+from evswap_edge.app import run_station
+from evswap_edge.clock import SystemTime, TimeSource
+from evswap_edge.config import StationConfig, read_station
+from evswap_edge.message import Message
+from evswap_edge.reporting import Mode
+from evswap_edge.transports import Transport
+from evswap_edge.transports.memory import MemoryTransport
+from evswap_schema import Channel, Reading, aws_topic, decode_reading
+from tests.cloud.messages import delivery, envelope
+from tests.cloud.stores import Stores
+
+STATION = "station-01"
+SAMPLES = 30
+DEADLINE_S = 30
+CHANNELS = {aws_topic(channel, STATION): channel for channel in (Channel.TELEMETRY, Channel.BATCH)}
+YAML = """\
+station_id: {station}
+driver: {{name: simulated, bays: 35, seed: 3, speed: 60}}
+sampling: {{interval_s: 0.05}}
+reporting: {{mode: {mode}, batch_age_s: 1}}
+outbox: {{path: outbox.sqlite}}
+transport: {{name: memory}}
+"""
+
+
+@pytest.mark.parametrize("mode", Mode)
+def test_what_a_station_sends_is_what_the_cloud_takes(tmp_path: Path, mode: Mode) -> None:
+    messages = asyncio.run(messages_of_a_station(tmp_path, mode))
+    stores = Stores()
+    ingest = stores.live if mode is Mode.EVERY_SAMPLE else stores.bulk
+
+    report = ingest.process(as_the_rules_deliver(messages))
+
+    assert report.failures == ()
+    assert stores.quarantine.messages == {}
+    archived = archived_readings(stores)
+    sent = {number for message in messages for number in message.sequences}
+    assert {reading.sequence for reading in archived} == sent
+    newest = max(archived, key=lambda reading: reading.sequence or 0)
+    shown = stores.latest.states[STATION]
+    assert (shown.sequence, shown.timestamp, shown.battery_available) == (
+        newest.sequence,
+        newest.timestamp,
+        newest.battery_available,
+    )
+
+
+def test_a_batch_brings_the_bays_along(tmp_path: Path) -> None:
+    stores = Stores()
+    stores.bulk.process(as_the_rules_deliver(asyncio.run(messages_of_a_station(tmp_path, Mode.BATCHED))))
+    assert all(len(reading.bays or ()) == 35 for reading in archived_readings(stores))
+
+
+async def messages_of_a_station(folder: Path, mode: Mode) -> list[Message]:
+    """What a simulated station of 35 bays sends until it has delivered `SAMPLES` samples."""
+    link = MemoryTransport()
+    stop = asyncio.Event()
+    station = asyncio.create_task(run_station(configured(folder, mode, link), SystemTime(), stop))
+    async with asyncio.timeout(DEADLINE_S):
+        while len({number for message in link.accepted for number in message.sequences}) < SAMPLES:
+            await asyncio.sleep(0.02)
+    stop.set()
+    await station
+    return link.accepted
+
+
+def configured(folder: Path, mode: Mode, link: MemoryTransport) -> StationConfig:
+    """The configuration as it is read from a file, over a link that the test can look at."""
+    file = folder / "station.yaml"
+    file.write_text(YAML.format(station=STATION, mode=mode))
+    [station] = read_station(file).stations
+
+    async def opened(settings: object, station_id: str, time: TimeSource) -> Transport:
+        return link
+
+    return replace(
+        station, transport=replace(station.transport, kind=replace(station.transport.kind, open=opened))
+    )
+
+
+def as_the_rules_deliver(messages: list[Message]) -> list[Delivery]:
+    now = datetime.now(UTC)
+    return [
+        delivery(
+            envelope(message.payload, station_id=STATION, channel=CHANNELS[message.topic], received_at=now),
+            f"record-{number}",
+        )
+        for number, message in enumerate(messages)
+    ]
+
+
+def archived_readings(stores: Stores) -> list[Reading]:
+    return [
+        decode_reading(line) for item in stores.archive.objects.values() for line in item.body.splitlines()
+    ]
