@@ -106,31 +106,36 @@ class Document:
     # --- YAML -------------------------------------------------------------------------------------------
 
     def _parse(self, text: str) -> Any:
-        loader = yaml.SafeLoader(text)
         try:
+            loader = yaml.SafeLoader(text)
             root = loader.get_single_node()
-            return {} if root is None else self._value(loader, root, ())
+            return {} if root is None else self._value(loader, root, (), ())
         except yaml.MarkedYAMLError as error:
             line = error.problem_mark.line + 1 if error.problem_mark else None
             problem = f"is no valid YAML: {error.problem}"
             raise ConfigurationError(file=self.file, line=line, key="", problem=problem) from error
         except yaml.YAMLError as error:
-            raise ConfigurationError(
-                file=self.file, line=None, key="", problem=f"is no YAML: {error}"
-            ) from error
-        finally:
-            loader.dispose()
+            problem = f"is no valid YAML: {' '.join(str(error).split())}"
+            raise ConfigurationError(file=self.file, line=None, key="", problem=problem) from error
 
-    def _value(self, loader: yaml.SafeLoader, node: yaml.Node, at: KeyPath) -> Any:
+    def _value(
+        self, loader: yaml.SafeLoader, node: yaml.Node, at: KeyPath, around: tuple[yaml.Node, ...]
+    ) -> Any:
+        """The plain value of ``node``, which stands at ``at`` inside the nodes ``around``."""
         self._lines.setdefault(at, node.start_mark.line + 1)
+        if node in around:
+            raise self.error(at, "cannot stand inside itself")
+        around = (*around, node)
         match node:
             case yaml.MappingNode():
-                return self._mapping(loader, node, at)
+                return self._mapping(loader, node, at, around)
             case yaml.SequenceNode():
-                return [self._value(loader, item, (*at, index)) for index, item in enumerate(node.value)]
+                return [self._value(loader, item, (*at, n), around) for n, item in enumerate(node.value)]
         return loader.construct_object(node)
 
-    def _mapping(self, loader: yaml.SafeLoader, node: yaml.MappingNode, at: KeyPath) -> dict[str, Any]:
+    def _mapping(
+        self, loader: yaml.SafeLoader, node: yaml.MappingNode, at: KeyPath, around: tuple[yaml.Node, ...]
+    ) -> dict[str, Any]:
         """YAML lets the last of two equal keys win; somebody would look for the other one for a long time."""
         mapping: dict[str, Any] = {}
         for key_node, value_node in node.value:
@@ -141,7 +146,7 @@ class Document:
                 problem = f"stands here a second time (first on line {first})"
                 raise ConfigurationError(file=self.file, line=line, key=_dotted((*at, key)), problem=problem)
             self._lines[*at, key] = key_node.start_mark.line + 1
-            mapping[key] = self._value(loader, value_node, (*at, key))
+            mapping[key] = self._value(loader, value_node, (*at, key), around)
         return mapping
 
 
