@@ -254,6 +254,6 @@ def _await_welcome(conversation: _Conversation, host: str, port: int, client_id:
     except TimeoutError:
         raise Unanswered("CONNECT", timeout) from None
     except Disconnected as dropped:
-        raise NotConnected(host, port, client_id, dropped.cause) from dropped
+        raise NotConnected(host, port, client_id, f"the broker hung up ({dropped.cause})") from dropped
     if reason.value >= _FAILURE:
         raise Refused("CONNECT", reason.value, reason.getName())
