@@ -19,7 +19,7 @@ from evswap_local.processes import Processes, Running
 from evswap_local.settings import Settings
 
 NAME = "ministack"
-START_DEADLINE_S = 60.0
+START_DEADLINE_S = 120.0
 PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TERM", "USER")
 """What a process of ours gets of the caller's environment: nothing that could point it at a real AWS."""
 
@@ -28,6 +28,7 @@ def start_emulator(
     processes: Processes, python: Path, state: StateFolder, settings: Settings, credentials: Credentials
 ) -> Running:
     """Starts it and waits until it has proved that its holes are closed; raises PortTaken, DidNotStart."""
+    processes.stop(NAME)
     demand_free(settings.bind, settings.port, "--port")
     demand_free(settings.bind, settings.mqtt_port, "--mqtt-port")
     empty_temporary(state)

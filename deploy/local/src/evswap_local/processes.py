@@ -6,7 +6,6 @@ session of its own, so what it starts (function workers) can be ended with it.
 
 import json
 import os
-import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -52,15 +51,9 @@ class Processes:
         return self._logs / f"{name}.log"
 
     def find(self, name: str) -> Running | None:
-        """The process called ``name``, when it is alive. The note of a dead one is removed."""
-        try:
-            note = Running(**json.loads(self._note_of(name).read_text(encoding="utf-8")))
-        except (FileNotFoundError, ValueError, TypeError):
-            return None
-        if note.process() is None:
-            self._note_of(name).unlink(missing_ok=True)
-            return None
-        return note
+        """The process called ``name``, when it is alive."""
+        note = self._read_note(name)
+        return note if note is not None and note.process() is not None else None
 
     def start(
         self,
@@ -72,8 +65,10 @@ class Processes:
     ) -> Running:
         """Starts ``command`` in a session of its own; ``inherit`` are descriptors that it keeps.
 
-        Its log of the time before is kept once, as ``<name>.log.1``.
+        Its log of the time before is kept once, as ``<name>.log.1``. What a process of that name has left
+        behind is ended first.
         """
+        self.stop(name)
         log = self.log_of(name)
         with suppress(FileNotFoundError):
             log.replace(log.with_suffix(".log.1"))
@@ -93,56 +88,59 @@ class Processes:
         return running
 
     def stop(self, name: str, *, deadline_s: float = STOP_DEADLINE_S) -> bool:
-        """SIGTERM to the process, SIGKILL to its whole session after the deadline; False when none was alive.
+        """SIGTERM to the process, then SIGKILL to what is left of its session; False when it was not alive.
 
-        Raises DidNotStop when even that did not help.
+        A process that died by itself may have left members of its session behind: they are ended too. Raises
+        DidNotStop when even SIGKILL did not help.
         """
-        running = self.find(name)
-        if running is None:
+        note = self._read_note(name)
+        if note is None:
             return False
-        session = _members_of_session(running.pid)
-        with suppress(ProcessLookupError):
-            os.kill(running.pid, signal.SIGTERM)
-        _wait_for([*_process(running.pid)], deadline_s)
-        session = {*session, *_members_of_session(running.pid)}
-        for member in session:
+        leader = note.process()
+        left = _members_of_session(note)
+        if leader is not None:
+            with suppress(psutil.NoSuchProcess):
+                leader.terminate()
+            psutil.wait_procs([leader], timeout=deadline_s)
+            left |= _members_of_session(note)
+        for member in left:
             with suppress(psutil.NoSuchProcess):
                 member.kill()
-        if left := _wait_for(list(session), KILL_DEADLINE_S):
-            raise DidNotStop(name, left[0].pid)
+        if alive := _alive(left, KILL_DEADLINE_S):
+            raise DidNotStop(name, alive[0].pid)
         self._note_of(name).unlink(missing_ok=True)
-        return True
+        return leader is not None
+
+    def _read_note(self, name: str) -> Running | None:
+        try:
+            return Running(**json.loads(self._note_of(name).read_text(encoding="utf-8")))
+        except (FileNotFoundError, ValueError, TypeError):
+            return None
 
     def _note_of(self, name: str) -> Path:
         return self._run / f"{name}.json"
 
 
-def _process(pid: int) -> list[psutil.Process]:
-    try:
-        return [psutil.Process(pid)]
-    except psutil.NoSuchProcess:
-        return []
-
-
-def _members_of_session(leader: int) -> set[psutil.Process]:
-    """The live processes of the session that ``leader`` leads, with their children wherever those went."""
+def _members_of_session(note: Running) -> set[psutil.Process]:
+    """The live processes of the session that the noted process leads or led, and their children."""
+    if psutil.pid_exists(note.pid) and note.process() is None:
+        return set()  # the id belongs to another process by now, and so may a session of that number
     members: set[psutil.Process] = set()
     for process in psutil.process_iter():
         with suppress(psutil.NoSuchProcess, ProcessLookupError, PermissionError):
-            if os.getsid(process.pid) == leader:
-                members.add(process)
-                members.update(process.children(recursive=True))
+            if os.getsid(process.pid) == note.pid:
+                members |= {process, *process.children(recursive=True)}
     return members
 
 
-def _wait_for(processes: list[psutil.Process], deadline_s: float) -> list[psutil.Process]:
-    """Those that are still alive after the deadline."""
-    _gone, alive = psutil.wait_procs(processes, timeout=deadline_s)
-    return [process for process in alive if _is_alive(process)]
+def _alive(processes: set[psutil.Process], deadline_s: float) -> list[psutil.Process]:
+    """Those that have not ended by the deadline; a zombie waits only for its parent, and counts as ended."""
+    _gone, left = psutil.wait_procs(processes, timeout=deadline_s)
+    return [process for process in left if not _is_zombie(process)]
 
 
-def _is_alive(process: psutil.Process) -> bool:
+def _is_zombie(process: psutil.Process) -> bool:
     try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+        return process.status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
-        return False
+        return True

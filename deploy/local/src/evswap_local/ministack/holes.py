@@ -57,6 +57,7 @@ MENDED: dict[str, tuple[str, ...]] = {
         "_poll_dynamodb_streams",
         "_esm_inflight",
     ),
+    "ministack.services.cloudwatch_logs": ("_log_groups",),
     "ministack.services.sts": ("register_session",),
 }
 """Every name of ministack's that this package replaces or calls, by module."""

@@ -142,6 +142,7 @@ def _set_environment(options: argparse.Namespace) -> None:
         GATEWAY_PORT=str(options.port),
         IOT_MTLS_PORT=str(options.mqtt_port),
         LAMBDA_EXECUTOR="local",
+        LOG_LEVEL="WARNING",
         MINISTACK_HOST="127.0.0.1" if options.host in LOOPBACK else "localhost",
         MINISTACK_REGION=options.region,
         PERSIST_STATE="1",
@@ -189,6 +190,7 @@ async def _hypercorn(options: argparse.Namespace, stop: asyncio.Event) -> None:
     config.keep_alive_timeout = 75
     config.graceful_timeout = 3
     config.accesslog = None
+    config.loglevel = "WARNING"
     application: Any = importlib.import_module("ministack.app").app
     names = gate.LOOPBACK_NAMES if options.host in LOOPBACK else frozenset[str]()
     await serve(gate.Gate(inner=application, names=names), config, shutdown_trigger=stop.wait)

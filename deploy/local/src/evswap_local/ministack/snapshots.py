@@ -14,6 +14,9 @@ import importlib
 import time
 from typing import Any
 
+INVOCATIONS_KEPT = 1000
+"""Invocations whose log lines are kept, for each function."""
+
 
 async def quiesce(deadline_s: float) -> None:
     """Closes the MQTT listener, stops feeding functions from queues, and waits for the batches under way.
@@ -33,6 +36,7 @@ async def save_every(interval_s: float) -> None:
     """Saves all state each ``interval_s`` seconds, until cancelled."""
     while True:
         await asyncio.sleep(interval_s)
+        await asyncio.to_thread(trim_logs)
         await asyncio.to_thread(save)
 
 
@@ -40,6 +44,15 @@ def save() -> None:
     """Writes the state of every service in use, each file replaced whole."""
     application: Any = importlib.import_module("ministack.app")
     application.save_all(application._build_persistence_save_dict())
+
+
+def trim_logs(keep: int = INVOCATIONS_KEPT) -> None:
+    """Forgets the oldest log streams of each group: ministack makes one an invocation and keeps them all."""
+    groups: Any = importlib.import_module("ministack.services.cloudwatch_logs")._log_groups
+    for group in list(groups._data.values()):
+        streams: dict[str, object] = group["streams"]
+        for name in list(streams)[:-keep]:
+            streams.pop(name, None)
 
 
 def _nothing_to_do() -> bool:
