@@ -4,11 +4,15 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.benchmarks import cloud_costs, shared_costs
+from tests.benchmarks import cloud_costs, edge_costs, shared_costs
 from tests.benchmarks.figures import Figure, table
 
 
-@pytest.mark.parametrize("measure", [shared_costs.measure, cloud_costs.measure], ids=["shared", "cloud"])
+@pytest.mark.parametrize(
+    "measure",
+    [shared_costs.measure, edge_costs.measure, cloud_costs.measure],
+    ids=["shared", "edge", "cloud"],
+)
 def test_costs(measure: Callable[[], list[Figure]], capsys: pytest.CaptureFixture[str]) -> None:
     figures = measure()
     with capsys.disabled():

@@ -98,7 +98,7 @@ def test_a_signal_stops_a_station_cleanly(
 async def test_a_second_signal_ends_it_at_once_but_the_same_one_delivered_twice_does_not(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    now, exits = 1_000.0, []
+    now, exits = 1_000.0, list[int]()
     monkeypatch.setattr(time, "monotonic", lambda: now)
     monkeypatch.setattr(os, "_exit", exits.append)
     stop = _Stop()

@@ -1,0 +1,128 @@
+"""What a message costs the station, from sample to acknowledgement, beside bare SQLite and a bare codec."""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import msgspec
+
+from evswap_edge.backoff import Backoff
+from evswap_edge.clock import SystemTime
+from evswap_edge.outbox import Outbox
+from evswap_edge.publisher import Publisher
+from evswap_edge.reporting import EverySample
+from evswap_edge.transports.memory import MemoryTransport
+from evswap_schema import Reading, encode_reading
+from tests.benchmarks.figures import Figure, cost_us
+from tests.shared.cabinets import minute_of_readings
+
+_MESSAGES = 100
+_ACKNOWLEDGED_AT_ONCE = 20
+
+
+def measure() -> list[Figure]:
+    reading = minute_of_readings(0, samples=1)[0]
+    with TemporaryDirectory() as folder, _outbox(Path(folder)) as outbox, _bare_table(Path(folder)) as bare:
+        floor_us = cost_us(lambda: _insert_and_delete(bare, encode_reading(reading)), items=_MESSAGES)
+        return [
+            _encoding_cost(reading, outbox),
+            _outbox_cost(reading, outbox, floor_us),
+            _delivery_cost(reading, outbox, floor_us),
+        ]
+
+
+def _encoding_cost(reading: Reading, outbox: Outbox) -> Figure:
+    encode = _encoder(reading, outbox)
+    return Figure(
+        name=f"reading given its identity and encoded ({len(encode(1))} bytes)",
+        per_item_us=cost_us(lambda: encode(1)),
+        floor_name="msgspec.json.encode of a finished reading",
+        floor_us=cost_us(lambda: msgspec.json.encode(reading)),
+    )
+
+
+def _outbox_cost(reading: Reading, outbox: Outbox, floor_us: float) -> Figure:
+    body = encode_reading(reading)
+    return Figure(
+        name="sample appended (a commit each) and acknowledged (by 20)",
+        per_item_us=cost_us(lambda: _append_and_acknowledge(outbox, body), items=_MESSAGES),
+        floor_name="bare SQLite insert and delete, same pragmas and commits",
+        floor_us=floor_us,
+    )
+
+
+def _delivery_cost(reading: Reading, outbox: Outbox, floor_us: float) -> Figure:
+    """All that the station does but reading sensors and the network: threads, window, acknowledgements."""
+    encode = _encoder(reading, outbox)
+    return Figure(
+        name="sample stored, published over a transport without network, acknowledged",
+        per_item_us=cost_us(lambda: asyncio.run(_store_and_publish(outbox, encode)), items=_MESSAGES),
+        floor_name="bare SQLite insert and delete, same pragmas and commits",
+        floor_us=floor_us,
+    )
+
+
+def _encoder(reading: Reading, outbox: Outbox) -> Callable[[int], bytes]:
+    def encode(sequence: int) -> bytes:
+        return encode_reading(msgspec.structs.replace(reading, stream_id=outbox.stream_id, sequence=sequence))
+
+    return encode
+
+
+def _append_and_acknowledge(outbox: Outbox, body: bytes) -> None:
+    for _ in range(_MESSAGES // _ACKNOWLEDGED_AT_ONCE):
+        outbox.acknowledge([outbox.append(lambda _: body, uptime=0.0) for _ in range(_ACKNOWLEDGED_AT_ONCE)])
+
+
+async def _store_and_publish(outbox: Outbox, encode: Callable[[int], bytes]) -> None:
+    stop = asyncio.Event()
+    publisher = Publisher(
+        outbox=outbox,
+        reporter=EverySample("station-01"),
+        transport=MemoryTransport(),
+        time=SystemTime(),
+        backoff=Backoff(base_s=1, cap_s=1),
+        window=_ACKNOWLEDGED_AT_ONCE,
+        drain_s=60,
+    )
+    publishing = asyncio.create_task(publisher.run(stop))
+    for _ in range(_MESSAGES):
+        await asyncio.to_thread(outbox.append, encode, uptime=0.0)
+        publisher.notify()
+    stop.set()
+    await publishing
+
+
+@contextmanager
+def _outbox(folder: Path) -> Iterator[Outbox]:
+    outbox = Outbox(folder / "outbox.sqlite", station_id="station-01", boot_id="boot", machine="machine")
+    try:
+        yield outbox
+    finally:
+        outbox.close()
+
+
+@contextmanager
+def _bare_table(folder: Path) -> Iterator[sqlite3.Connection]:
+    db = sqlite3.connect(folder / "bare.sqlite", isolation_level=None)
+    try:
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = FULL")
+        db.execute("CREATE TABLE rows (sequence INTEGER PRIMARY KEY, body BLOB)")
+        yield db
+    finally:
+        db.close()
+
+
+def _insert_and_delete(db: sqlite3.Connection, body: bytes) -> None:
+    for _ in range(_MESSAGES // _ACKNOWLEDGED_AT_ONCE):
+        numbers = [
+            db.execute("INSERT INTO rows (body) VALUES (?)", (body,)).lastrowid
+            for _ in range(_ACKNOWLEDGED_AT_ONCE)
+        ]
+        db.execute("BEGIN")
+        db.executemany("DELETE FROM rows WHERE sequence = ?", ((number,) for number in numbers))
+        db.execute("COMMIT")
