@@ -12,20 +12,20 @@ import psutil
 from evswap_hil.deadline import wait_until
 from tests.e2e.local_stack import LocalStack
 
-STATIONS = 4
 READINGS = 1_000
-INTERVAL_S = 0.2
+PILE_UP = ("--stations", "10", "--interval", "0.2")
+DRAIN = ("--stations", "10", "--interval", "5")
 
 
 def test_every_committed_reading_is_archived_once(own_stack: LocalStack) -> None:
-    own_stack.up("--stations", str(STATIONS), "--interval", str(INTERVAL_S))
+    own_stack.up(*PILE_UP)
     stop(own_stack.process("ministack"))
     wait_until(lambda: waiting(own_stack) >= READINGS, what="readings pile up at the stations", within=300)
     own_stack.process("fleet").kill()
     committed = numbers(last_sequences(own_stack))
     assert len(committed) >= READINGS
 
-    own_stack.up("--stations", str(STATIONS), "--interval", str(INTERVAL_S))
+    own_stack.up(*DRAIN)
     wait_until(
         lambda: archived(own_stack).keys() >= committed, what="all of them archived", within=120, every=2
     )
