@@ -1,13 +1,26 @@
 """From rows to messages, and from accepted messages back to rows."""
 
+from collections.abc import Iterable
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from evswap_edge import reporting
 from evswap_edge.message import Message
 from evswap_edge.outbox import Outbox, Row
 from evswap_edge.reporting import Batched, Deliveries, EverySample
-from evswap_schema import Channel, aws_topic, decode_batch, decode_reading
+from evswap_schema import (
+    Channel,
+    EncodedBatch,
+    OversizedMessage,
+    Reading,
+    aws_topic,
+    decode_batch,
+    decode_reading,
+    encode_batches,
+)
 from evswap_schema.limits import MAX_BATCH_BYTES
 from tests.edge.conftest import MakeReading, Store
 
@@ -89,6 +102,23 @@ def test_rows_that_cannot_be_sent_are_named_and_cost_nobody_else(
     assert [sequence for message in formed.messages for sequence in message.sequences] == [1, 4]
     assert [sequence for sequence, _ in formed.unsendable] == [2, 3]
     assert "station-99" in formed.unsendable[1][1]
+
+
+def test_a_reading_that_fits_into_no_batch_costs_nobody_else(
+    outbox: Outbox, store: Store, make_reading: MakeReading, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuses_the_second(readings: Iterable[Reading], **options: Any) -> list[EncodedBatch]:
+        readings = list(readings)
+        if any(reading.sequence == 2 for reading in readings):
+            raise OversizedMessage(field="", rule="at most 5000 bytes", value="")
+        return encode_batches(readings, **options)
+
+    monkeypatch.setattr(reporting, "encode_batches", refuses_the_second)
+    for n in range(3):
+        store(outbox, make_reading(n))
+    formed = Batched("station-01", age_s=60).form(rows_of(outbox))
+    assert [message.sequences for message in formed.messages] == [(1,), (3,)]
+    assert [sequence for sequence, _ in formed.unsendable] == [2]
 
 
 @given(

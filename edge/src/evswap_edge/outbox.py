@@ -18,7 +18,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -122,14 +122,11 @@ class Outbox:
         self._boot = 0
         self._last_sequence = 0
         self._depth = 0
-        self._claim = _Claim(path)
-        try:
-            with _translated(path):
-                self._db = _connect(path)
-                self._open(station_id=station_id, boot_id=boot_id, machine=machine)
-        except OutboxError:
-            self._claim.close()
-            raise
+        with ExitStack() as undo, _translated(path):
+            self._claim = undo.enter_context(closing(_Claim(path)))
+            self._db = undo.enter_context(closing(_connect(path)))
+            self._open(station_id=station_id, boot_id=boot_id, machine=machine)
+            undo.pop_all()
 
     @classmethod
     def on_this_machine(cls, path: Path, *, station_id: str, boot_id: str) -> "Outbox":
@@ -209,6 +206,8 @@ class Outbox:
             self._claim.close()
 
     def _open(self, *, station_id: str, boot_id: str, machine: str) -> None:
+        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.execute("PRAGMA synchronous = FULL")
         with self._transaction() as db:
             self._require_schema(db)
             self._stream_id = _stream(db, station_id=station_id, machine=machine)
@@ -241,10 +240,7 @@ class Outbox:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-    db.execute("PRAGMA journal_mode = WAL")
-    db.execute("PRAGMA synchronous = FULL")
-    return db
+    return sqlite3.connect(path, isolation_level=None, check_same_thread=False)
 
 
 class _Claim:

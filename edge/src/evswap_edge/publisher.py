@@ -26,8 +26,8 @@ from evswap_edge.backoff import Backoff
 from evswap_edge.clock import TimeSource
 from evswap_edge.episode import Episode
 from evswap_edge.message import Message
-from evswap_edge.outbox import Outbox, OutboxError, Row
-from evswap_edge.reporting import Deliveries, Reporter
+from evswap_edge.outbox import Outbox, OutboxError
+from evswap_edge.reporting import Deliveries, Formed, Reporter
 from evswap_edge.transports import (
     PERMANENT,
     CredentialsError,
@@ -53,6 +53,15 @@ class _Sending:
 
     message: Message
     alone: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Haul:
+    """What was made of the rows up to ``up_to``; None while they wait for others, until ``next_at``."""
+
+    up_to: int
+    formed: Formed | None
+    next_at: float
 
 
 class Link(Enum):
@@ -171,23 +180,32 @@ class Publisher:
         """Form messages until there are enough to fill the window again, or no row is due."""
         while len(self._ready) < self._window and (flush or self._due_at <= self._time.monotonic()):
             self._due_at = _NEVER
-            rows = await asyncio.to_thread(
-                self._outbox.pending, after=self._taken_up_to, limit=self._reporter.takes
-            )
-            if not rows:
+            haul = await asyncio.to_thread(self._haul, flush=flush)
+            if haul is None:
                 return
-            now = self._time.monotonic()
-            wait_s = self._reporter.wait_s(rows, boot_id=self._time.boot_id, uptime=now)
-            if wait_s > 0 and not flush:
-                self._due_at = now + wait_s
+            self._due_at = min(self._due_at, haul.next_at)
+            if haul.formed is None:
                 return
-            self._form(rows)
-            if len(rows) == self._reporter.takes:
-                self._due_at = _AT_ONCE
+            self._taken_up_to = haul.up_to
+            self._stow(haul.formed)
 
-    def _form(self, rows: Sequence[Row]) -> None:
-        formed = self._reporter.form(rows)
-        self._taken_up_to = rows[-1].sequence
+    def _haul(self, *, flush: bool) -> _Haul | None:
+        """Read the next rows and make messages of them, if they are due. Runs in a thread of its own."""
+        takes = self._reporter.takes
+        rows = self._outbox.pending(after=self._taken_up_to, limit=takes)
+        if not rows:
+            return None
+        now = self._time.monotonic()
+        wait_s = 0.0 if flush else self._reporter.wait_s(rows, boot_id=self._time.boot_id, uptime=now)
+        if wait_s > 0:
+            return _Haul(up_to=self._taken_up_to, formed=None, next_at=now + wait_s)
+        return _Haul(
+            up_to=rows[-1].sequence,
+            formed=self._reporter.form(rows),
+            next_at=_AT_ONCE if len(rows) == takes else _NEVER,
+        )
+
+    def _stow(self, formed: Formed) -> None:
         self._deliveries.expect(formed.messages)
         self._ready.extend(formed.messages)
         for sequence, reason in formed.unsendable:

@@ -108,13 +108,26 @@ class Batched:
 
     def form(self, rows: Sequence[Row]) -> Formed:
         readable = _Readable.of(rows, self._station_id)
-        batches = encode_batches(
-            (reading for _, reading in readable.pairs), topic=self._topic, backlog=len(rows) >= self.takes
-        )
-        return Formed(
-            messages=tuple(Message(self._topic, batch.payload, batch.sequences) for batch in batches),
-            unsendable=tuple(readable.unsendable),
-        )
+        backlog = len(rows) >= self.takes
+        try:
+            messages = self._pack([reading for _, reading in readable.pairs], backlog=backlog)
+        except SchemaError:
+            messages = self._pack_one_by_one(readable, backlog=backlog)
+        return Formed(messages=tuple(messages), unsendable=tuple(readable.unsendable))
+
+    def _pack(self, readings: Iterable[Reading], *, backlog: bool) -> list[Message]:
+        batches = encode_batches(readings, topic=self._topic, backlog=backlog)
+        return [Message(self._topic, batch.payload, batch.sequences) for batch in batches]
+
+    def _pack_one_by_one(self, readable: "_Readable", *, backlog: bool) -> list[Message]:
+        """One of the readings fits into no batch: find out which, for the sake of the others."""
+        messages: list[Message] = []
+        for row, reading in readable.pairs:
+            try:
+                messages += self._pack([reading], backlog=backlog)
+            except SchemaError as error:
+                readable.unsendable.append((row.sequence, f"fits into no batch: {error}"))
+        return messages
 
 
 @dataclass(slots=True)
