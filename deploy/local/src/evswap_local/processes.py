@@ -6,7 +6,6 @@ session of its own, so what it starts (function workers) can be ended with it.
 
 import json
 import os
-import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -72,18 +71,20 @@ class Processes:
         log = self.log_of(name)
         with suppress(FileNotFoundError):
             log.replace(log.with_suffix(".log.1"))
-        with log.open("wb") as output:
-            log.chmod(0o600)
-            child = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                env=dict(environment),
-                start_new_session=True,
-                pass_fds=tuple(inherit),
-            )
-        running = Running(name, child.pid, psutil.Process(child.pid).create_time())
+        for descriptor in inherit:
+            os.set_inheritable(descriptor, True)
+        pid = os.posix_spawn(
+            command[0],
+            list(command),
+            environment,
+            file_actions=[
+                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_OPEN, 1, log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600),
+                (os.POSIX_SPAWN_DUP2, 1, 2),
+            ],
+            setsid=True,
+        )
+        running = Running(name, pid, psutil.Process(pid).create_time())
         write_private(self._note_of(name), json.dumps(asdict(running)) + "\n")
         return running
 

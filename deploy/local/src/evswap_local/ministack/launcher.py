@@ -14,6 +14,7 @@ import importlib
 import json
 import os
 import signal
+import socket
 import sys
 import tempfile
 from contextlib import suppress
@@ -169,7 +170,7 @@ async def _serve(options: argparse.Namespace, listener: holes.MqttListener, repo
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    server = asyncio.create_task(_hypercorn(options, stop))
+    server = asyncio.create_task(_hypercorn(options, _listen(options), stop))
     try:
         await _until_up(options, listener, server)
         await _prove(options)
@@ -183,10 +184,10 @@ async def _serve(options: argparse.Namespace, listener: holes.MqttListener, repo
         await asyncio.to_thread(importlib.import_module("ministack.core.lambda_runtime").reset)
 
 
-async def _hypercorn(options: argparse.Namespace, stop: asyncio.Event) -> None:
+async def _hypercorn(options: argparse.Namespace, listening: int, stop: asyncio.Event) -> None:
     serve = importlib.import_module("hypercorn.asyncio").serve
     config = importlib.import_module("hypercorn.config").Config()
-    config.bind = [f"{options.host}:{options.port}"]
+    config.bind = [f"fd://{listening}"]
     config.keep_alive_timeout = 75
     config.graceful_timeout = 3
     config.accesslog = None
@@ -197,28 +198,26 @@ async def _hypercorn(options: argparse.Namespace, stop: asyncio.Event) -> None:
 
 
 async def _until_up(options: argparse.Namespace, listener: holes.MqttListener, server: Serving) -> None:
-    """Waits for both listeners; ministack opens the MQTT one last, when its state is loaded."""
+    """Waits for the MQTT listener: ministack opens it last, when its state is loaded."""
     iot: Any = importlib.import_module("ministack.services.iot")
-    while not iot.mtls_is_listening() or not await _connects(options.host, options.port):
+    while not iot.mtls_is_listening():
         if listener.failure is not None:
-            raise CannotStart(
-                f"cannot listen on port {options.mqtt_port} for MQTT: {listener.failure.strerror}",
-                EXIT_CANNOT_START,
-            )
+            raise CannotStart(_cannot_listen(options.mqtt_port, listener.failure), EXIT_CANNOT_START)
         if server.done():
-            raise CannotStart(
-                f"cannot listen on port {options.port}: {server.exception()}", EXIT_CANNOT_START
-            )
+            raise CannotStart(f"the server ended at once: {server.exception()}", EXIT_CANNOT_START)
         await asyncio.sleep(0.05)
 
 
-async def _connects(host: str, port: int) -> bool:
+def _listen(options: argparse.Namespace) -> int:
+    """A descriptor of the HTTP listener. Bound here, as hypercorn would only log that it could not."""
     try:
-        _reader, writer = await asyncio.open_connection(host, port)
-    except OSError:
-        return False
-    writer.close()
-    return True
+        return socket.create_server((options.host, options.port), backlog=100).detach()
+    except OSError as error:
+        raise CannotStart(_cannot_listen(options.port, error), EXIT_CANNOT_START) from error
+
+
+def _cannot_listen(port: int, error: OSError) -> str:
+    return f"cannot listen on port {port}: {os.strerror(error.errno or 0)}"
 
 
 async def _prove(options: argparse.Namespace) -> None:
