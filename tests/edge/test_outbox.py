@@ -179,6 +179,9 @@ def test_pending_pages_through_the_rows(outbox: Outbox) -> None:
 
 
 def test_threads_share_it(outbox: Outbox) -> None:
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+
     def work() -> None:
         for _ in range(50):
             outbox.acknowledge([outbox.append(lambda number: b"", uptime=0.0)])
@@ -189,6 +192,7 @@ def test_threads_share_it(outbox: Outbox) -> None:
         thread.start()
     for thread in threads:
         thread.join()
+    sys.setswitchinterval(interval)
     assert outbox.depth == len(outbox.pending(limit=1_000)) == 200
 
 

@@ -75,17 +75,22 @@ class Log(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     level: Level = Level.INFO
 
 
-class StationFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """station.yaml, key by key."""
+class CommonFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What station.yaml and fleet.yaml share."""
 
-    station_id: StationId
     driver: dict[str, Any]
-    outbox: OutboxFile
     transport: dict[str, Any]
     sampling: Sampling = Sampling()
     reporting: Reporting = Reporting()
     publishing: Publishing = Publishing()
     log: Log = Log()
+
+
+class StationFile(CommonFile, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """station.yaml, key by key."""
+
+    station_id: StationId
+    outbox: OutboxFile
 
 
 class Numbered(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -99,18 +104,12 @@ class Numbered(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return tuple(f"{self.prefix}{number:0{width}}" for number in range(1, self.count + 1))
 
 
-class FleetFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class FleetFile(CommonFile, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """fleet.yaml, key by key: many stations that differ by name, certificate and outbox."""
 
     stations: Annotated[tuple[StationId, ...], Meta(min_length=1)] | Numbered
     certificates_dir: Path
     data_dir: Path
-    driver: dict[str, Any]
-    transport: dict[str, Any]
-    sampling: Sampling = Sampling()
-    reporting: Reporting = Reporting()
-    publishing: Publishing = Publishing()
-    log: Log = Log()
 
 
 @dataclass(frozen=True, slots=True)

@@ -111,13 +111,12 @@ def machine_name() -> str:
 
 
 class Outbox:
-    """A durable queue of samples in one SQLite file. May be used from any thread, one call at a time being
-    done."""
+    """A durable queue of samples in one SQLite file. May be used from any thread; calls are done in turn."""
 
     def __init__(self, path: Path, *, station_id: str, boot_id: str, machine: str) -> None:
         """Open the file, or make it. Raises ``OutboxError``."""
         self.path = path
-        self._mutex = threading.Lock()
+        self._mutex = threading.RLock()
         self._stream_id = ""
         self._boot = 0
         self._last_sequence = 0
@@ -149,14 +148,15 @@ class Outbox:
         ``body`` gets that number and gives the bytes to store. Raises ``OutboxFull`` or another
         ``OutboxError``; then nothing was stored and the number is not used up.
         """
-        with self._transaction() as db:
+        with self._mutex:
             sequence = self._last_sequence + 1
-            db.execute(
-                "INSERT INTO samples (sequence, boot, uptime, body) VALUES (?, ?, ?, ?)",
-                (sequence, self._boot, uptime, body(sequence)),
-            )
-        self._last_sequence = sequence
-        self._depth += 1
+            with self._transaction() as db:
+                db.execute(
+                    "INSERT INTO samples (sequence, boot, uptime, body) VALUES (?, ?, ?, ?)",
+                    (sequence, self._boot, uptime, body(sequence)),
+                )
+            self._last_sequence = sequence
+            self._depth += 1
         return sequence
 
     def pending(self, *, after: int = 0, limit: int) -> list[Row]:
@@ -175,24 +175,23 @@ class Outbox:
     def acknowledge(self, sequences: Iterable[int]) -> None:
         """The far side has these samples: forget them, in one transaction. Numbers that are not there are
         ignored."""
-        with self._transaction() as db:
-            gone = db.executemany(
-                "DELETE FROM samples WHERE sequence = ?", ((number,) for number in sequences)
-            ).rowcount
-        self._depth -= gone
+        with self._mutex:
+            with self._transaction() as db:
+                gone = _delete(db, sequences)
+            self._depth -= gone
 
     def set_aside(self, sequences: Iterable[int], reason: str) -> None:
         """These samples can never be delivered: keep them for a technician, out of the way of the others."""
         numbers = list(sequences)
-        with self._transaction() as db:
-            db.executemany(
-                "INSERT OR REPLACE INTO set_aside SELECT sequence, ?, body FROM samples WHERE sequence = ?",
-                ((reason, number) for number in numbers),
-            )
-            gone = db.executemany(
-                "DELETE FROM samples WHERE sequence = ?", ((number,) for number in numbers)
-            ).rowcount
-        self._depth -= gone
+        with self._mutex:
+            with self._transaction() as db:
+                db.executemany(
+                    "INSERT OR REPLACE INTO set_aside"
+                    " SELECT sequence, ?, body FROM samples WHERE sequence = ?",
+                    ((reason, number) for number in numbers),
+                )
+                gone = _delete(db, numbers)
+            self._depth -= gone
 
     def aside(self) -> list[tuple[int, str]]:
         """The samples that were set aside: sequence number and reason."""
@@ -304,6 +303,12 @@ def _stream(db: sqlite3.Connection, *, station_id: str, machine: str) -> str:
     db.execute("DELETE FROM stream")
     db.execute("INSERT INTO stream VALUES (?, ?, ?)", (stream_id, station_id, machine))
     return stream_id
+
+
+def _delete(db: sqlite3.Connection, sequences: Iterable[int]) -> int:
+    """Delete samples; returns how many there were."""
+    deleted = db.executemany("DELETE FROM samples WHERE sequence = ?", ((number,) for number in sequences))
+    return deleted.rowcount
 
 
 def _scalar(db: sqlite3.Connection, query: str, *values: object) -> Any:

@@ -100,6 +100,7 @@ class Publisher:
         self._storage = Episode(_log, "outbox", monotonic=time.monotonic)
         self._link = Link.DOWN
         self._connecting: asyncio.Task[TransportError | None] | None = None
+        self._fruitful = False
         self._one_by_one = False
         self._resume_at = 0.0
         self._due_at = _AT_ONCE
@@ -171,6 +172,7 @@ class Publisher:
         error, self._connecting = self._connecting.result(), None
         if error is None:
             self._link = Link.UP
+            self._fruitful = False
             return
         self._link = Link.DOWN
         self._delivery.begin(error)
@@ -240,6 +242,7 @@ class Publisher:
 
     def _accept(self, message: Message) -> None:
         self._arrived += self._deliveries.accepted(message)
+        self._fruitful = True
         self._one_by_one = False
         self._backoff.reset()
         self._delivery.end()
@@ -252,12 +255,16 @@ class Publisher:
             )
 
     def _hold_back(self, error: TransportError) -> None:
-        if isinstance(error, NotConnected):
-            self._link = Link.DOWN if self._link is Link.UP else self._link
-            self._one_by_one = self._one_by_one or error.reason_code in PERMANENT
-        else:
+        """A link that was good for something is mended at once; one that never was, after a backoff."""
+        if not isinstance(error, NotConnected):
             self._delivery.begin(error)
             self._pause()
+            return
+        self._one_by_one = self._one_by_one or error.reason_code in PERMANENT
+        if self._link is Link.UP:
+            self._link = Link.DOWN
+            if not self._fruitful:
+                self._pause()
 
     async def _tell_outbox(self) -> None:
         """What the outbox could not take (a full disk) is kept and told again."""
