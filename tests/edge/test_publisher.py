@@ -35,6 +35,7 @@ class Publishing:
         reporter: Reporter | None = None,
         window: int = 5,
         drain_s: float = 10.0,
+        backoff: Backoff | None = None,
     ) -> None:
         self.outbox = outbox
         self.transport = transport or MemoryTransport()
@@ -44,7 +45,7 @@ class Publishing:
             reporter=reporter or EverySample("station-01"),
             transport=self.transport,
             time=SystemTime(),
-            backoff=Backoff(base_s=0.001, cap_s=0.005, chance=random.Random(1)),
+            backoff=backoff or Backoff(base_s=0.001, cap_s=0.005, chance=random.Random(1)),
             window=window,
             drain_s=drain_s,
         )
@@ -202,6 +203,29 @@ async def test_a_link_that_breaks_for_no_reason_never_costs_a_message(
         await eventually(lambda: ten.depth == 0)
     assert run.delivered == list(range(1, 11))
     assert ten.aside() == []
+
+
+async def test_a_link_that_never_carried_anything_is_not_mended_at_once(
+    ten: Outbox, eventually: Eventually
+) -> None:
+    class HangsUpOnEverything(MemoryTransport):
+        async def send(self, message: Message) -> None:
+            self.attempts.append(message)
+            self.cut()
+            raise NotConnected("hung up")
+
+    class Counting(Backoff):
+        waits = 0
+
+        def next_s(self) -> float:
+            self.waits += 1
+            return super().next_s()
+
+    backoff = Counting(base_s=0.001, cap_s=0.002)
+    async with Publishing(ten, transport=HangsUpOnEverything(), window=1, backoff=backoff) as run:
+        await eventually(lambda: len(run.transport.attempts) == 10)
+    assert backoff.waits >= 9
+    assert ten.depth == 10
 
 
 async def test_poison_in_the_outbox_is_set_aside(
