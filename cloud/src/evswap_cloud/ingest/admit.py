@@ -1,7 +1,8 @@
 """Whether a message may enter, and as what."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, TypeVar
 
 from evswap_cloud.envelope import Envelope
 from evswap_cloud.errors import Reason, Refusal
@@ -21,16 +22,15 @@ from evswap_schema import (
 from evswap_schema.errors import shorten
 from evswap_schema.limits import FUTURE_TOLERANCE
 
+T = TypeVar("T")
+
 EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
 """What an unset clock shows. Earlier days have no partition in the archive."""
 
 
 def admit_reading(envelope: Envelope) -> Reading:
     """The reading in a message of the telemetry topic; raises ``Refusal``."""
-    try:
-        reading = decode_reading(envelope.payload)
-    except InvalidMessage as error:
-        raise _refused(error) from error
+    reading = _decoded(decode_reading, envelope)
     _require_sender(envelope, Channel.TELEMETRY, reading.station_id)
     _require_possible(reading)
     if reading.stream_id is None and _is_ahead(reading, envelope):
@@ -45,10 +45,7 @@ def admit_reading(envelope: Envelope) -> Reading:
 
 def admit_batch(envelope: Envelope) -> Batch:
     """The readings in a message of the batch rule; raises ``Refusal``."""
-    try:
-        batch = decode_batch(envelope.payload)
-    except InvalidMessage as error:
-        raise _refused(error) from error
+    batch = _decoded(decode_batch, envelope)
     _require_sender(envelope, Channel.BATCH, batch.station_id)
     for reading in batch.readings:
         _require_possible(reading)
@@ -77,6 +74,21 @@ def state_of(reading: Reading, envelope: Envelope) -> LatestState:
         clock=reading.clock,
         flags=flags_of(reading, envelope),
     )
+
+
+def _decoded(decode: Callable[[bytes], T], envelope: Envelope) -> T:
+    try:
+        return decode(envelope.payload)
+    except InvalidMessage as error:
+        raise _refused(error) from error
+    except UnicodeError as error:
+        # JSON can write half of a surrogate pair; it is text in no encoding.
+        raise Refusal(
+            reason=Reason.MALFORMED,
+            field="",
+            rule="text without lone surrogates",
+            value=shorten(envelope.payload),
+        ) from error
 
 
 def _is_ahead(reading: Reading, envelope: Envelope) -> bool:
