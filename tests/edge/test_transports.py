@@ -26,6 +26,7 @@ from evswap_edge.clock import SystemTime
 from evswap_edge.message import Message
 from evswap_edge.transports import (
     PERMANENT,
+    CredentialsError,
     NotAcknowledged,
     NotConnected,
     ReasonCode,
@@ -95,6 +96,7 @@ class Mqtt5FarSide:
     script: deque[ReasonCode] = field(default_factory=deque)
     accepted: list[tuple[str, bytes]] = field(default_factory=list)
     clients: list[str] = field(default_factory=list)
+    goodbyes: int = 0
     under_way: int = 0
     silent: bool = False
     _writers: list[asyncio.StreamWriter] = field(default_factory=list)
@@ -133,6 +135,8 @@ class Mqtt5FarSide:
                 self._published(body, writer)
             case 12:  # PINGREQ
                 writer.write(b"\xd0\x00")
+            case 14:  # DISCONNECT
+                self.goodbyes += 1
 
     def _published(self, body: bytes, writer: asyncio.StreamWriter) -> None:
         topic = _text(body, 0)
@@ -399,6 +403,20 @@ async def test_aws_iot_connects_under_the_stations_name(tmp_path: Path) -> None:
     async with aws_iot(tmp_path) as (transport, far):
         await transport.connect()
         assert far.clients == [STATION]
+
+
+async def test_aws_iot_says_goodbye(tmp_path: Path, eventually: Eventually) -> None:
+    async with aws_iot(tmp_path) as (transport, far):
+        await transport.connect()
+        await transport.aclose()
+        await eventually(lambda: far.goodbyes == 1)
+
+
+async def test_aws_iot_takes_files_that_tls_cannot_use_for_bad_credentials(tmp_path: Path) -> None:
+    async with aws_iot(tmp_path) as (transport, _):
+        keys.key_path(tmp_path, STATION).write_text("no key any more")
+        with pytest.raises(CredentialsError, match="cannot be used together with"):
+            await transport.connect()
 
 
 async def test_aws_iot_gives_up_waiting_for_an_answer(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from evswap_edge.episode import Episode
 from evswap_edge.message import Message
 from evswap_edge.transports import (
     ACCEPTED,
+    CredentialsError,
     NotAcknowledged,
     NotConnected,
     ReasonCode,
@@ -127,7 +128,7 @@ class AwsIotTransport:
         client, self._client = self._client, None
         if client is None:
             return
-        client.stop()
+        client.stop(mqtt5.DisconnectPacket())
         try:
             async with asyncio.timeout(_STOP_TIMEOUT_S):
                 await self._stopped.wait()
@@ -250,14 +251,21 @@ def _why(error: Exception, code: Any) -> str:
 
 
 def _tls_context(settings: Settings) -> "io.ClientTlsContext":
-    options = io.TlsContextOptions.create_client_with_mtls_from_path(
-        str(settings.certificate_file), str(settings.key_file)
-    )
-    if settings.ca_file is not None:
-        options.override_default_trust_store_from_path(None, str(settings.ca_file))
-    if settings.port == _ALPN_PORT:
-        options.alpn_list = _ALPN_MQTT
-    return io.ClientTlsContext(options)
+    """What ``check`` lets pass and awscrt refuses nevertheless (a kind of key that it does not know) ends
+    here."""
+    try:
+        options = io.TlsContextOptions.create_client_with_mtls_from_path(
+            str(settings.certificate_file), str(settings.key_file)
+        )
+        if settings.ca_file is not None:
+            options.override_default_trust_store_from_path(None, str(settings.ca_file))
+        if settings.port == _ALPN_PORT:
+            options.alpn_list = _ALPN_MQTT
+        return io.ClientTlsContext(options)
+    except (exceptions.AwsCrtError, RuntimeError) as error:
+        raise CredentialsError(
+            settings.certificate_file, f"cannot be used together with {settings.key_file}: {error}"
+        ) from error
 
 
 def _socket_options(settings: Settings) -> "io.SocketOptions":
