@@ -7,6 +7,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import yaml
+from openapi_schema_validator import OAS30Validator
 
 from evswap_cloud.api import build_app
 from evswap_cloud.api.paging import DEFAULT_LIMIT, MAX_LIMIT, encode_cursor
@@ -218,8 +220,6 @@ def test_our_own_failure_is_a_problem_that_gives_nothing_away(path: str) -> None
 
 
 def test_the_answers_have_the_fields_that_the_description_names() -> None:
-    import yaml
-
     schemas = yaml.safe_load((STACK / "openapi.yaml").read_text())["components"]["schemas"]
     full = reading(stream_id="s", sequence=1, clock="estimated", timestamp=NOW + timedelta(hours=1))
     client = client_with(full, *stations(2))
@@ -229,3 +229,17 @@ def test_the_answers_have_the_fields_that_the_description_names() -> None:
     assert client.request("/stations", limit="1").body.keys() == schemas["StationPage"]["properties"].keys()
     problem = client.request("/stations", limit="0").body.keys()
     assert problem == schemas["Problem"]["properties"].keys()
+
+
+def test_the_answers_are_as_the_description_says() -> None:
+    schemas = yaml.safe_load((STACK / "openapi.yaml").read_text())["components"]["schemas"]
+    schemas["StationPage"]["properties"]["stations"]["items"] = schemas["Station"]
+    full = reading(stream_id="s", sequence=1, clock="estimated", temperature=None, humidity=7)
+    client = client_with(full, *stations(3))
+    for name, answer in (
+        ("Station", client.request("/stations/station-01")),
+        ("StationPage", client.request("/stations", limit="2")),
+        ("Problem", client.request("/stations/none")),
+        ("Problem", client.request("/stations", "POST")),
+    ):
+        OAS30Validator(schemas[name]).validate(answer.body)

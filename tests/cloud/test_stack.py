@@ -213,7 +213,21 @@ def test_the_seeds_permission_model() -> None:
     assert done_by("function-api", "s3:") == set()
     for name in ("function-live", "function-bulk"):
         assert done_by(name, "dynamodb:") == {"dynamodb:PutItem"}
-        assert done_by(name, "s3:") <= {"s3:PutObject", "s3:GetObject"}
+        assert done_by(name, "s3:") == {"s3:PutObject", "s3:GetObject"}
+
+
+@pytest.mark.parametrize(("name", "folder"), [("function-live", "telemetry"), ("function-bulk", "bulk")])
+def test_what_is_archived_may_be_compared_with_and_refused_messages_only_added(
+    name: str, folder: str
+) -> None:
+    objects = {
+        (action, resource.removeprefix("arn:aws:s3:::evswap-archive/")) for action, resource in allowed(name)
+    }
+    assert {(action, resource) for action, resource in objects if action.startswith("s3:")} == {
+        ("s3:PutObject", f"{folder}/*"),
+        ("s3:GetObject", f"{folder}/*"),
+        ("s3:PutObject", "quarantine/*"),
+    }
 
 
 @pytest.mark.parametrize("name", RULES)
