@@ -5,6 +5,9 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from botocore.exceptions import BotoCoreError, ClientError
+
+from evswap_edge.keys import KeyFileError
 from evswap_local.commands import archive, down, env, logs, stations, status, up
 from evswap_local.context import Context
 from evswap_local.errors import LocalError
@@ -51,6 +54,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return run(Context.of(options.root, options.state_dir), options)
     except LocalError as error:
+        sys.stderr.write(f"\nevswap: {error}\n")
+        return 1
+    except (BotoCoreError, ClientError) as error:
+        sys.stderr.write(f"\nevswap: the local AWS failed: {error}; see `evswap logs ministack`\n")
+        return 1
+    except (KeyFileError, OSError) as error:
         sys.stderr.write(f"\nevswap: {error}\n")
         return 1
     except KeyboardInterrupt:

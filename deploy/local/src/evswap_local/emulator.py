@@ -4,6 +4,7 @@ import json
 import os
 import select
 import shutil
+import sys
 import time
 import urllib.request
 from collections.abc import Mapping
@@ -102,3 +103,11 @@ def _await_report(descriptor: int, log: Path) -> None:
     report = json.loads(said)
     if not report.get("ready"):
         raise DidNotStart(NAME, report["error"], log)
+    ours = f"{sys.version_info.major}.{sys.version_info.minor}"
+    if report["python"] != ours:
+        raise DidNotStart(
+            NAME,
+            f"its Python is {report['python']} and this one {ours}, so it could not run the functions' code; "
+            f"make both environments with the same Python",
+            log,
+        )

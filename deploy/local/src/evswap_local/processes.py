@@ -16,7 +16,7 @@ import psutil
 from evswap_local.errors import DidNotStop
 from evswap_local.files import write_private
 
-STOP_DEADLINE_S = 30.0
+STOP_DEADLINE_S = 45.0
 KILL_DEADLINE_S = 5.0
 CLOCK_GRAIN_S = 0.05
 

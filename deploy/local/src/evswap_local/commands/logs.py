@@ -1,6 +1,7 @@
 """``evswap logs``: what the processes and the functions say."""
 
 import argparse
+import os
 import sys
 import time
 from collections import deque
@@ -49,7 +50,7 @@ def run(context: Context, options: argparse.Namespace) -> int:
 
 def _reader(context: Context, name: str, lines: int) -> Callable[[], Iterator[str]]:
     if name in PROCESSES:
-        return _FileReader(context.processes.log_of(name), lines).new_lines
+        return FileReader(context.processes.log_of(name), lines).new_lines
     settings, _described = context.demand_running()
     clients = context.clients(settings)
     function = context.source(clients).yaml(FILE)["functions"][name]["name"]
@@ -60,31 +61,33 @@ def _reader(context: Context, name: str, lines: int) -> Callable[[], Iterator[st
         )
         return [(event["timestamp"], event["message"]) for page in pages for event in page["events"]]
 
-    return _EventReader(fetch, lines).new_lines
+    return EventReader(fetch, lines).new_lines
 
 
-class _FileReader:
+class FileReader:
     """The last lines of a file, then what is added. A file that was replaced is read from its beginning."""
 
     def __init__(self, path: Path, lines: int) -> None:
         self._path, self._lines = path, lines
-        self._inode, self._position = -1, 0
+        self._inode: int | None = None
+        self._position = 0
 
     def new_lines(self) -> Iterator[str]:
+        """What came since the last call."""
         if not self._path.is_file():
             return
         with self._path.open("rb") as file:
-            inode = self._path.stat().st_ino
-            first, self._inode = self._inode == -1, inode
-            if first:
-                yield from (_text(line) for line in deque(file, self._lines))
+            inode = os.fstat(file.fileno()).st_ino
+            if self._inode is None:
+                lines = list(deque(file, self._lines))
             else:
-                file.seek(self._position)
-                yield from (_text(line) for line in file)
-            self._position = file.tell()
+                file.seek(self._position if inode == self._inode else 0)
+                lines = list(file)
+            self._inode, self._position = inode, file.tell()
+        yield from (_text(line) for line in lines)
 
 
-class _EventReader:
+class EventReader:
     """The same for CloudWatch Logs."""
 
     def __init__(self, fetch: Callable[[int], list[tuple[int, str]]], lines: int) -> None:
@@ -93,6 +96,7 @@ class _EventReader:
         self._seen: set[tuple[int, str]] = set()
 
     def new_lines(self) -> Iterator[str]:
+        """What came since the last call."""
         events = [event for event in self._fetch(self._since) if event not in self._seen]
         kept = events if self._since else (events[-self._lines :] if self._lines else [])
         for moment, message in kept:

@@ -39,6 +39,7 @@ def add_certificate_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run_certificate(context: Context, options: argparse.Namespace) -> int:
     """Issues another certificate for the station's key; starts a running fleet again with it."""
+    context.state.make()
     with exclusive(context.state.lock):
         if context.processes.find(EMULATOR) is None:
             raise NotRunning

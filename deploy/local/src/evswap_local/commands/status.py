@@ -87,16 +87,16 @@ def _stations(api_url: str) -> dict[str, Any] | None:
 
 def _for_people(status: dict[str, Any]) -> str:
     lines = [
-        f"{name:<12}{'runs, process ' + str(process['pid']) if process['running'] else 'does not run'}"
+        f"{name:<18}{'runs, process ' + str(process['pid']) if process['running'] else 'does not run'}"
         for name, process in status["processes"].items()
     ]
     if "addresses" in status:
-        lines += [f"{name:<12}{address}" for name, address in status["addresses"].items()]
+        lines += [f"{name:<18}{address}" for name, address in status["addresses"].items()]
         seen = status["stations"]
-        lines.append(f"{'stations':<12}{_stations_for_people(seen, status['settings']['stations'])}")
+        lines.append(f"{'stations':<18}{_stations_for_people(seen, status['settings']['stations'])}")
     waiting = {name: depth for name, depth in status["outboxes"].items() if depth}
     lines.append(
-        f"{'outboxes':<12}{sum(waiting.values())} samples wait at {len(waiting)} of "
+        f"{'outboxes':<18}{sum(waiting.values())} samples wait at {len(waiting)} of "
         f"{len(status['outboxes'])} stations"
     )
     return "\n".join(lines) + "\n"

@@ -4,10 +4,13 @@ import argparse
 import shutil
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from types import FrameType
+from typing import Any
+
+import msgspec
 
 from evswap_local import credentials, emulator, fleet
 from evswap_local.api import await_visible
@@ -88,7 +91,7 @@ def run(context: Context, options: argparse.Namespace) -> int:
 
 def _bring_up(context: Context, options: argparse.Namespace, progress: Progress) -> None:
     running = context.running_settings()
-    settings = _merge(options, running)
+    settings = merge(_given(options), running)
     if running is None:
         _start_emulator(context, settings, progress)
     context.settings_file.write(settings)
@@ -118,19 +121,19 @@ def _start_emulator(context: Context, settings: Settings, progress: Progress) ->
     )
 
 
-def _merge(options: argparse.Namespace, running: Settings | None) -> Settings:
+def _given(options: argparse.Namespace) -> dict[str, Any]:
+    """The options that were on the command line."""
+    named = {name: getattr(options, name, None) for name in Settings.__struct_fields__}
+    return {name: value for name, value in named.items() if value is not None}
+
+
+def merge(given: Mapping[str, Any], running: Settings | None) -> Settings:
     """The options given, over what runs, over the defaults. What only a restart changes has to agree."""
     base = running or Settings()
-    given = {
-        name: value
-        for name in Settings.__struct_fields__
-        if (value := getattr(options, name, None)) is not None
-    }
-    if running is not None:
-        for name, flag in (("port", "--port"), ("mqtt_port", "--mqtt-port"), ("bind", "--bind")):
-            if name in given and given[name] != getattr(running, name):
-                raise OtherSettings(flag, given[name], getattr(running, name))
-    return Settings(**{name: given.get(name, getattr(base, name)) for name in Settings.__struct_fields__})
+    for name, flag in (("port", "--port"), ("mqtt_port", "--mqtt-port"), ("bind", "--bind")):
+        if running is not None and given.get(name, getattr(running, name)) != getattr(running, name):
+            raise OtherSettings(flag, given[name], getattr(running, name))
+    return msgspec.structs.replace(base, **given)
 
 
 def _describe(context: Context, settings: Settings, clients: Clients, source: Source) -> StackFile:

@@ -2,7 +2,7 @@
 
 Run as a script by an interpreter that has ministack and cryptography: ``python launcher.py --help``. The
 root access key is taken from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY. On the descriptor ``--report-fd``
-one line of JSON says either ``{"ready": true}`` or ``{"error": "<sentence>"}``. SIGTERM or SIGINT stops it.
+one line of JSON says either ``{"ready": true, "python": "3.x"}`` or ``{"error": "<sentence>"}``. SIGTERM or SIGINT stops it.
 
 Exit codes: 0 stopped, 3 ministack is not the one these mends were written for, 4 a port or the state cannot
 be used.
@@ -94,7 +94,7 @@ class _Report:
         self._descriptor = descriptor
 
     def ready(self) -> None:
-        self._say({"ready": True})
+        self._say({"ready": True, "python": f"{sys.version_info.major}.{sys.version_info.minor}"})
 
     def error(self, sentence: str) -> None:
         sys.stderr.write(f"launcher: {sentence}\n")
@@ -170,6 +170,7 @@ async def _serve(options: argparse.Namespace, listener: holes.MqttListener, repo
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    end_workers = importlib.import_module("ministack.core.lambda_runtime").reset
     server = asyncio.create_task(_hypercorn(options, _listen(options), stop))
     try:
         await _until_up(options, listener, server)
@@ -178,10 +179,11 @@ async def _serve(options: argparse.Namespace, listener: holes.MqttListener, repo
         await _until_stopped(options, stop, server)
     finally:
         await snapshots.quiesce(QUIESCE_S)
+        await asyncio.to_thread(end_workers)
         stop.set()
         with suppress(OSError):
             await server
-        await asyncio.to_thread(importlib.import_module("ministack.core.lambda_runtime").reset)
+        await asyncio.to_thread(end_workers)
 
 
 async def _hypercorn(options: argparse.Namespace, listening: int, stop: asyncio.Event) -> None:

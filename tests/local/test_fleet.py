@@ -1,0 +1,67 @@
+"""The configuration of the fleet, and its last words."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from evswap_edge.config import read_fleet
+from evswap_edge.outbox import Outbox
+from evswap_local.errors import DidNotStart
+from evswap_local.fleet import NAME, configuration, demand_alive
+from evswap_local.layout import StateFolder
+from evswap_local.outboxes import depths
+from evswap_local.processes import Processes
+from evswap_local.settings import Reporting, Settings
+
+
+@pytest.mark.parametrize("reporting", list(Reporting))
+def test_the_edge_understands_what_is_written(tmp_path: Path, reporting: Reporting) -> None:
+    state = StateFolder(tmp_path)
+    settings = Settings(stations=12, interval_s=0.2, reporting=reporting, mqtt_port=38883)
+    state.fleet_config.write_text(yaml.safe_dump(dict(configuration(state, settings))))
+    read = read_fleet(state.fleet_config)
+    assert tuple(station.station_id for station in read.stations) == tuple(settings.station_ids())
+    first = read.stations[0]
+    assert first.sampling.interval_s == 0.2
+    assert first.reporting.mode.value == reporting.value
+    assert first.transport.settings.port == 38883
+    assert first.transport.settings.certificate_file == state.certificates / "station-01.cert.pem"
+    assert first.outbox_path.parent == state.stations / "station-01"
+
+
+def test_what_waits_in_an_outbox_is_counted_while_a_station_has_it_open(tmp_path: Path) -> None:
+    (tmp_path / "station-01").mkdir()
+    outbox = Outbox.on_this_machine(
+        tmp_path / "station-01" / "outbox.sqlite", station_id="station-01", boot_id="boot"
+    )
+    try:
+        for _ in range(3):
+            outbox.append(lambda sequence: b"%d" % sequence, uptime=1.0)
+        assert depths(tmp_path) == {"station-01": 3}
+    finally:
+        outbox.close()
+
+
+def test_a_file_that_is_no_outbox_is_left_out(tmp_path: Path) -> None:
+    (tmp_path / "station-01").mkdir()
+    (tmp_path / "station-01" / "outbox.sqlite").write_text("no database")
+    assert depths(tmp_path) == {}
+
+
+@pytest.mark.parametrize(
+    ("log", "words"),
+    [
+        ("", "without a word"),
+        (
+            '{"level": "info", "message": "first"}\n{"level": "error", "message": "the key is gone"}\n',
+            "key is gone",
+        ),
+        ("Traceback\nValueError: no\n", "ValueError: no"),
+    ],
+)
+def test_a_fleet_that_ended_is_quoted(tmp_path: Path, log: str, words: str) -> None:
+    processes = Processes(run=tmp_path, logs=tmp_path)
+    processes.log_of(NAME).write_text(log)
+    with pytest.raises(DidNotStart, match=words):
+        demand_alive(processes)
