@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import boto3
+import botocore.session
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.compat import HTTPHeaders
+from botocore.loaders import create_loader
 from moto import mock_aws
 
 from evswap_cloud import wiring
@@ -17,6 +19,9 @@ from evswap_cloud.handlers import api
 REGION = "us-east-1"
 BUCKET = "evswap-archive"
 TABLE = "evswap-stations"
+
+_models = create_loader()
+"""The descriptions of AWS's services, read once: they are what making a client costs."""
 
 
 class _Raw(io.BytesIO):
@@ -84,7 +89,7 @@ class Aws:
 def aws() -> Iterator[Aws]:
     """A fresh account with an empty table and an empty bucket; the functions' clients are made anew."""
     with mock_aws():
-        boto3.setup_default_session(region_name=REGION)
+        _start_session()
         s3, dynamodb = boto3.client("s3"), boto3.client("dynamodb")
         s3.create_bucket(Bucket=BUCKET)
         s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
@@ -94,7 +99,7 @@ def aws() -> Iterator[Aws]:
             KeySchema=[{"AttributeName": "station_id", "KeyType": "HASH"}],
             AttributeDefinitions=[{"AttributeName": "station_id", "AttributeType": "S"}],
         )
-        boto3.setup_default_session(region_name=REGION)
+        _start_session()
         _forget_clients()
         try:
             yield Aws(s3=s3, dynamodb=dynamodb)
@@ -111,6 +116,12 @@ def _events() -> Any:
 
 def _holds(url: str, body: object, where: str) -> bool:
     return where in url or (isinstance(body, bytes) and where.encode() in body)
+
+
+def _start_session() -> None:
+    session = botocore.session.Session()
+    session.register_component("data_loader", _models)
+    boto3.setup_default_session(botocore_session=session, region_name=REGION)
 
 
 def _forget_clients() -> None:
