@@ -2,7 +2,8 @@
 
 Run as a script by an interpreter that has ministack and cryptography: ``python launcher.py --help``. The
 root access key is taken from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY. On the descriptor ``--report-fd``
-one line of JSON says either ``{"ready": true, "python": "3.x"}`` or ``{"error": "<sentence>"}``. SIGTERM or SIGINT stops it.
+one line of JSON says either ``{"ready": true, "python": "3.x"}`` or ``{"error": "<sentence>"}``. SIGTERM or
+SIGINT stops it.
 
 Exit codes: 0 stopped, 3 ministack is not the one these mends were written for, 4 a port or the state cannot
 be used.
