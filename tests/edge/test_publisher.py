@@ -17,7 +17,7 @@ from evswap_edge.clock import SystemTime
 from evswap_edge.message import Message
 from evswap_edge.outbox import Outbox, OutboxFull, Row
 from evswap_edge.publisher import Publisher
-from evswap_edge.reporting import Batched, EverySample, Formed, Reporter
+from evswap_edge.reporting import Batched, EverySample, Formed, Moment, Reporter
 from evswap_edge.transports import CredentialsError, NotConnected, ReasonCode
 from evswap_edge.transports.memory import MemoryTransport
 from evswap_schema import decode_batch, decode_reading
@@ -245,7 +245,7 @@ async def test_a_sample_in_several_batches_leaves_with_the_last_of_them(
     messages = [Message("t", b"1", (1,)), Message("t", b"2", (1,)), Message("t", b"3", (1, 2))]
 
     class Split(Batched):
-        def form(self, rows: Sequence[Row]) -> Formed:
+        def form(self, rows: Sequence[Row], now: Moment) -> Formed:
             return Formed(messages=tuple(messages))
 
     store(outbox, make_reading(1))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from evswap_edge import reporting
 from evswap_edge.message import Message
 from evswap_edge.outbox import Outbox, Row
-from evswap_edge.reporting import Batched, Deliveries, EverySample
+from evswap_edge.reporting import Batched, Deliveries, EverySample, Moment
 from evswap_schema import (
     Channel,
     EncodedBatch,
@@ -28,6 +28,10 @@ TELEMETRY = aws_topic(Channel.TELEMETRY, "station-01")
 BATCH = aws_topic(Channel.BATCH, "station-01")
 
 
+def at(uptime: float, boot_id: str = "boot") -> Moment:
+    return Moment(boot_id=boot_id, uptime=uptime)
+
+
 def rows_of(outbox: Outbox) -> list[Row]:
     return outbox.pending(limit=10_000)
 
@@ -37,7 +41,7 @@ def test_every_sample_sends_each_row_as_it_was_stored(
 ) -> None:
     for n in range(3):
         store(outbox, make_reading(n))
-    formed = EverySample("station-01").form(rows_of(outbox))
+    formed = EverySample("station-01").form(rows_of(outbox), at(0.0))
     assert formed.messages == tuple(
         Message(topic=TELEMETRY, payload=row.body, sequences=(row.sequence,)) for row in rows_of(outbox)
     )
@@ -49,7 +53,7 @@ def test_every_sample_leaves_out_bays_that_an_earlier_configuration_stored(
     outbox: Outbox, store: Store, make_reading: MakeReading
 ) -> None:
     store(outbox, make_reading(bays=8))
-    (message,) = EverySample("station-01").form(rows_of(outbox)).messages
+    (message,) = EverySample("station-01").form(rows_of(outbox), at(0.0)).messages
     reading = decode_reading(message.payload)
     assert reading.bays is None
     assert reading.sequence == 1
@@ -61,7 +65,7 @@ def test_batches_hold_all_samples_and_bays_within_one_metering_unit(
 ) -> None:
     for n in range(12):
         store(outbox, make_reading(n, bays=bays))
-    formed = Batched("station-01", age_s=60).form(rows_of(outbox))
+    formed = Batched("station-01", age_s=60).form(rows_of(outbox), at(0.0))
     assert all(len(message.payload) + len(message.topic) <= MAX_BATCH_BYTES for message in formed.messages)
     assert {message.topic for message in formed.messages} == {BATCH}
     batches = [decode_batch(message.payload) for message in formed.messages]
@@ -69,12 +73,31 @@ def test_batches_hold_all_samples_and_bays_within_one_metering_unit(
     assert not any(batch.backlog for batch in batches)
 
 
-def test_a_full_page_of_rows_is_a_backlog(outbox: Outbox, store: Store, make_reading: MakeReading) -> None:
+def test_what_waited_through_an_outage_is_backlog_but_for_its_newest_part(
+    outbox: Outbox, store: Store, make_reading: MakeReading
+) -> None:
+    reporter = Batched("station-01", age_s=60)
+    for n in range(3):
+        store(outbox, make_reading(n), uptime=5.0 * n)
+    assert not any(is_backlog(reporter, rows_of(outbox), at(uptime)) for uptime in (15.0, 60.0, 150.0))
+    assert is_backlog(reporter, rows_of(outbox), at(200.0))
+    assert is_backlog(reporter, rows_of(outbox), at(11.0, "the next boot"))
+
+
+def test_a_full_page_is_sent_at_once_and_is_no_backlog_for_being_full(
+    outbox: Outbox, store: Store, make_reading: MakeReading
+) -> None:
     reporter = Batched("station-01", age_s=60)
     for n in range(reporter.takes):
-        store(outbox, make_reading(n))
-    assert reporter.wait_s(rows_of(outbox), boot_id="boot", uptime=0.0) == 0
-    assert all(decode_batch(m.payload).backlog for m in reporter.form(rows_of(outbox)).messages)
+        store(outbox, make_reading(n), uptime=0.05 * n)
+    assert reporter.wait_s(rows_of(outbox), at(12.0)) == 0
+    assert not is_backlog(reporter, rows_of(outbox), at(12.0))
+
+
+def is_backlog(reporter: Batched, rows: list[Row], now: Moment) -> bool:
+    batches = [decode_batch(message.payload) for message in reporter.form(rows, now).messages]
+    assert len({batch.backlog for batch in batches}) == 1
+    return batches[0].backlog
 
 
 def test_a_batch_waits_for_its_oldest_row_to_come_of_age(
@@ -84,10 +107,10 @@ def test_a_batch_waits_for_its_oldest_row_to_come_of_age(
     store(outbox, make_reading(1), uptime=105.0)
     reporter = Batched("station-01", age_s=60)
     rows = rows_of(outbox)
-    assert reporter.wait_s(rows, boot_id="boot", uptime=105.0) == 55.0
-    assert reporter.wait_s(rows, boot_id="boot", uptime=160.0) == 0.0
-    assert reporter.wait_s(rows, boot_id="the next boot", uptime=3.0) == 0.0
-    assert EverySample("station-01").wait_s(rows, boot_id="boot", uptime=105.0) == 0.0
+    assert reporter.wait_s(rows, at(105.0)) == 55.0
+    assert reporter.wait_s(rows, at(160.0)) == 0.0
+    assert reporter.wait_s(rows, at(3.0, "the next boot")) == 0.0
+    assert EverySample("station-01").wait_s(rows, at(105.0)) == 0.0
 
 
 @pytest.mark.parametrize("reporter", [EverySample("station-01"), Batched("station-01", age_s=60)])
@@ -98,7 +121,7 @@ def test_rows_that_cannot_be_sent_are_named_and_cost_nobody_else(
     outbox.append(lambda number: b"\x00 not a reading", uptime=0.0)
     store(outbox, make_reading(0, station_id="station-99"))
     store(outbox, make_reading(1))
-    formed = reporter.form(rows_of(outbox))
+    formed = reporter.form(rows_of(outbox), at(0.0))
     assert [sequence for message in formed.messages for sequence in message.sequences] == [1, 4]
     assert [sequence for sequence, _ in formed.unsendable] == [2, 3]
     assert "station-99" in formed.unsendable[1][1]
@@ -116,7 +139,7 @@ def test_a_reading_that_fits_into_no_batch_costs_nobody_else(
     monkeypatch.setattr(reporting, "encode_batches", refuses_the_second)
     for n in range(3):
         store(outbox, make_reading(n))
-    formed = Batched("station-01", age_s=60).form(rows_of(outbox))
+    formed = Batched("station-01", age_s=60).form(rows_of(outbox), at(0.0))
     assert [message.sequences for message in formed.messages] == [(1,), (3,)]
     assert [sequence for sequence, _ in formed.unsendable] == [2]
 

@@ -94,14 +94,16 @@ class StationFile(CommonFile, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class Numbered(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Stations named by counting from 1: ``{prefix: station-, count: 10}`` is station-01 to station-10."""
+    """Stations named by counting from 1: ``{prefix: station-, count: 10}`` is station-01 to station-10.
+
+    A station keeps its name when the count grows: station-99 is followed by station-100.
+    """
 
     count: Annotated[int, Meta(ge=1, le=10_000)]
     prefix: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,58}\Z")] = "station-"
 
     def names(self) -> tuple[str, ...]:
-        width = max(2, len(str(self.count)))
-        return tuple(f"{self.prefix}{number:0{width}}" for number in range(1, self.count + 1))
+        return tuple(f"{self.prefix}{number:02}" for number in range(1, self.count + 1))
 
 
 class FleetFile(CommonFile, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -27,7 +27,7 @@ from evswap_edge.clock import TimeSource
 from evswap_edge.episode import Episode
 from evswap_edge.message import Message
 from evswap_edge.outbox import Outbox, OutboxError
-from evswap_edge.reporting import Deliveries, Formed, Reporter
+from evswap_edge.reporting import Deliveries, Formed, Moment, Reporter
 from evswap_edge.transports import (
     PERMANENT,
     CredentialsError,
@@ -197,13 +197,13 @@ class Publisher:
         rows = self._outbox.pending(after=self._taken_up_to, limit=takes)
         if not rows:
             return None
-        now = self._time.monotonic()
-        wait_s = 0.0 if flush else self._reporter.wait_s(rows, boot_id=self._time.boot_id, uptime=now)
+        now = Moment(boot_id=self._time.boot_id, uptime=self._time.monotonic())
+        wait_s = 0.0 if flush else self._reporter.wait_s(rows, now)
         if wait_s > 0:
-            return _Haul(up_to=self._taken_up_to, formed=None, next_at=now + wait_s)
+            return _Haul(up_to=self._taken_up_to, formed=None, next_at=now.uptime + wait_s)
         return _Haul(
             up_to=rows[-1].sequence,
-            formed=self._reporter.form(rows),
+            formed=self._reporter.form(rows, now),
             next_at=_AT_ONCE if len(rows) == takes else _NEVER,
         )
 

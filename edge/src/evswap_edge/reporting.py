@@ -4,6 +4,7 @@ Messages are made from rows when they are about to be sent, and rows stay until 
 of the mode, or a crash, costs nothing that was stored.
 """
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -42,6 +43,18 @@ class Formed:
     unsendable: tuple[tuple[int, str], ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A point of monotonic time, ``uptime`` seconds into the boot ``boot_id``."""
+
+    boot_id: str
+    uptime: float
+
+    def age_s(self, row: Row) -> float:
+        """How long ago ``row`` was stored. One of an earlier boot cannot be told its age; it is old."""
+        return self.uptime - row.uptime if row.boot_id == self.boot_id else math.inf
+
+
 class Reporter(Protocol):
     """Turns rows into messages."""
 
@@ -50,12 +63,12 @@ class Reporter(Protocol):
         """How many rows ``form`` is to be given at once, at most."""
         ...
 
-    def wait_s(self, rows: Sequence[Row], *, boot_id: str, uptime: float) -> float:
+    def wait_s(self, rows: Sequence[Row], now: Moment) -> float:
         """How long ``rows``, the oldest that are not under way, may still wait to be joined by others; 0:
         send."""
         ...
 
-    def form(self, rows: Sequence[Row]) -> Formed:
+    def form(self, rows: Sequence[Row], now: Moment) -> Formed:
         """Make the messages that say what ``rows`` hold."""
         ...
 
@@ -69,10 +82,10 @@ class EverySample:
         self._station_id = station_id
         self._topic = aws_topic(Channel.TELEMETRY, station_id)
 
-    def wait_s(self, rows: Sequence[Row], *, boot_id: str, uptime: float) -> float:  # noqa: ARG002
+    def wait_s(self, rows: Sequence[Row], now: Moment) -> float:  # noqa: ARG002
         return 0.0
 
-    def form(self, rows: Sequence[Row]) -> Formed:
+    def form(self, rows: Sequence[Row], now: Moment) -> Formed:  # noqa: ARG002
         readable = _Readable.of(rows, self._station_id)
         return Formed(
             messages=tuple(self._message(row, reading) for row, reading in readable.pairs),
@@ -92,23 +105,24 @@ class Batched:
     metering unit."""
 
     takes: Final = 240
-    """Twenty minutes of samples at 5 s; more than that at once is a backlog, sent piece by piece."""
+    """Twenty minutes of samples at 5 s; more than that is sent piece by piece."""
+
+    BACKLOG_AGES: Final = 3
+    """A sample that is older than so many batches waited through an outage. Twice the age is normal: a batch
+    that was refused once waits for the next."""
 
     def __init__(self, station_id: str, *, age_s: float) -> None:
         self._station_id = station_id
         self._age_s = age_s
         self._topic = aws_topic(Channel.BATCH, station_id)
 
-    def wait_s(self, rows: Sequence[Row], *, boot_id: str, uptime: float) -> float:
-        """Rows of an earlier boot cannot be told their age; they waited long enough."""
-        oldest = rows[0]
-        if len(rows) >= self.takes or oldest.boot_id != boot_id:
-            return 0.0
-        return max(0.0, oldest.uptime + self._age_s - uptime)
+    def wait_s(self, rows: Sequence[Row], now: Moment) -> float:
+        return 0.0 if len(rows) >= self.takes else max(0.0, self._age_s - now.age_s(rows[0]))
 
-    def form(self, rows: Sequence[Row]) -> Formed:
+    def form(self, rows: Sequence[Row], now: Moment) -> Formed:
+        """Only rows whose newest is old are backlog: it is the newest that may move the latest state."""
         readable = _Readable.of(rows, self._station_id)
-        backlog = len(rows) >= self.takes
+        backlog = now.age_s(rows[-1]) > self.BACKLOG_AGES * self._age_s
         try:
             messages = self._pack([reading for _, reading in readable.pairs], backlog=backlog)
         except SchemaError:
