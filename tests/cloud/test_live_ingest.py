@@ -1,11 +1,14 @@
 """Single readings: what is archived, what moves a state, what is put aside, what comes again."""
 
 import json
+from collections.abc import Callable, Iterable
 from datetime import timedelta
+from typing import TypeVar
 
 import pytest
 
 from evswap_cloud.errors import Reason
+from evswap_cloud.ingest import LiveIngest
 from evswap_cloud.latest import Flag
 from evswap_schema import compact_timestamp, encode_reading, identity_of
 from evswap_schema.limits import MAX_READING_BYTES
@@ -13,6 +16,9 @@ from tests.cloud.messages import NOW, altered, delivered, delivery, envelope, re
 from tests.cloud.stores import Stores
 
 HOUR = timedelta(hours=1)
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 @pytest.fixture
@@ -59,6 +65,25 @@ def test_the_same_message_twice_has_one_effect(stores: Stores) -> None:
 def test_twice_in_one_batch_too(stores: Stores) -> None:
     report = stores.live.process([delivered(reading(), "a"), delivered(reading(), "b")])
     assert (len(stores.archive.objects), report.archived, report.repeated) == (1, 1, 1)
+
+
+def last_first(function: Callable[[T], R], things: Iterable[T]) -> list[R]:
+    """What a pool of threads may do at worst."""
+    return [function(thing) for thing in reversed(list(things))][::-1]
+
+
+def test_of_two_contents_in_one_batch_the_first_delivered_is_kept_in_whatever_order_writes_run(
+    stores: Stores,
+) -> None:
+    contents = [delivered(reading(battery_available=number), f"r{number}") for number in range(4)]
+    live = LiveIngest(
+        archive=stores.archive, latest=stores.latest, quarantine=stores.quarantine, each=last_first
+    )
+    report = live.process(contents)
+    [item] = stores.archive.objects.values()
+    assert item.body == encode_reading(reading(battery_available=0))
+    assert {message.reason for message in report.quarantined} == {Reason.IDENTITY_CONFLICT}
+    assert (len(report.quarantined), report.failures) == (3, ())
 
 
 def test_an_older_message_never_overwrites_a_newer_state(stores: Stores) -> None:

@@ -1,11 +1,11 @@
 """Single readings: each is archived as its own object, then the newest of each station moves its state."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from msgspec import Struct
 
-from evswap_cloud.archive import Addition, Archive, reading_object
-from evswap_cloud.envelope import decode_envelope
+from evswap_cloud.archive import Addition, Archive, ArchiveObject, reading_object
+from evswap_cloud.envelope import Envelope, decode_envelope
 from evswap_cloud.errors import InvalidEnvelope, Reason, Refusal
 from evswap_cloud.ingest.admit import admit_reading, flags_of, state_of
 from evswap_cloud.ingest.records import (
@@ -18,9 +18,16 @@ from evswap_cloud.ingest.records import (
     refused_record,
 )
 from evswap_cloud.ingest.states import Candidate, move_states
-from evswap_cloud.latest import LatestWriter
+from evswap_cloud.latest import LatestState, LatestWriter
 from evswap_cloud.quarantine import Quarantine, Quarantined
 from evswap_schema.errors import shorten
+
+
+class _Admitted(Struct, frozen=True, kw_only=True):
+    record_id: str
+    envelope: Envelope
+    item: ArchiveObject
+    state: LatestState
 
 
 class _Archived(Struct, frozen=True, kw_only=True):
@@ -44,44 +51,69 @@ class LiveIngest:
 
     def process(self, deliveries: Sequence[Delivery]) -> Report:
         """Bring ``deliveries`` to the stores; what could not be brought is in the report's ``failures``."""
-        taken = tuple(self._each(by_itself(self._take), deliveries))
-        archived = [outcome for outcome in taken if isinstance(outcome, _Archived)]
-        moves = move_states(self._latest, [outcome.candidate for outcome in archived], self._each)
+        outcomes: list[_Admitted | _Archived | Quarantined | Failure] = []
+        outcomes += self._each(by_itself(self._admit), deliveries)
+        for messages in _without_repeats(one for one in outcomes if isinstance(one, _Admitted)):
+            outcomes += self._each(by_itself(self._keep), messages)
+        archived = [one for one in outcomes if isinstance(one, _Archived)]
+        moves = move_states(self._latest, [one.candidate for one in archived], self._each)
         return Report(
-            failures=(*(outcome for outcome in taken if isinstance(outcome, Failure)), *moves.failures),
-            quarantined=tuple(outcome for outcome in taken if isinstance(outcome, Quarantined)),
-            archived=sum(outcome.addition is Addition.STORED for outcome in archived),
-            repeated=sum(outcome.addition is Addition.REPEATED for outcome in archived),
+            failures=(*(one for one in outcomes if isinstance(one, Failure)), *moves.failures),
+            quarantined=tuple(one for one in outcomes if isinstance(one, Quarantined)),
+            archived=sum(one.addition is Addition.STORED for one in archived),
+            repeated=sum(one.addition is Addition.REPEATED for one in archived),
             moved=moves.moved,
         )
 
-    def _take(self, delivery: Delivery) -> _Archived | Quarantined:
+    def _admit(self, delivery: Delivery) -> _Admitted | Quarantined:
         try:
             envelope = decode_envelope(delivery.body)
         except InvalidEnvelope as error:
             return self._put_aside(refused_record(delivery, error))
         try:
             reading = admit_reading(envelope)
-            item = reading_object(
-                reading,
-                envelope.payload,
-                received_at=envelope.received_at,
-                client_id=reading.station_id,
-                flags=flags_of(reading, envelope),
-            )
-            addition = self._archive.add(item)
-            if addition is Addition.CONFLICT:
-                raise Refusal(
-                    reason=Reason.IDENTITY_CONFLICT,
-                    field="",
-                    rule="a reading is sent with one content only",
-                    value=shorten(envelope.payload),
-                )
         except Refusal as refusal:
             return self._put_aside(refused_message(envelope, refusal))
-        candidate = Candidate(record_id=delivery.record_id, state=state_of(reading, envelope))
+        item = reading_object(
+            reading,
+            envelope.payload,
+            received_at=envelope.received_at,
+            client_id=reading.station_id,
+            flags=flags_of(reading, envelope),
+        )
+        state = state_of(reading, envelope)
+        return _Admitted(record_id=delivery.record_id, envelope=envelope, item=item, state=state)
+
+    def _keep(self, message: _Admitted) -> _Archived | Quarantined:
+        addition = self._archive.add(message.item)
+        if addition is Addition.CONFLICT:
+            return self._put_aside(refused_message(message.envelope, _conflict(message.envelope)))
+        candidate = Candidate(record_id=message.record_id, state=message.state)
         return _Archived(candidate=candidate, addition=addition)
 
     def _put_aside(self, message: Quarantined) -> Quarantined:
         self._quarantine.keep(message)
         return message
+
+
+def _conflict(envelope: Envelope) -> Refusal:
+    return Refusal(
+        reason=Reason.IDENTITY_CONFLICT,
+        field="",
+        rule="a reading is sent with one content only",
+        value=shorten(envelope.payload),
+    )
+
+
+def _without_repeats(messages: Iterable[_Admitted]) -> Iterable[Iterable[_Admitted]]:
+    """Groups in which a key stands once: of two messages with one identity the one delivered first has been
+    written before the other is tried, however many are written at a time."""
+    groups: list[dict[str, _Admitted]] = []
+    for message in messages:
+        for group in groups:
+            if message.item.key not in group:
+                group[message.item.key] = message
+                break
+        else:
+            groups.append({message.item.key: message})
+    return [group.values() for group in groups]

@@ -14,6 +14,17 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
+class HasRecordId(Protocol):
+    """A record of the queue, or what has been made of it so far."""
+
+    @property
+    def record_id(self) -> str:
+        """The queue's name for the record."""
+
+
+Record = TypeVar("Record", bound=HasRecordId)
+
+
 class Each(Protocol):
     """Does something with each of several things: ``map``, or a thread pool's."""
 
@@ -75,17 +86,17 @@ def refused_record(delivery: Delivery, error: InvalidEnvelope) -> Quarantined:
     )
 
 
-def by_itself(step: Callable[[Delivery], R]) -> Callable[[Delivery], R | Failure]:
+def by_itself(step: Callable[[Record], R]) -> Callable[[Record], R | Failure]:
     """Let a record that breaks ``step`` fail alone.
 
     This is the outermost loop of a function: whatever is raised, a defect of ours included, must not send the
     records beside it to the dead-letter queue.
     """
 
-    def guarded(delivery: Delivery) -> R | Failure:
+    def guarded(record: Record) -> R | Failure:
         try:
-            return step(delivery)
+            return step(record)
         except Exception as error:  # noqa: BLE001
-            return Failure(record_id=delivery.record_id, error=error)
+            return Failure(record_id=record.record_id, error=error)
 
     return guarded
