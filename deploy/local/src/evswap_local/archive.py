@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from evswap_cloud.archive import readings_in
 from evswap_schema import SchemaError, decode_reading, identity_of
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def count_archive(s3: "S3Client", bucket: str) -> Count:
         keys.add(key)
         versions += 1
         body = s3.get_object(Bucket=bucket, Key=key, VersionId=version_id)["Body"].read()
-        for message in _messages(key, body):
+        for message in readings_in(key, body):
             try:
                 identities.add(identity_of(decode_reading(message)).uuid)
                 raw += 1
@@ -65,7 +66,3 @@ def _versions(s3: "S3Client", bucket: str) -> Iterator[tuple[str, str]]:
         for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=prefix):
             for version in page.get("Versions", []):
                 yield version["Key"], version["VersionId"]
-
-
-def _messages(key: str, body: bytes) -> list[bytes]:
-    return [line for line in body.splitlines() if line.strip()] if key.startswith("bulk/") else [body]

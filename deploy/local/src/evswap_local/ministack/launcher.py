@@ -40,6 +40,8 @@ SERVICES = (
 Serving = asyncio.Task[None]
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 QUIESCE_S = 15.0
+CLOSE_S = 10.0
+"""From Python 3.12 on a server waits for its last connection, so closing needs an end."""
 
 
 class CannotStart(Exception):
@@ -181,9 +183,10 @@ async def _serve(options: argparse.Namespace, listener: holes.MqttListener, repo
     finally:
         await snapshots.quiesce(QUIESCE_S)
         await asyncio.to_thread(end_workers)
+        await asyncio.to_thread(snapshots.save)
         stop.set()
-        with suppress(OSError):
-            await server
+        with suppress(OSError, TimeoutError):
+            await asyncio.wait_for(server, CLOSE_S)
         await asyncio.to_thread(end_workers)
 
 
