@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 
+from evswap_cloud.archive import readings_in
 from evswap_cloud.errors import Reason
 from evswap_schema import Channel, Reading, decode_reading
 from tests.cloud.messages import NOW, altered, delivered_batches, delivery, envelope, reading
@@ -34,7 +35,7 @@ def test_all_readings_of_an_invocation_go_into_one_object_by_day_received(stores
     report = stores.bulk.process(records)
     [item] = stores.archive.objects.values()
     assert item.key.startswith("bulk/year=2026/month=11/day=23/20261123T081530.250000Z_")
-    lines = item.body.splitlines()
+    lines = readings_in(item.key, item.body)
     assert len(lines) == 24
     assert {decode_reading(line) for line in lines} == {*run("station-01"), *run("station-02")}
     assert json.loads(lines[0])["received_at"] == "2026-11-23T08:15:30.250000Z"
@@ -57,7 +58,7 @@ def test_a_batch_that_is_there_twice_has_its_lines_once(stores: Stores) -> None:
     [later] = delivered_batches(run(), "again", received_at=NOW + timedelta(seconds=2))
     stores.bulk.process([later, batch])
     [item] = stores.archive.objects.values()
-    arrivals = [json.loads(line)["received_at"] for line in item.body.splitlines()]
+    arrivals = [json.loads(line)["received_at"] for line in readings_in(item.key, item.body)]
     assert arrivals == ["2026-11-23T08:15:30.250000Z"] * 12
 
 
@@ -89,7 +90,10 @@ def test_readings_ahead_of_their_receipt_are_flagged_line_by_line(stores: Stores
     ]
     stores.bulk.process(delivered_batches(ahead))
     [item] = stores.archive.objects.values()
-    assert [json.loads(line).get("flags") for line in item.body.splitlines()] == [None, ["future_timestamp"]]
+    assert [json.loads(line).get("flags") for line in readings_in(item.key, item.body)] == [
+        None,
+        ["future_timestamp"],
+    ]
     assert stores.latest.states["station-01"].observed_at == NOW + timedelta(minutes=5)
 
 

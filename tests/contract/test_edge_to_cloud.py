@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from evswap_cloud.archive import readings_in
 from evswap_cloud.ingest import Delivery
 from evswap_edge.app import run_station
 from evswap_edge.clock import SystemTime, TimeSource
@@ -104,6 +105,5 @@ def as_the_rules_deliver(messages: list[Message]) -> list[Delivery]:
 
 
 def archived_readings(stores: Stores) -> list[Reading]:
-    return [
-        decode_reading(line) for item in stores.archive.objects.values() for line in item.body.splitlines()
-    ]
+    objects = stores.archive.objects.values()
+    return [decode_reading(line) for item in objects for line in readings_in(item.key, item.body)]

@@ -9,6 +9,7 @@ from urllib.parse import unquote
 
 import pytest
 
+from evswap_cloud.archive import readings_in
 from evswap_cloud.handlers import api, bulk, live
 from evswap_cloud.ingest import Delivery
 from evswap_schema import decode_reading, encode_reading
@@ -139,7 +140,7 @@ def test_batches_become_one_object_of_lines_and_the_newest_state(cloud: Aws) -> 
     assert call(bulk.handler, records) == []
     assert call(bulk.handler, records[::-1]) == []
     [key] = cloud.keys("bulk/")
-    assert {decode_reading(line) for line in cloud.body(key).splitlines()} == set(sent)
+    assert {decode_reading(line) for line in readings_in(key, cloud.body(key))} == set(sent)
     assert {station["sequence"] for station in get("/stations")["stations"]} == {11}
 
 

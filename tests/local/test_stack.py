@@ -1,5 +1,6 @@
 """Applying the stack to the real local AWS."""
 
+import gzip
 import json
 import shutil
 import zipfile
@@ -180,8 +181,12 @@ def test_an_expired_certificate_is_said(
 
 def test_the_archive_is_counted_by_identity(applied: list[Change], clients: Clients, source: Source) -> None:
     bucket = source.values.archive_bucket
-    for key, sequences in {"telemetry/a.json": [1], "telemetry/b.json": [2], "bulk/c.jsonl": [2, 3]}.items():
-        body = b"\n".join(reading(sequence) for sequence in sequences)
+    lines = b"\n".join(reading(sequence) for sequence in (2, 3))
+    for key, body in {
+        "telemetry/a.json": reading(1),
+        "telemetry/b.json": reading(2),
+        "bulk/c.jsonl.gz": gzip.compress(lines),
+    }.items():
         clients.s3.put_object(Bucket=bucket, Key=key, Body=body)
     clients.s3.put_object(Bucket=bucket, Key="telemetry/a.json", Body=reading(1))
     clients.s3.put_object(Bucket=bucket, Key="telemetry/x.json", Body=b"not a reading")

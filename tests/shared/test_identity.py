@@ -38,5 +38,9 @@ def test_the_uuid_never_changes() -> None:
 def test_a_compact_timestamp_is_safe_in_an_object_name_and_sorts_by_time(reading: Reading) -> None:
     text = compact_timestamp(reading.timestamp)
     assert len(text) == 23
-    assert text < compact_timestamp(datetime(2200, 1, 1, tzinfo=UTC))
+    assert (
+        compact_timestamp(datetime(1, 1, 1, tzinfo=UTC))
+        < text
+        < compact_timestamp(datetime(2200, 1, 1, tzinfo=UTC))
+    )
     assert text.replace("T", "").replace("Z", "").replace(".", "").isdigit()

@@ -60,11 +60,17 @@ def decode(raw: bytes, kind: type[T], *, limit: int) -> T:
 
 
 def convert(document: Any, kind: type[T]) -> T:
-    """Make a message of ``kind`` from a parsed ``document``; raises ``InvalidField``."""
+    """Make a message of ``kind`` from a parsed ``document``.
+
+    Raises ``InvalidField``, or ``MalformedMessage`` for text that is no Unicode.
+    """
     try:
         message = msgspec.convert(document, kind, str_keys=True)
     except msgspec.ValidationError as error:
         raise _field_error(str(error), document) from error
+    except UnicodeEncodeError as error:
+        # JSON can escape half of a surrogate pair ("\\ud800"), which is no character.
+        raise MalformedMessage(field="", rule="text has to be Unicode", value=error.object) from error
     _require_rfc3339(document, type(message))
     return message
 

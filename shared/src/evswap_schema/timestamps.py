@@ -45,7 +45,8 @@ def format_timestamp(moment: datetime) -> str:
 
 def compact_timestamp(moment: datetime) -> str:
     """Write ``moment`` as ``20261123T081530.250000Z``: fixed width, sorts by time, safe in object names."""
-    return to_utc(moment).strftime("%Y%m%dT%H%M%S.%fZ")
+    text = to_utc(moment).replace(tzinfo=None).isoformat(timespec="microseconds")
+    return f"{text.replace('-', '').replace(':', '')}Z"
 
 
 def epoch_microseconds(moment: datetime) -> int:

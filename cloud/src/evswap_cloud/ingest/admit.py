@@ -81,14 +81,6 @@ def _decoded(decode: Callable[[bytes], T], envelope: Envelope) -> T:
         return decode(envelope.payload)
     except InvalidMessage as error:
         raise _refused(error) from error
-    except UnicodeError as error:
-        # JSON can write half of a surrogate pair; it is text in no encoding.
-        raise Refusal(
-            reason=Reason.MALFORMED,
-            field="",
-            rule="text without lone surrogates",
-            value=shorten(envelope.payload),
-        ) from error
 
 
 def _is_ahead(reading: Reading, envelope: Envelope) -> bool:
