@@ -24,7 +24,7 @@ from typing import Any
 
 _SOURCE = str(Path(__file__).resolve().parents[2])
 sys.path.append(_SOURCE)
-from evswap_local.ministack import gate, holes, proofs, snapshots  # noqa: E402 - found by the line above
+from evswap_local.ministack import gate, holes, proofs, revocation, snapshots  # noqa: E402 - found by the line above
 
 sys.path.remove(_SOURCE)
 
@@ -39,6 +39,7 @@ SERVICES = (
 
 Serving = asyncio.Task[None]
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+REVOCATION_S = 2.0
 QUIESCE_S = 15.0
 CLOSE_S = 10.0
 """From Python 3.12 on a server waits for its last connection, so closing needs an end."""
@@ -235,15 +236,22 @@ async def _prove(options: argparse.Namespace) -> None:
 
 
 async def _until_stopped(options: argparse.Namespace, stop: asyncio.Event, server: Serving) -> None:
-    keeper = asyncio.create_task(snapshots.save_every(options.save_interval))
-    stopping = asyncio.create_task(stop.wait())
+    tasks = {
+        asyncio.create_task(snapshots.save_every(options.save_interval)),
+        asyncio.create_task(revocation.disconnect_revoked_every(REVOCATION_S)),
+        asyncio.create_task(_set(stop)),
+    }
     try:
-        await asyncio.wait({stopping, server, keeper}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({server, *tasks}, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        for task in (keeper, stopping):
+        for task in tasks:
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
+
+
+async def _set(event: asyncio.Event) -> None:
+    await event.wait()
 
 
 if __name__ == "__main__":
