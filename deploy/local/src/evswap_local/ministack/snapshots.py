@@ -11,8 +11,12 @@ nothing.
 
 import asyncio
 import importlib
+import threading
 import time
 from typing import Any
+
+_SAVING = threading.Lock()
+"""Two at once would write the same temporary files; a save that was begun cannot be cancelled."""
 
 INVOCATIONS_KEPT = 1000
 """Invocations whose log lines are kept, for each function."""
@@ -43,7 +47,8 @@ async def save_every(interval_s: float) -> None:
 def save() -> None:
     """Writes the state of every service in use, each file replaced whole."""
     application: Any = importlib.import_module("ministack.app")
-    application.save_all(application._build_persistence_save_dict())
+    with _SAVING:
+        application.save_all(application._build_persistence_save_dict())
 
 
 def trim_logs(keep: int = INVOCATIONS_KEPT) -> None:
