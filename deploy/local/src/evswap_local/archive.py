@@ -1,4 +1,4 @@
-"""Counting the archive, independently of how it was written: raw copies, and what is distinct among them."""
+"""Counting the archive: raw copies, and what is distinct among them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
