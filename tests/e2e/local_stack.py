@@ -6,9 +6,10 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from evswap_hil.stack import Stack, read_stack
 ROOT = Path(__file__).parents[2]
 EVSWAP = Path(sys.executable).with_name("evswap")
 UP_WITHIN_S = 120
+EVER = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -101,13 +103,22 @@ class LocalStack:
             region_name=described["region"],
         )
 
-    def objects(self, prefix: str, *, of: str = "") -> list[Stored]:
-        """Every object of the archive's bucket below `prefix`, or only those of one station."""
+    def keys(self, prefix: str, *, of: str = "", since: datetime = EVER) -> list[str]:
+        """The archive's keys below `prefix`; if so said, only those of one station, or written `since`."""
+        pages = self.aws("s3").get_paginator("list_objects_v2")
+        return [
+            entry["Key"]
+            for page in pages.paginate(Bucket=self.described.archive_bucket, Prefix=prefix)
+            for entry in page.get("Contents", ())
+            if f"/{of}" in entry["Key"] and entry["LastModified"] >= since.replace(microsecond=0)
+        ]
+
+    def objects(self, prefix: str, *, of: str = "", since: datetime = EVER) -> list[Stored]:
+        """The objects with these keys."""
         s3, bucket = self.aws("s3"), self.described.archive_bucket
-        pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
-        keys = [entry["Key"] for page in pages for entry in page.get("Contents", ())]
-        keys = [key for key in keys if f"/{of}_" in key] if of else keys
-        answers = ((key, s3.get_object(Bucket=bucket, Key=key)) for key in keys)
+        answers = (
+            (key, s3.get_object(Bucket=bucket, Key=key)) for key in self.keys(prefix, of=of, since=since)
+        )
         return [Stored(key, answer["Body"].read(), answer["Metadata"]) for key, answer in answers]
 
     def process(self, name: str) -> psutil.Process:
@@ -144,12 +155,6 @@ def free_ports(count: int) -> list[int]:
     for each in sockets:
         each.close()
     return ports
-
-
-def moves(read: Callable[[], Any]) -> Callable[[], bool]:
-    """A question for `wait_until`: has what `read` gives changed since now?"""
-    before = read()
-    return lambda: bool(read() != before)
 
 
 def _credentials(file: Path) -> dict[str, str]:
