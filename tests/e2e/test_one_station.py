@@ -10,12 +10,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from evswap_hil.deadline import wait_until
+from tests.authority import Authority, common_name, key_pem, new_key
 from tests.e2e.local_stack import LocalStack
 
 EDGE = Path(sys.executable).with_name("evswap-edge")
@@ -69,24 +66,12 @@ def test_batches_reach_the_latest_state_and_the_archive(stack: LocalStack, tmp_p
 
 
 def test_an_expired_certificate_ends_the_station_with_a_clear_word(stack: LocalStack, tmp_path: Path) -> None:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, VISITOR)])
-    expired = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(datetime.now(UTC) - timedelta(days=2))
-        .not_valid_after(datetime.now(UTC) - timedelta(days=1))
-        .sign(key, hashes.SHA256())
+    key, yesterday = new_key(), datetime.now(UTC) - timedelta(days=1)
+    certificate = Authority(tmp_path).sign(
+        common_name(VISITOR), key.public_key(), begins=yesterday - timedelta(days=1), ends=yesterday
     )
-    (tmp_path / "old.cert.pem").write_bytes(expired.public_bytes(serialization.Encoding.PEM))
-    (tmp_path / "old.key.pem").write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-    )
+    (tmp_path / "old.cert.pem").write_bytes(certificate)
+    (tmp_path / "old.key.pem").write_bytes(key_pem(key))
     (tmp_path / "old.key.pem").chmod(0o600)
     assert exit_of(stack, tmp_path, "old.cert.pem", "old.key.pem") == (3, "expired")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
@@ -15,6 +15,7 @@ from evswap_edge.testing import ManualTime
 from evswap_edge.transports import CredentialsError
 from evswap_edge.transports.credentials import check_credentials
 from evswap_schema import Clock
+from tests.authority import Authority
 
 STATION = "station-01"
 NOW = datetime(2026, 3, 1, 6, tzinfo=UTC)
@@ -22,19 +23,9 @@ NOW = datetime(2026, 3, 1, 6, tzinfo=UTC)
 
 def issue(folder: Path, *, begins: datetime = NOW, ends: datetime = NOW + timedelta(days=365)) -> None:
     """A key, and a certificate for it."""
-    request = x509.load_pem_x509_csr(request_certificate(STATION, folder).read_bytes())
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(request.subject)
-        .issuer_name(request.subject)
-        .public_key(request.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(begins)
-        .not_valid_after(ends)
-        .sign(ec.generate_private_key(ec.SECP256R1()), hashes.SHA256())
-    )
-    pem = certificate.public_bytes(serialization.Encoding.PEM)
-    certificate_path(folder, STATION).write_bytes(pem)
+    request = request_certificate(STATION, folder).read_bytes()
+    certificate = Authority(folder).sign_request(request, begins=begins, ends=ends)
+    certificate_path(folder, STATION).write_bytes(certificate)
 
 
 def problem(folder: Path, *, time: ManualTime | None = None, ca_file: Path | None = None) -> CredentialsError:

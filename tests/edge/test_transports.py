@@ -10,16 +10,10 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Protocol
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from evswap_edge import keys
 from evswap_edge.clock import SystemTime
@@ -36,6 +30,7 @@ from evswap_edge.transports import (
     load_transport,
 )
 from evswap_edge.transports.memory import MemoryTransport
+from tests.authority import Authority, common_name, key_pem, new_key
 from tests.edge.conftest import Eventually
 
 STATION = "station-01"
@@ -173,85 +168,13 @@ def _text(body: bytes, at: int) -> str:
     return body[at + 2 : at + 2 + length].decode()
 
 
-@dataclass(frozen=True)
-class Authority:
-    """A CA of the tests' own."""
-
-    key: ec.EllipticCurvePrivateKey
-    certificate: x509.Certificate
-
-    @classmethod
-    def new(cls) -> "Authority":
-        key = ec.generate_private_key(ec.SECP256R1())
-        name = _name("the tests' CA")
-        usage = x509.KeyUsage(
-            digital_signature=True,
-            key_cert_sign=True,
-            crl_sign=True,
-            content_commitment=False,
-            key_encipherment=False,
-            data_encipherment=False,
-            key_agreement=False,
-            encipher_only=False,
-            decipher_only=False,
-        )
-        certificate = (
-            _certificate(name, name, key.public_key())
-            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-            .add_extension(usage, critical=True)
-            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-            .sign(key, hashes.SHA256())
-        )
-        return cls(key, certificate)
-
-    def sign(self, subject: x509.Name, key: ec.EllipticCurvePublicKey, use: x509.ObjectIdentifier) -> bytes:
-        identifier = x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key())
-        certificate = (
-            _certificate(subject, self.certificate.subject, key)
-            .add_extension(
-                x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))]), critical=False
-            )
-            .add_extension(x509.ExtendedKeyUsage([use]), critical=False)
-            .add_extension(identifier, critical=False)
-            .sign(self.key, hashes.SHA256())
-        )
-        return certificate.public_bytes(serialization.Encoding.PEM)
-
-
-def _name(text: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
-
-
-def _certificate(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey
-) -> x509.CertificateBuilder:
-    now = datetime.now(UTC)
-    return (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
-        .public_key(key)
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(minutes=5))
-        .not_valid_after(now + timedelta(hours=1))
-    )
-
-
 def _issue(authority: Authority, folder: Path) -> None:
     """What a station and a broker need, in ``folder``."""
-    folder.joinpath("ca.pem").write_bytes(authority.certificate.public_bytes(serialization.Encoding.PEM))
-    request = x509.load_pem_x509_csr(keys.request_certificate(STATION, folder).read_bytes())
-    public = request.public_key()
-    assert isinstance(public, ec.EllipticCurvePublicKey)
-    keys.certificate_path(folder, STATION).write_bytes(
-        authority.sign(request.subject, public, ExtendedKeyUsageOID.CLIENT_AUTH)
-    )
-    server = ec.generate_private_key(ec.SECP256R1())
+    request = keys.request_certificate(STATION, folder).read_bytes()
+    keys.certificate_path(folder, STATION).write_bytes(authority.sign_request(request))
+    server = new_key()
     folder.joinpath("server.pem").write_bytes(
-        authority.sign(_name("broker"), server.public_key(), ExtendedKeyUsageOID.SERVER_AUTH)
-        + server.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
+        authority.sign(common_name("broker"), server.public_key()) + key_pem(server)
     )
 
 
@@ -264,7 +187,7 @@ def _server_context(folder: Path) -> ssl.SSLContext:
 
 @asynccontextmanager
 async def aws_iot(tmp_path: Path) -> AsyncIterator[tuple[Transport, Mqtt5FarSide]]:
-    _issue(Authority.new(), tmp_path)
+    _issue(Authority(tmp_path, "ca"), tmp_path)
     far = Mqtt5FarSide()
     server = await asyncio.start_server(far.serve, "127.0.0.1", 0, ssl=_server_context(tmp_path))
     kind = load_transport("aws-iot")
@@ -450,7 +373,7 @@ async def test_aws_iot_refuses_by_itself_what_would_end_the_connection(
 async def test_aws_iot_goes_on_trying_and_reports_once_that_it_does(
     tmp_path: Path, eventually: Eventually, caplog: pytest.LogCaptureFixture
 ) -> None:
-    _issue(Authority.new(), tmp_path)
+    _issue(Authority(tmp_path, "ca"), tmp_path)
     kind = load_transport("aws-iot")
     attempts = 0
 

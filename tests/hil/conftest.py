@@ -1,7 +1,5 @@
 """The other side of each observer: an HTTP server and a TLS broker that say what a test tells them to."""
 
-import datetime
-import ipaddress
 import json
 import socket
 import ssl
@@ -15,77 +13,27 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from evswap_hil.observers.mqtt import ClientCertificate
-
-LOOPBACK = "127.0.0.1"
+from tests.authority import LOOPBACK, Authority, common_name, key_pem, new_key
 
 CONNECT, CONNACK, PUBLISH, PUBACK, DISCONNECT = 0x10, 0x20, 0x30, 0x40, 0xE0
 SUCCESS, FAILURE, NOT_AUTHORIZED = 0x00, 0x80, 0x87
 
 
-class Authority:
-    """A certificate authority of the test's own."""
+class Issuer(Authority):
+    """An authority that makes the keys, too."""
 
     def __init__(self, folder: Path, name: str = "authority") -> None:
+        super().__init__(folder, name)
         self._folder = folder
-        self._key = ec.generate_private_key(ec.SECP256R1())
-        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        self.certificate = folder / f"{name}.pem"
-        self.certificate.write_bytes(self._signed(self._name, self._key.public_key(), ca=True))
 
     def issue(self, name: str) -> ClientCertificate:
-        key = ec.generate_private_key(ec.SECP256R1())
+        key = new_key()
         issued = ClientCertificate(self._folder / f"{name}.cert.pem", self._folder / f"{name}.key.pem")
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        issued.certificate.write_bytes(self._signed(subject, key.public_key(), ca=False))
-        issued.key.write_bytes(
-            key.private_bytes(
-                serialization.Encoding.PEM,
-                serialization.PrivateFormat.PKCS8,
-                serialization.NoEncryption(),
-            )
-        )
+        issued.certificate.write_bytes(self.sign(common_name(name), key.public_key()))
+        issued.key.write_bytes(key_pem(key))
         return issued
-
-    def _signed(self, subject: x509.Name, key: ec.EllipticCurvePublicKey, *, ca: bool) -> bytes:
-        now = datetime.datetime.now(datetime.UTC)
-        loopback = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(LOOPBACK))])
-        authority_key = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
-        builder = (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(self._name)
-            .public_key(key)
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - datetime.timedelta(minutes=5))
-            .not_valid_after(now + datetime.timedelta(hours=1))
-            .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
-            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
-            .add_extension(_usage(signs=ca), critical=True)
-            .add_extension(authority_key, critical=False)
-            .add_extension(loopback, critical=False)
-        )
-        return builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
-
-
-def _usage(*, signs: bool) -> x509.KeyUsage:
-    # A strict verifier, as Python's own from 3.13 on, insists on it (RFC 5280, section 4.2.1.3).
-    return x509.KeyUsage(
-        digital_signature=True,
-        key_cert_sign=signs,
-        crl_sign=signs,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        encipher_only=False,
-        decipher_only=False,
-    )
 
 
 @dataclass
@@ -178,8 +126,8 @@ def serve_broker(context: ssl.SSLContext) -> Iterator[Broker]:
 
 
 @pytest.fixture
-def authority(tmp_path) -> Authority:
-    return Authority(tmp_path)
+def authority(tmp_path) -> Issuer:
+    return Issuer(tmp_path)
 
 
 @pytest.fixture

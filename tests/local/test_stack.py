@@ -9,10 +9,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from evswap_local.archive import count_archive
 from evswap_local.certificates import State, certificate_state, keep_certificates, renew_certificate
@@ -24,6 +22,7 @@ from evswap_local.stack.apply import apply_stack
 from evswap_local.stack.change import Change, Outcome
 from evswap_local.stack.source import Source
 from evswap_local.stack.things import policy_name
+from tests.authority import Authority, common_name
 from tests.local.real import ROOT
 
 NOTHING = {"Effect": "Deny", "Action": "*", "Resource": "*"}
@@ -220,16 +219,8 @@ def make_expired(folder: Path, station_id: str) -> None:
     """Puts a certificate for the same key in place whose time is over."""
     key = load_pem_private_key((folder / f"{station_id}.key.pem").read_bytes(), password=None)
     assert isinstance(key, EllipticCurvePrivateKey)
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, station_id)])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=2))
-        .not_valid_after(now - timedelta(days=1))
-        .sign(key, hashes.SHA256())
+    yesterday = datetime.now(UTC) - timedelta(days=1)
+    certificate = Authority(folder).sign(
+        common_name(station_id), key.public_key(), begins=yesterday - timedelta(days=1), ends=yesterday
     )
-    (folder / f"{station_id}.cert.pem").write_bytes(certificate.public_bytes(Encoding.PEM))
+    (folder / f"{station_id}.cert.pem").write_bytes(certificate)
