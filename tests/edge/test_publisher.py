@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evswap_edge.backoff import Backoff
-from evswap_edge.clock import SystemTime
+from evswap_edge.clock import SystemTime, TimeSource
 from evswap_edge.message import Message
 from evswap_edge.outbox import Outbox, OutboxFull, Row
 from evswap_edge.publisher import Publisher
@@ -36,6 +36,7 @@ class Publishing:
         window: int = 5,
         drain_s: float = 10.0,
         backoff: Backoff | None = None,
+        time: TimeSource | None = None,
     ) -> None:
         self.outbox = outbox
         self.transport = transport or MemoryTransport()
@@ -44,7 +45,7 @@ class Publishing:
             outbox=outbox,
             reporter=reporter or EverySample("station-01"),
             transport=self.transport,
-            time=SystemTime(),
+            time=time or SystemTime(),
             backoff=backoff or Backoff(base_s=0.001, cap_s=0.005, chance=random.Random(1)),
             window=window,
             drain_s=drain_s,
@@ -203,6 +204,34 @@ async def test_a_link_that_breaks_for_no_reason_never_costs_a_message(
         await eventually(lambda: ten.depth == 0)
     assert run.delivered == list(range(1, 11))
     assert ten.aside() == []
+
+
+async def test_a_pause_that_ends_while_the_publisher_thinks_is_not_slept_through(
+    ten: Outbox, eventually: Eventually
+) -> None:
+    class Hurrying(SystemTime):
+        """A millisecond passes each time somebody looks at the clock."""
+
+        looks = 0
+
+        def monotonic(self) -> float:
+            self.looks += 1
+            return self.looks / 1_000
+
+        async def wait_until(self, moment: float, *, unless: asyncio.Event) -> None:
+            if moment > self.monotonic() + 60:
+                await unless.wait()
+            await asyncio.sleep(0)
+
+    class Flapping(MemoryTransport):
+        async def send(self, message: Message) -> None:
+            if len(self.attempts) < 100:
+                self.cut()
+                self.attempts.append(message)
+            await super().send(message)
+
+    async with Publishing(ten, window=1, transport=Flapping(), time=Hurrying()):
+        await eventually(lambda: ten.depth == 0)
 
 
 async def test_a_link_that_never_carried_anything_is_not_mended_at_once(

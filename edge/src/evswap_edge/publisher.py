@@ -102,7 +102,7 @@ class Publisher:
         self._connecting: asyncio.Task[TransportError | None] | None = None
         self._fruitful = False
         self._one_by_one = False
-        self._resume_at = 0.0
+        self._resume_at: float | None = None
         self._due_at = _AT_ONCE
         self._taken_up_to = 0
         self._ready: deque[Message] = deque()
@@ -157,8 +157,10 @@ class Publisher:
 
     def _may_send(self) -> bool:
         """Whether there is a link and no reason to hold back; starts connecting when there is no link."""
-        if self._time.monotonic() < self._resume_at:
-            return False
+        if self._resume_at is not None:
+            if self._time.monotonic() < self._resume_at:
+                return False
+            self._resume_at = None
         if self._link is Link.DOWN:
             self._connecting = self._start(_error_of(self._transport.connect()), name="connect")
             self._link = Link.CONNECTING
@@ -280,16 +282,17 @@ class Publisher:
 
     def _pause(self) -> None:
         """Try nothing for a while; several failures at the same time are one."""
-        if self._resume_at <= self._time.monotonic():
-            self._resume_at = self._time.monotonic() + self._backoff.next_s()
+        now = self._time.monotonic()
+        if self._resume_at is None or self._resume_at <= now:
+            self._resume_at = now + self._backoff.next_s()
 
     def _look_again_at(self) -> float:
         """The next moment to act without being woken by a new row, an answer, a link or the stop."""
-        now = self._time.monotonic()
-        if self._resume_at > now:
+        if self._resume_at is not None:
+            # Also when that moment has passed by now: it was not yet there when the step held back for it.
             return self._resume_at
         idle = self._link is Link.UP and len(self._ready) < self._window
-        return min(self._due_at if idle else _NEVER, now + _LOOK_ANYWAY_S)
+        return min(self._due_at if idle else _NEVER, self._time.monotonic() + _LOOK_ANYWAY_S)
 
     def _start(self, work: Coroutine[Any, Any, ResultT], *, name: str) -> asyncio.Task[ResultT]:
         """Begin ``work`` beside this; its end wakes the publisher."""
