@@ -252,7 +252,7 @@ async def test_a_link_that_never_carried_anything_is_not_mended_at_once(
 
     backoff = Counting(base_s=0.001, cap_s=0.002)
     async with Publishing(ten, transport=HangsUpOnEverything(), window=1, backoff=backoff) as run:
-        await eventually(lambda: len(run.transport.attempts) == 10)
+        await eventually(lambda: len(run.transport.attempts) >= 10)
     assert backoff.waits >= 9
     assert ten.depth == 10
 
