@@ -16,6 +16,8 @@ from evswap_local.processes import Processes, Running
 from evswap_local.settings import Settings
 
 NAME = "fleet"
+RECONNECT_MAX_S = 5
+"""Nobody else is hurt by stations that hurry back to a local AWS, and `evswap up` waits for them."""
 
 
 def keep_fleet(processes: Processes, state: StateFolder, settings: Settings, *, anew: bool) -> bool:
@@ -60,6 +62,7 @@ def configuration(state: StateFolder, settings: Settings) -> Mapping[str, Any]:
             "host": "127.0.0.1",
             "port": settings.mqtt_port,
             "ca_file": str(state.ca),
+            "reconnect_max_s": RECONNECT_MAX_S,
         },
     }
 
