@@ -8,29 +8,22 @@ import msgspec
 from msgspec import Struct
 
 from evswap_cloud.archive import Addition, Archive, ArchiveObject, bulk_object, day_folder
-from evswap_cloud.envelope import Envelope, decode_envelope
-from evswap_cloud.errors import ArchiveError, InvalidEnvelope, Refusal
+from evswap_cloud.envelope import Envelope
+from evswap_cloud.errors import ArchiveError
 from evswap_cloud.ingest.admit import admit_batch, flags_of, state_of
 from evswap_cloud.ingest.order import newest_by_station
+from evswap_cloud.ingest.receive import Received, receive
 from evswap_cloud.ingest.records import (
     Delivery,
     Each,
     Failure,
     Report,
     by_itself,
-    refused_message,
-    refused_record,
 )
 from evswap_cloud.ingest.states import Candidate, move_states
 from evswap_cloud.latest import Flag, LatestWriter
 from evswap_cloud.quarantine import Quarantine, Quarantined
 from evswap_schema import Batch, Identity, Reading, encode_reading, format_timestamp, identity_of
-
-
-class _Admitted(Struct, frozen=True, kw_only=True):
-    delivery: Delivery
-    envelope: Envelope
-    batch: Batch
 
 
 class _Arrival(Struct, omit_defaults=True, frozen=True, kw_only=True):
@@ -53,15 +46,15 @@ class BulkIngest:
 
     def process(self, deliveries: Sequence[Delivery]) -> Report:
         """Bring ``deliveries`` to the stores; what could not be brought is in the report's ``failures``."""
-        taken = tuple(self._each(by_itself(self._admit), deliveries))
+        taken = tuple(self._each(by_itself(self._receive), deliveries))
         failures = [outcome for outcome in taken if isinstance(outcome, Failure)]
-        archived: list[_Admitted] = []
+        archived: list[Received[Batch]] = []
         additions: list[Addition] = []
-        for day in _by_day_received(outcome for outcome in taken if isinstance(outcome, _Admitted)):
+        for day in _by_day_received(outcome for outcome in taken if isinstance(outcome, Received)):
             try:
                 additions.append(self._archive.add(_object_of(day)))
             except ArchiveError as error:
-                failures += [Failure(record_id=message.delivery.record_id, error=error) for message in day]
+                failures += [Failure(record_id=message.record_id, error=error) for message in day]
             else:
                 archived += day
         moves = move_states(self._latest, list(_candidates(archived)), self._each)
@@ -73,35 +66,24 @@ class BulkIngest:
             moved=moves.moved,
         )
 
-    def _admit(self, delivery: Delivery) -> _Admitted | Quarantined:
-        try:
-            envelope = decode_envelope(delivery.body)
-        except InvalidEnvelope as error:
-            return self._put_aside(refused_record(delivery, error))
-        try:
-            return _Admitted(delivery=delivery, envelope=envelope, batch=admit_batch(envelope))
-        except Refusal as refusal:
-            return self._put_aside(refused_message(envelope, refusal))
-
-    def _put_aside(self, message: Quarantined) -> Quarantined:
-        self._quarantine.keep(message)
-        return message
+    def _receive(self, delivery: Delivery) -> Received[Batch] | Quarantined:
+        return receive(delivery, admit_batch, self._quarantine)
 
 
-def _by_day_received(messages: Iterable[_Admitted]) -> Iterable[list[_Admitted]]:
-    days: dict[str, list[_Admitted]] = defaultdict(list)
+def _by_day_received(messages: Iterable[Received[Batch]]) -> Iterable[list[Received[Batch]]]:
+    days: dict[str, list[Received[Batch]]] = defaultdict(list)
     for message in messages:
         days[day_folder(message.envelope.received_at)].append(message)
     return days.values()
 
 
-def _object_of(messages: Sequence[_Admitted]) -> ArchiveObject:
+def _object_of(messages: Sequence[Received[Batch]]) -> ArchiveObject:
     """The same messages make the same object, in whatever order the queue hands them out; a message that is
     there twice counts once, with its first receipt.
     """
     lines: dict[Identity, bytes] = {}
     for message in sorted(messages, key=_order):
-        for reading in message.batch.readings:
+        for reading in message.message.readings:
             lines.setdefault(identity_of(reading), _line(reading, message.envelope))
     return bulk_object(
         b"".join(lines.values()),
@@ -110,7 +92,7 @@ def _object_of(messages: Sequence[_Admitted]) -> ArchiveObject:
     )
 
 
-def _order(message: _Admitted) -> tuple[datetime, bytes]:
+def _order(message: Received[Batch]) -> tuple[datetime, bytes]:
     return message.envelope.received_at, message.envelope.payload
 
 
@@ -120,12 +102,12 @@ def _line(reading: Reading, envelope: Envelope) -> bytes:
     return encode_reading(reading)[:-1] + b"," + msgspec.json.encode(arrival)[1:] + b"\n"
 
 
-def _candidates(messages: Iterable[_Admitted]) -> Iterable[Candidate]:
+def _candidates(messages: Iterable[Received[Batch]]) -> Iterable[Candidate]:
     """Backlog waited through an outage: what it says of the present has been said since."""
     for message in messages:
-        if message.batch.backlog:
+        if message.message.backlog:
             continue
         for state in newest_by_station(
-            state_of(reading, message.envelope) for reading in message.batch.readings
+            state_of(reading, message.envelope) for reading in message.message.readings
         ).values():
-            yield Candidate(record_id=message.delivery.record_id, state=state)
+            yield Candidate(record_id=message.record_id, state=state)

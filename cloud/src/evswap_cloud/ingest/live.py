@@ -5,9 +5,10 @@ from collections.abc import Iterable, Sequence
 from msgspec import Struct
 
 from evswap_cloud.archive import Addition, Archive, ArchiveObject, reading_object
-from evswap_cloud.envelope import Envelope, decode_envelope
-from evswap_cloud.errors import InvalidEnvelope, Reason, Refusal
+from evswap_cloud.envelope import Envelope
+from evswap_cloud.errors import Reason, Refusal
 from evswap_cloud.ingest.admit import admit_reading, flags_of, state_of
+from evswap_cloud.ingest.receive import put_aside, receive
 from evswap_cloud.ingest.records import (
     Delivery,
     Each,
@@ -15,7 +16,6 @@ from evswap_cloud.ingest.records import (
     Report,
     by_itself,
     refused_message,
-    refused_record,
 )
 from evswap_cloud.ingest.states import Candidate, move_states
 from evswap_cloud.latest import LatestState, LatestWriter
@@ -66,14 +66,10 @@ class LiveIngest:
         )
 
     def _admit(self, delivery: Delivery) -> _Admitted | Quarantined:
-        try:
-            envelope = decode_envelope(delivery.body)
-        except InvalidEnvelope as error:
-            return self._put_aside(refused_record(delivery, error))
-        try:
-            reading = admit_reading(envelope)
-        except Refusal as refusal:
-            return self._put_aside(refused_message(envelope, refusal))
+        received = receive(delivery, admit_reading, self._quarantine)
+        if isinstance(received, Quarantined):
+            return received
+        reading, envelope = received.message, received.envelope
         item = reading_object(
             reading,
             envelope.payload,
@@ -87,13 +83,10 @@ class LiveIngest:
     def _keep(self, message: _Admitted) -> _Archived | Quarantined:
         addition = self._archive.add(message.item)
         if addition is Addition.CONFLICT:
-            return self._put_aside(refused_message(message.envelope, _conflict(message.envelope)))
+            refused = refused_message(message.envelope, _conflict(message.envelope))
+            return put_aside(self._quarantine, refused)
         candidate = Candidate(record_id=message.record_id, state=message.state)
         return _Archived(candidate=candidate, addition=addition)
-
-    def _put_aside(self, message: Quarantined) -> Quarantined:
-        self._quarantine.keep(message)
-        return message
 
 
 def _conflict(envelope: Envelope) -> Refusal:
