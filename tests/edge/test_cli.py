@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from evswap_edge.__main__ import _Stop
 from evswap_edge.outbox import Outbox
+from evswap_edge.stopping import StopRequest
 
 STATION = """\
 station_id: station-01
@@ -101,7 +101,7 @@ async def test_a_second_signal_ends_it_at_once_but_the_same_one_delivered_twice_
     now, exits = 1_000.0, list[int]()
     monkeypatch.setattr(time, "monotonic", lambda: now)
     monkeypatch.setattr(os, "_exit", exits.append)
-    stop = _Stop()
+    stop = StopRequest()
     stop.on_signal(signal.SIGTERM)
     now += 0.1
     stop.on_signal(signal.SIGTERM)

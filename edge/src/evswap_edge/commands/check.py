@@ -1,0 +1,20 @@
+"""``evswap-edge check``."""
+
+import argparse
+from typing import Final
+
+from evswap_edge.clock import SystemTime
+from evswap_edge.commands import arguments
+from evswap_edge.config import describe, read_any
+
+HELP: Final = "say what a configuration would run, and what is wrong with it"
+add_arguments = arguments.add_config
+
+
+def run(options: argparse.Namespace) -> None:
+    """Look at either kind of file; it is told apart by the key that only a fleet has."""
+    configuration = read_any(options.config)
+    clock = SystemTime()
+    for station in configuration.stations:
+        station.transport.kind.check(station.transport.settings, clock)
+        print(describe(station))
