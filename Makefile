@@ -6,6 +6,8 @@ export PYTHON
 
 BIN := .venv/bin
 DISTRIBUTIONS := shared edge cloud deploy/local hil
+SUITES := terraform containers system hil-bench edge cloud shared hil
+JOBS := 3
 RUNTIME := .venv/.runtime-is-in
 TOOLS := .venv/.tools-are-in
 MINISTACK := .venv-ministack/.is-in
@@ -16,10 +18,11 @@ option = $(if $(filter command,$(firstword $(origin $(1)))),$(2) $($(1)))
 UP_OPTIONS = $(call option,STATIONS,--stations) $(call option,INTERVAL,--interval) $(call option,PORT,--port) \
 	$(call option,MQTT_PORT,--mqtt-port) $(call option,REPORTING,--reporting)
 
-.PHONY: help up down status logs test lint unit e2e bench requirements clean
+.PHONY: help up down status logs test lint unit bench requirements clean
+.PHONY: $(SUITES)
 
 help: ## this list
-	@sed -n 's/^\([a-z0-9]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r target line; do printf '  make %-13s %s\n' "$$target" "$$line"; done
+	@sed -n 's/^\([a-z0-9-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r target line; do printf '  make %-13s %s\n' "$$target" "$$line"; done
 
 up: $(RUNTIME) $(MINISTACK) ## AWS and ten stations on this machine [STATIONS=10 INTERVAL=5 PORT= MQTT_PORT= REPORTING=every-sample|batched]
 	@$(BIN)/evswap up $(UP_OPTIONS)
@@ -33,7 +36,8 @@ status: $(RUNTIME) ## what runs, and where
 logs: $(RUNTIME) ## what the running parts say
 	@$(BIN)/evswap logs
 
-test: lint unit e2e ## everything below, in under ten minutes on two cores
+test: lint ## everything below, in under twenty minutes on two cores [JOBS=3]
+	@$(MAKE) --no-print-directory --jobs=$(JOBS) --keep-going --output-sync=target $(SUITES)
 
 lint: $(TOOLS) ## ruff, mypy --strict, import directions
 	$(BIN)/ruff check --quiet
@@ -41,11 +45,12 @@ lint: $(TOOLS) ## ruff, mypy --strict, import directions
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 
-unit: $(TOOLS) ## each distribution's unit tests, alone in an environment of its own
-	$(BIN)/tox run --quiet
+# A suite is an environment of tox. Those that wait most begin first; each prints when it ends.
+$(SUITES): $(TOOLS) $(MINISTACK)
+	@echo "=== $@"
+	@$(BIN)/tox run --quiet -e $@
 
-e2e: $(TOOLS) $(MINISTACK) ## the parts together: house, local stack, contract, integration, end to end, a short benchmark
-	$(BIN)/pytest tests/house tests/local tests/contract tests/integration tests/e2e tests/benchmarks
+unit: shared edge cloud hil ## each distribution's unit tests, alone in an environment of its own
 
 bench: $(TOOLS) ## the benchmarks at full length, each figure beside its floor
 	EVSWAP_BENCH=full $(BIN)/pytest -s tests/benchmarks

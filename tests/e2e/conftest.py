@@ -16,7 +16,7 @@ def local_aws(skip_aloud: SkipAloud) -> None:
     """What every stack needs: the emulator's environment, which `make` makes."""
     if not (ROOT / ".venv-ministack").exists():
         skip_aloud(
-            "the local AWS is not installed; run the tests by `make test` or `make e2e`", could_run=True
+            "the local AWS is not installed; run the tests by `make test` or `make system`", could_run=True
         )
 
 
