@@ -34,6 +34,8 @@ def test_help_teaches(arguments: list[str], capsys: pytest.CaptureFixture[str]) 
         ["up", "--reporting", "sometimes"],
         ["up", "--bind", "192.168.1.1"],
         ["logs", "nobody"],
+        ["archive", "list", "--since", "yesterday"],
+        ["archive", "count", "--station", "station-01"],
         ["fleet"],
         ["unknown"],
     ],
@@ -50,6 +52,7 @@ def test_wrong_use_is_exit_code_two(arguments: list[str], capsys: pytest.Capture
     [
         ["env"],
         ["archive", "count"],
+        ["archive", "list", "--station", "station-01"],
         ["logs", "live"],
         ["fleet", "start"],
         ["certificate", "renew", "visitor"],

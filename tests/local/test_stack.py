@@ -12,7 +12,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from evswap_local.archive import count_archive
+from evswap_local.archive import count_archive, list_archive
 from evswap_local.certificates import State, certificate_state, keep_certificates, renew_certificate
 from evswap_local.clients import Clients
 from evswap_local.errors import BadStack, CertificateUnusable
@@ -199,16 +199,40 @@ def test_the_archive_is_counted_by_identity(applied: list[Change], clients: Clie
     }
 
 
-def reading(sequence: int) -> bytes:
+def test_the_archive_is_listed_by_station_and_time(
+    applied: list[Change], clients: Clients, source: Source
+) -> None:
+    bucket = source.values.archive_bucket
+    lines = b"\n".join(reading(sequence, of="listed-01") for sequence in (2, 3))
+    for key, body in {
+        "telemetry/l1.json": reading(1, of="listed-01"),
+        "telemetry/l2.json": reading(2, of="listed-01"),
+        "telemetry/l9.json": reading(9, of="listed-02"),
+        "bulk/l.jsonl.gz": gzip.compress(lines),
+        "telemetry/lx.json": b"not a reading",
+    }.items():
+        clients.s3.put_object(Bucket=bucket, Key=key, Body=body)
+
+    def listed(since: datetime | None = None) -> list[int]:
+        readings = list_archive(clients.s3, bucket, station="listed-01", since=since)
+        return sorted(each.sequence or 0 for each in readings)
+
+    assert listed() == [1, 2, 2, 3]
+    assert listed(datetime(2026, 1, 15, 14, 23, 47, tzinfo=UTC)) == [2, 2, 3]
+    assert listed(datetime.now(UTC) + timedelta(hours=1)) == []
+    assert {each.station_id for each in list_archive(clients.s3, bucket)} >= {"listed-01", "listed-02"}
+
+
+def reading(sequence: int, *, of: str = "station-01") -> bytes:
     return json.dumps(
         {
-            "station_id": "station-01",
+            "station_id": of,
             "battery_available": 1,
             "battery_charging": 2,
             "temperature": 20.5,
             "humidity": 40,
             "status": "operational",
-            "timestamp": "2026-01-15T14:23:45Z",
+            "timestamp": f"2026-01-15T14:23:{45 + sequence}Z",
             "stream_id": "5a1f0c0e9d6b4a53a9f4f0c29e3a7b11",
             "sequence": sequence,
         }

@@ -41,7 +41,7 @@ COMMANDS: dict[str, tuple[Arguments, Run, str]] = {
         stations.run_certificate,
         "give a station another certificate",
     ),
-    "archive": (archive.add_arguments, archive.run, "count what the archive holds"),
+    "archive": (archive.add_arguments, archive.run, "count or list what the archive holds"),
 }
 
 INTERRUPTED = 130
