@@ -1,7 +1,9 @@
 """The pages name only what exists."""
 
 import re
+import subprocess
 import tomllib
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,16 @@ PAGES = sorted(
 )
 
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
-TARGET = re.compile(r"(?:`|\$ )make ([a-z0-9]+)")
+TARGET = re.compile(r"(?:`|\$ )make ([a-z0-9-]+)")
+
+
+@cache
+def make_targets():
+    """All targets, those that make works out from a list too."""
+    database = subprocess.run(
+        ["make", "-pRrq", "help"], cwd=CHECKOUT, capture_output=True, text=True, check=False
+    )
+    return set(re.findall(r"^([a-z0-9-]+):", database.stdout, re.MULTILINE))
 
 
 def page_name(page):
@@ -28,8 +39,13 @@ def test_every_link_leads_somewhere(page):
 
 @pytest.mark.parametrize("page", PAGES, ids=page_name)
 def test_every_make_target_exists(page):
-    targets = re.findall(r"^([a-z0-9]+):", (CHECKOUT / "Makefile").read_text(), re.MULTILINE)
-    assert set(TARGET.findall(page.read_text())) <= set(targets)
+    assert set(TARGET.findall(page.read_text())) <= make_targets()
+
+
+def requirements_of(project):
+    metadata = tomllib.loads(project.read_text())["project"]
+    extras = metadata.get("optional-dependencies", {})
+    return [*metadata["dependencies"], *(each for extra in extras.values() for each in extra)]
 
 
 def test_the_index_lists_every_page():
@@ -45,6 +61,16 @@ def test_every_suite_has_its_row():
     assert [suite for suite in sorted(suites) if f"| `{suite}` |" not in rows] == []
 
 
+def test_every_suite_is_run_by_make_test():
+    environments = (CHECKOUT / "tox.ini").read_text()
+    folders = {folder.name for folder in (CHECKOUT / "tests").iterdir() if any(folder.glob("test_*.py"))}
+    of_a_distribution = {"shared", "edge", "cloud", "hil"}
+    assert [name for name in folders - of_a_distribution if f"tests/{name}" not in environments] == []
+    (named,) = re.findall(r"^env_list = (.*)$", environments, re.MULTILINE)
+    (run,) = re.findall(r"^SUITES := (.*)$", (CHECKOUT / "Makefile").read_text(), re.MULTILINE)
+    assert sorted(run.split()) == sorted(named.split(", "))
+
+
 def test_every_library_of_the_product_has_its_row():
     rows = (CHECKOUT / "docs" / "libraries.md").read_text().lower()
     projects = [
@@ -53,7 +79,7 @@ def test_every_library_of_the_product_has_its_row():
     wanted = {
         re.split(r"[<>=\[;]", requirement)[0]
         for project in projects
-        for requirement in tomllib.loads(project.read_text())["project"]["dependencies"]
+        for requirement in requirements_of(project)
     }
     assert [
         name for name in sorted(wanted) if not name.startswith("evswap") and f"| {name}" not in rows
