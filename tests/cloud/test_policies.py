@@ -1,29 +1,43 @@
-"""The stations' IoT policy: made from the topic table, pinned to the thing, within AWS's limits."""
+"""The IoT policies: made from the contract, pinned to the thing or to provisioning, within AWS's limits."""
 
 import json
 import re
+from typing import Any
 
 import pytest
 
-from evswap_cloud.policies import MAX_POLICY_CHARACTERS, main, render, station_policy
-from evswap_schema import TOPICS, Channel, Direction, aws_topic
+from evswap_cloud.policies import (
+    MAX_POLICY_CHARACTERS,
+    POLICIES,
+    claim_policy,
+    main,
+    render,
+    station_policy,
+)
+from evswap_schema import STATION_ID_PATTERN, TOPICS, Channel, Direction, aws_topic
+from evswap_schema.provisioning import CERTIFICATE_REQUEST_TOPIC, CLAIM_CLIENT_ID_PREFIX, registration_topic
 from tests.cloud.messages import STACK
 
 THING = "${iot:Connection.Thing.ThingName}"
 
 
-def resources(action: str) -> list[str]:
+def resources(action: str, policy: dict[str, Any] | None = None) -> list[str]:
     return [
-        resource.rpartition(":${account_id}:")[2]
-        for statement in station_policy()["Statement"]
+        resource.partition(":${account_id}:")[2]
+        for statement in (policy or station_policy())["Statement"]
         if statement["Action"] == action
         for resource in statement["Resource"]
     ]
 
 
-def test_the_file_in_the_stack_is_fresh() -> None:
-    written = (STACK / "policies" / "station.json").read_text()
-    assert written == render(station_policy()), "run: python -m evswap_cloud.policies --write"
+@pytest.mark.parametrize("name", POLICIES)
+def test_the_files_in_the_stack_are_fresh(name: str) -> None:
+    written = (STACK / "policies" / name).read_text()
+    assert written == render(POLICIES[name]()), "run: python -m evswap_cloud.policies --write"
+
+
+def test_no_policy_lies_there_that_nothing_makes() -> None:
+    assert {path.name for path in (STACK / "policies").iterdir()} == POLICIES.keys()
 
 
 def test_a_station_connects_as_the_thing_its_certificate_is_attached_to() -> None:
@@ -56,9 +70,32 @@ def test_every_resource_is_pinned_to_the_thing() -> None:
         assert all(THING in resource for resource in statement["Resource"])
 
 
-def test_the_policy_fits_with_the_longest_region_and_account() -> None:
+# --- the claim ---
+
+
+def test_a_claim_does_nothing_but_provisioning() -> None:
+    registration = registration_topic("T").replace("/T/", "/${prefix}-station/")
+    asks = [f"topic/{CERTIFICATE_REQUEST_TOPIC}", f"topic/{registration}"]
+    replies = {f"{ask}/{answer}" for ask in asks for answer in ("accepted", "rejected")}
+    assert resources("iot:Publish", claim_policy()) == asks
+    assert set(resources("iot:Receive", claim_policy())) == replies
+    assert {
+        topic.replace("topicfilter/", "topic/") for topic in resources("iot:Subscribe", claim_policy())
+    } == replies
+    assert {one["Action"] for one in claim_policy()["Statement"]} == {
+        "iot:Connect", "iot:Publish", "iot:Subscribe", "iot:Receive",
+    }  # fmt: skip
+
+
+def test_a_claim_cannot_connect_under_the_id_of_any_station() -> None:
+    assert resources("iot:Connect", claim_policy()) == [f"client/{CLAIM_CLIENT_ID_PREFIX}*"]
+    assert not re.match(STATION_ID_PATTERN, f"{CLAIM_CLIENT_ID_PREFIX}station-01")
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_a_policy_fits_with_the_longest_region_and_account(name: str) -> None:
     text = (
-        json.dumps(station_policy())
+        json.dumps(POLICIES[name]())
         .replace("${region}", "ap-southeast-22")
         .replace("${account_id}", "0" * 12)
     )
@@ -67,4 +104,7 @@ def test_the_policy_fits_with_the_longest_region_and_account() -> None:
 
 def test_the_command_prints_what_it_would_write(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 0
-    assert json.loads(capsys.readouterr().out) == station_policy()
+    assert json.loads(capsys.readouterr().out) == {
+        "station.json": station_policy(),
+        "claim.json": claim_policy(),
+    }

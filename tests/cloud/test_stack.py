@@ -11,7 +11,7 @@ import yaml
 from openapi_spec_validator import validate
 
 from evswap_cloud import wiring
-from evswap_schema import TOPICS
+from evswap_schema import TOPICS, provisioning
 from tests.cloud.messages import STACK
 
 PLACEHOLDERS = {
@@ -36,10 +36,11 @@ def load(name: str) -> Any:
 FUNCTIONS = load("functions.yaml")["functions"]
 QUEUES = load("queues.yaml")
 RULES = load("rules.yaml")
+TEMPLATES = load("provisioning.yaml")
 OPENAPI = load("openapi.yaml")
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(STACK)))
 def test_only_documented_placeholders_stand_in_the_files(path: Path) -> None:
     readme = (STACK / "README.md").read_text()
     for name in re.findall(r"\$\{([^}:]+)\}", path.read_text()):
@@ -63,6 +64,7 @@ def test_a_function_has_the_settings_that_its_wiring_asks_for_and_no_others() ->
         "live": {wiring.ARCHIVE_BUCKET, wiring.STATIONS_TABLE},
         "bulk": {wiring.ARCHIVE_BUCKET, wiring.STATIONS_TABLE},
         "api": {wiring.STATIONS_TABLE},
+        "provision": set(),
     }
     assert {name: set(function["environment"]) for name, function in FUNCTIONS.items()} == needs
 
@@ -173,6 +175,8 @@ WILDCARDS = {
     "arn:aws:s3:::evswap-archive/telemetry/": "one object a message, named after it",
     "arn:aws:s3:::evswap-archive/bulk/": "one object an invocation, named after its content",
     "arn:aws:s3:::evswap-archive/quarantine/": "one object a refused message",
+    "arn:aws:iot:us-east-1:123456789012:thing/": "one thing a station, named when it is provisioned",
+    "arn:aws:iot:us-east-1:123456789012:cert/": "a certificate's name is its hash",
 }
 """Where a resource may end in a wildcard, and why."""
 
@@ -186,8 +190,8 @@ def test_no_role_has_a_wildcard_without_a_reason(name: str) -> None:
             assert resource.index("*") == len(resource) - 1
 
 
-def test_roles_are_the_ones_that_functions_and_rules_have() -> None:
-    used = [one["role"] for one in (*FUNCTIONS.values(), *RULES.values())]
+def test_roles_are_the_ones_that_functions_rules_and_templates_have() -> None:
+    used = [one["role"] for one in (*FUNCTIONS.values(), *RULES.values(), *TEMPLATES.values())]
     assert sorted(used) == ROLES
 
 
@@ -238,6 +242,57 @@ def test_a_rules_role_is_for_that_rule_and_sends_to_its_queues_only(name: str) -
     assert trust["Condition"]["ArnEquals"]["aws:SourceArn"].endswith(f":rule/{name}")
     sends = {resource.rpartition(":")[2] for _, resource in allowed(rule["role"])}
     assert sends == {QUEUES[rule["queue"]]["name"], QUEUES[rule["error_queue"]]["name"]}
+
+
+# --- provisioning ---
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_a_template_refers_to_what_exists(name: str) -> None:
+    template = TEMPLATES[name]
+    assert template["role"] in ROLES
+    assert template["pre_provisioning_hook"]["function"] in FUNCTIONS
+    assert (STACK / template["template_file"]).is_file()
+    assert (STACK / template["claim"]["policy_file"]).is_file()
+
+
+def test_the_template_is_the_one_that_stations_ask_for() -> None:
+    assert TEMPLATES["station"]["name"] == provisioning.TEMPLATE
+    assert re.fullmatch(r"[0-9A-Za-z_-]{1,36}", TEMPLATES["station"]["name"])
+    body = json.loads(text("provisioning/station.json"))
+    assert set(body["Parameters"]) == {provisioning.STATION_ID_PARAMETER, "AWS::IoT::Certificate::Id"}
+
+
+def test_the_template_makes_a_thing_with_the_stations_policy_and_nothing_else() -> None:
+    resources = json.loads(text("provisioning/station.json"))["Resources"]
+    by_type = {resource["Type"]: resource["Properties"] for resource in resources.values()}
+    assert by_type == {
+        "AWS::IoT::Thing": {
+            "ThingName": {"Ref": provisioning.STATION_ID_PARAMETER},
+            "ThingTypeName": "evswap-station",
+        },
+        "AWS::IoT::Certificate": {"CertificateId": {"Ref": "AWS::IoT::Certificate::Id"}, "Status": "Active"},
+        "AWS::IoT::Policy": {"PolicyName": "evswap-station"},
+    }
+
+
+def test_the_role_of_provisioning_is_for_that_template_and_can_neither_delete_nor_make_policies() -> None:
+    [trust] = role(TEMPLATES["station"]["role"])["trust"]["Statement"]
+    assert trust["Principal"] == {"Service": "iot.amazonaws.com"}
+    assert trust["Condition"]["ArnLike"]["aws:SourceArn"].endswith(
+        f":provisioningtemplate/{provisioning.TEMPLATE}"
+    )
+    verbs = ("Create", "Describe", "Update", "List", "Attach", "Get")
+    actions = {action.removeprefix("iot:") for action, _ in allowed(TEMPLATES["station"]["role"])}
+    assert all(action.startswith(verbs) for action in actions)
+    assert "CreatePolicy" not in actions
+
+
+def test_the_hook_answers_before_aws_iot_gives_up_and_only_reads() -> None:
+    hook = FUNCTIONS[TEMPLATES["station"]["pre_provisioning_hook"]["function"]]
+    assert hook["timeout_s"] <= 5
+    done = {action for action, _ in allowed(hook["role"]) if action.startswith("iot:")}
+    assert done == {"iot:ListThingPrincipals", "iot:DescribeCertificate"}
 
 
 # --- the API's description ---

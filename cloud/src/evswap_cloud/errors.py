@@ -7,7 +7,8 @@ CloudError
 └── StoreError            operation, target, code: AWS did not do it; doing it again may help
     ├── ArchiveError
     ├── QuarantineError
-    └── LatestStateError
+    ├── LatestStateError
+    └── RegistryError
 """
 
 from enum import StrEnum
@@ -82,3 +83,7 @@ class QuarantineError(StoreError):
 
 class LatestStateError(StoreError):
     """The table of latest states was not read or written."""
+
+
+class RegistryError(StoreError):
+    """AWS IoT's registry was not read."""

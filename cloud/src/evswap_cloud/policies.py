@@ -1,27 +1,29 @@
-"""The AWS IoT policy of a station, made from the topic table of the contract.
+"""The AWS IoT policies, made from the contract: a station's from its topic table, the claim's from its
+provisioning.
 
-``python -m evswap_cloud.policies --write`` writes it to ``cloud/stack/policies/station.json``.
+``python -m evswap_cloud.policies --write`` writes them to ``cloud/stack/policies``.
 
-Every topic is pinned to the thing name that the certificate is attached to, so one policy serves all stations
-and none can speak as another. In a policy ``+`` and ``#`` are literals: a subscription names its filter as it
-stands, and what may be received or published has ``*`` in place of the level that varies.
+Every topic of a station is pinned to the thing name that the certificate is attached to, so one policy serves
+all stations and none can speak as another. In a policy ``+`` and ``#`` are literals: a subscription names its
+filter as it stands, and what may be received or published has ``*`` in place of the level that varies.
 """
 
 import argparse
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from evswap_schema import TOPICS, Direction, TopicRow
+from evswap_schema import TOPICS, Direction, TopicRow, provisioning
 from evswap_schema.topics import ROOT
 
 MAX_POLICY_CHARACTERS: Final = 2_048
 """AWS IoT's limit for one policy document, white space not counted."""
 
 _THING: Final = "${iot:Connection.Thing.ThingName}"
-_STATION_POLICY: Final = Path(__file__).parents[2] / "stack" / "policies" / "station.json"
+_TEMPLATE: Final = "${prefix}-station"
+_FOLDER: Final = Path(__file__).parents[2] / "stack" / "policies"
 
 Statement = dict[str, Any]
 
@@ -42,6 +44,27 @@ def station_policy(rows: Iterable[TopicRow] = tuple(TOPICS.values())) -> dict[st
         "Version": "2012-10-17",
         "Statement": [statement for statement in statements if statement["Resource"]],
     }
+
+
+def claim_policy() -> dict[str, Any]:
+    """The policy document of a claim certificate: ask for a certificate, register with it, and nothing
+    else."""
+    requests = [provisioning.CERTIFICATE_REQUEST_TOPIC, _registration_topic()]
+    replies = [reply for request in requests for reply in provisioning.answers(request)]
+    statements = [
+        _allow("iot:Connect", [_arn(f"client/{provisioning.CLAIM_CLIENT_ID_PREFIX}*")]),
+        _allow("iot:Publish", [_arn(f"topic/{topic}") for topic in requests]),
+        _allow("iot:Subscribe", [_arn(f"topicfilter/{topic}") for topic in replies]),
+        _allow("iot:Receive", [_arn(f"topic/{topic}") for topic in replies]),
+    ]
+    return {"Version": "2012-10-17", "Statement": statements}
+
+
+POLICIES: Final[Mapping[str, Callable[[], dict[str, Any]]]] = {
+    "station.json": station_policy,
+    "claim.json": claim_policy,
+}
+"""The files in ``cloud/stack/policies``, and what makes them."""
 
 
 def render(document: dict[str, Any]) -> str:
@@ -67,24 +90,29 @@ def _topic_filter(row: TopicRow) -> str:
     return _arn(f"topicfilter/{ROOT}/{_THING}/{row.suffix}")
 
 
+def _registration_topic() -> str:
+    """The topic for the template of whatever prefix the stack has."""
+    stand_in = "template"
+    return provisioning.registration_topic(stand_in).replace(f"/{stand_in}/", f"/{_TEMPLATE}/")
+
+
 def _arn(resource: str) -> str:
     return f"arn:aws:iot:${{region}}:${{account_id}}:{resource}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the policy, or with ``--write`` put it where the stack keeps it."""
+    """Print the policies, or with ``--write`` put them where the stack keeps them."""
     parser = argparse.ArgumentParser(prog="python -m evswap_cloud.policies", description=main.__doc__)
-    parser.add_argument("--write", action="store_true", help="write cloud/stack/policies/station.json")
-    text = render(station_policy())
+    parser.add_argument("--write", action="store_true", help="write cloud/stack/policies/*.json")
+    documents = {name: make() for name, make in POLICIES.items()}
     if not parser.parse_args(arguments).write:
-        sys.stdout.write(text)
+        sys.stdout.write(render(documents))
         return 0
-    if not _STATION_POLICY.parent.is_dir():
-        sys.stderr.write(
-            f"{_STATION_POLICY.parent} does not exist: run this from a checkout of the repository\n"
-        )
+    if not _FOLDER.is_dir():
+        sys.stderr.write(f"{_FOLDER} does not exist: run this from a checkout of the repository\n")
         return 1
-    _STATION_POLICY.write_text(text)
+    for name, document in documents.items():
+        (_FOLDER / name).write_text(render(document))
     return 0
 
 

@@ -14,10 +14,12 @@ from evswap_cloud.archive import S3Archive
 from evswap_cloud.errors import MissingSetting
 from evswap_cloud.ingest import BulkIngest, LiveIngest
 from evswap_cloud.latest import DynamoLatestStates
+from evswap_cloud.provisioning import IotRegistry
 from evswap_cloud.quarantine import S3Quarantine
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb.client import DynamoDBClient
+    from types_boto3_iot.client import IoTClient
     from types_boto3_s3.client import S3Client
 
 ARCHIVE_BUCKET: Final = "EVSWAP_ARCHIVE_BUCKET"
@@ -71,6 +73,12 @@ def latest_reader() -> DynamoLatestStates:
     return _latest_states()
 
 
+@cache
+def registry() -> IotRegistry:
+    """What the pre-provisioning hook asks."""
+    return IotRegistry(_iot())
+
+
 def setting(variable: str, environment: Mapping[str, str] = os.environ) -> str:
     """The value of an environment variable that has to be there; raises ``MissingSetting``."""
     value = environment.get(variable, "")
@@ -85,6 +93,10 @@ def _latest_states() -> DynamoLatestStates:
 
 def _s3() -> "S3Client":
     return boto3.client("s3", config=_CLIENT)
+
+
+def _iot() -> "IoTClient":
+    return boto3.client("iot", config=_CLIENT)
 
 
 def _dynamodb() -> "DynamoDBClient":

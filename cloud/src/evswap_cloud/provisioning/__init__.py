@@ -1,0 +1,24 @@
+"""Who may have a certificate: the decision behind the pre-provisioning hook of fleet provisioning.
+
+Whoever holds the claim certificate can ask for a certificate in the name of any station, and every new
+station holds it. So a name that a running station has is not given away: it is given only to who asks with
+the *same key* that the station's certificate has, which is the station itself, trying again after it was
+interrupted (a CSR proves that its sender has the private key).
+"""
+
+from evswap_cloud.provisioning.decision import Allowed, Decision, Refused, Request, Why, decide
+from evswap_cloud.provisioning.public_key import InvalidCertificate, public_key_of
+from evswap_cloud.provisioning.registry import IotRegistry, Registry
+
+__all__ = [
+    "Allowed",
+    "Decision",
+    "InvalidCertificate",
+    "IotRegistry",
+    "Refused",
+    "Registry",
+    "Request",
+    "Why",
+    "decide",
+    "public_key_of",
+]

@@ -1,0 +1,174 @@
+"""The pre-provisioning hook: whose name is free, and who may have a second certificate for it."""
+
+import datetime
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.x509.oid import NameOID
+from hypothesis import given
+from hypothesis import strategies as st
+
+from evswap_cloud import wiring
+from evswap_cloud.errors import RegistryError
+from evswap_cloud.handlers import provision
+from evswap_cloud.provisioning import (
+    Allowed,
+    InvalidCertificate,
+    Refused,
+    Request,
+    Why,
+    decide,
+    public_key_of,
+)
+from tests.cloud.logs import Log
+
+Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+
+
+def certificate(key: Key, name: str = "station-01") -> str:
+    now = datetime.datetime.now(datetime.UTC)
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now)
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .sign(key, hashes.SHA256())
+        .public_bytes(Encoding.PEM)
+        .decode()
+    )
+
+
+OURS, THEIRS = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+
+
+@dataclass
+class FakeRegistry:
+    """Which active certificates each station has."""
+
+    of: dict[str, list[str]] = field(default_factory=dict)
+
+    def active_certificates(self, station_id: str) -> list[str]:
+        return self.of.get(station_id, [])
+
+
+def request(station_id: str | None = "station-01", pem: str | None = None) -> Request:
+    return Request(station_id=station_id, certificate_pem=certificate(OURS) if pem is None else pem)
+
+
+def test_a_free_name_is_given() -> None:
+    taken = FakeRegistry({"station-02": [certificate(THEIRS)]})
+    assert decide(request(), taken) == Allowed()
+
+
+def test_the_name_of_a_running_station_is_not_given_to_another_key() -> None:
+    taken = FakeRegistry({"station-01": [certificate(THEIRS)]})
+    assert decide(request(), taken) == Refused(Why.NAME_IN_USE)
+
+
+def test_a_station_that_was_interrupted_may_try_again_with_its_key() -> None:
+    own = FakeRegistry({"station-01": [certificate(OURS), certificate(OURS)]})
+    assert decide(request(), own) == Allowed()
+
+
+def test_one_certificate_of_another_is_enough_to_refuse() -> None:
+    mixed = FakeRegistry({"station-01": [certificate(OURS), certificate(THEIRS)]})
+    assert decide(request(), mixed) == Refused(Why.NAME_IN_USE)
+
+
+def test_an_active_certificate_that_cannot_be_read_keeps_its_name() -> None:
+    assert decide(request(), FakeRegistry({"station-01": ["scribble"]})) == Refused(Why.NAME_IN_USE)
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a/b", "#", "+", "station-01\n", "x" * 65, "claim:1", "é"])
+def test_a_name_that_the_contract_does_not_know_is_refused(name: str) -> None:
+    assert decide(request(name), FakeRegistry()) == Refused(Why.INVALID_STATION_ID)
+
+
+def test_no_name_and_no_certificate_are_refused() -> None:
+    assert decide(request(None), FakeRegistry()) == Refused(Why.NO_STATION_ID)
+    assert decide(request(pem="scribble"), FakeRegistry()) == Refused(Why.INVALID_CERTIFICATE)
+
+
+@pytest.mark.parametrize("event", [{}, {"parameters": None}, {"parameters": {"StationId": 7}}])
+def test_an_event_without_a_name_asks_for_none(event: dict[str, Any]) -> None:
+    assert Request.of(event).station_id is None
+
+
+@pytest.mark.parametrize("kind", ["P-256", "P-384", "RSA"])
+def test_the_public_key_is_the_one_that_the_library_finds(kind: str) -> None:
+    keys: dict[str, Key] = {
+        "P-256": OURS,
+        "P-384": ec.generate_private_key(ec.SECP384R1()),
+        "RSA": rsa.generate_private_key(public_exponent=65537, key_size=2048),
+    }
+    info = keys[kind].public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    assert public_key_of(certificate(keys[kind])) == info
+
+
+@given(cut=st.integers(0, 400), change=st.integers(0, 400), byte=st.integers(0, 255))
+def test_whatever_is_no_certificate_is_said_to_be_none(cut: int, change: int, byte: int) -> None:
+    der = bytearray(x509.load_pem_x509_certificate(certificate(OURS).encode()).public_bytes(Encoding.DER))
+    der[change % len(der)] = byte
+    import ssl
+
+    try:
+        found = public_key_of(ssl.DER_cert_to_PEM_cert(bytes(der[: len(der) - cut % len(der)])))
+    except InvalidCertificate:
+        return
+    assert isinstance(found, bytes)
+
+
+# --- the handler ---
+
+
+def event(pem: str) -> dict[str, Any]:
+    """As AWS IoT sends it, payload version 2020-04-01."""
+    return {
+        "claimCertificateId": "c" * 64,
+        "certificateId": "d" * 64,
+        "certificatePem": pem,
+        "templateArn": "arn:aws:iot:us-east-1:123456789012:provisioningtemplate/evswap-station",
+        "clientId": "claim:station-01:0123",
+        "parameters": {"StationId": "station-01"},
+    }
+
+
+@pytest.fixture
+def log(monkeypatch: pytest.MonkeyPatch) -> Log:
+    made = Log()
+    monkeypatch.setattr(wiring, "logger", lambda _: made.logger)
+    return made
+
+
+def test_the_hook_answers_and_leaves_a_line_for_the_auditor(
+    log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wiring, "registry", FakeRegistry)
+    assert provision.handler(event(certificate(OURS)), None) == {"allowProvisioning": True}
+    taken = FakeRegistry({"station-01": [certificate(THEIRS)]})
+    monkeypatch.setattr(wiring, "registry", lambda: taken)
+    assert provision.handler(event(certificate(OURS)), None) == {"allowProvisioning": False}
+    assert [line["level"] for line in log.lines] == ["INFO", "WARNING"]
+    assert "name-in-use" in log.lines[1]["message"]
+    for line in log.lines:
+        assert (line["station_id"], line["certificate_id"]) == ("station-01", "d" * 64)
+        assert line["claim_certificate_id"] == "c" * 64
+
+
+def test_a_registry_that_cannot_be_read_allows_nothing(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Broken:
+        def active_certificates(self, station_id: str) -> list[str]:
+            raise RegistryError(operation="list_thing_principals", target=station_id, code="Throttling")
+
+    monkeypatch.setattr(wiring, "registry", Broken)
+    with pytest.raises(RegistryError):
+        provision.handler(event(certificate(OURS)), None)
