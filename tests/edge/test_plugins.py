@@ -27,9 +27,9 @@ def test_an_unknown_name_is_refused_with_the_nearest() -> None:
 
 
 def test_a_missing_library_names_the_line_that_installs_it() -> None:
-    table = {"can": Builtin("evswap_no_such_library.bus:KIND", install="pip install 'evswap-edge[can]'")}
+    table = {"can": Builtin("evswap_no_such_library.bus:KIND", extra="modbus")}
     with pytest.raises(
-        PluginUnavailable, match=r"install it with: pip install 'evswap-edge\[can\]'"
+        PluginUnavailable, match=r"install it with: pip install 'pymodbus\[serial\].*' \(the extra 'modbus'"
     ) as refused:
         plugins.load("can", kind="driver", builtins=table, group="evswap_edge.drivers")
     assert refused.value.missing == "evswap_no_such_library"

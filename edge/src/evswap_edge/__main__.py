@@ -11,6 +11,7 @@ from evswap_edge import logs
 from evswap_edge.commands import COMMANDS, Command
 from evswap_edge.config import Log
 from evswap_edge.documents import ConfigurationError
+from evswap_edge.emulators import EmulatorError
 from evswap_edge.hal import DriverError
 from evswap_edge.keys import KeyFileError
 from evswap_edge.outbox import OutboxError
@@ -84,7 +85,7 @@ def _guarded(command: Command, options: argparse.Namespace) -> Exit:
     except CredentialsError as error:
         report(error, file=str(error.path))
         return Exit.CREDENTIALS
-    except (DriverError, OutboxError, TransportError, KeyFileError) as error:
+    except (DriverError, EmulatorError, OutboxError, TransportError, KeyFileError) as error:
         report(error)
         return Exit.FAILED
     except Exception:  # noqa: BLE001 - the outermost frame: a bug becomes an exit code

@@ -5,6 +5,7 @@ Errors name file, line and key, and the nearest valid name where a name is wrong
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final, TypeVar, get_args, get_type_hints
@@ -41,6 +42,28 @@ class ConfigurationError(Exception):
         super().__init__(f"{place}: {f'{key}: ' if key else ''}{problem}{hint}")
 
 
+@dataclass(frozen=True, slots=True)
+class NameOrFile:
+    """Something that comes with the program and has a ``name``, or a ``file`` of the user's in its place.
+
+    In YAML it is a string, a file when it has a folder or a suffix: ``sht20`` is a name, ``./sht20`` and
+    ``mine.yaml`` are files.
+    """
+
+    name: str
+    file: Path | None = None
+
+    @classmethod
+    def parse(cls, text: str, *, folder: Path) -> "NameOrFile":
+        """A file's path is relative to ``folder``."""
+        path = Path(text).expanduser()
+        is_file = "/" in text or bool(path.suffix)
+        return cls(name=path.stem, file=folder / path) if is_file else cls(name=text)
+
+    def __str__(self) -> str:
+        return str(self.file or self.name)
+
+
 class Document:
     """One parsed file: plain ``data``, and the line of each key."""
 
@@ -58,7 +81,7 @@ class Document:
 
     def convert(self, section: Any, kind: type[SettingsT], *, at: KeyPath = ()) -> SettingsT:
         """Make ``kind`` of ``section``, which stands at ``at``. Relative paths become relative to the
-        file's folder.
+        file's folder, also those in a ``NameOrFile``.
 
         Raises ``ConfigurationError``.
         """
@@ -69,6 +92,8 @@ class Document:
             raise self._translated(str(error), section, at) from error
 
     def _resolve(self, kind: type, value: Any) -> Any:
+        if kind is NameOrFile and isinstance(value, str):
+            return NameOrFile.parse(value, folder=self.file.parent)
         if kind is not Path or not isinstance(value, str):
             raise ValueError(f"Expected a path, got `{type(value).__name__}`")
         return self.file.parent / Path(value).expanduser()

@@ -9,8 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
-from typing import Any
+from importlib.metadata import EntryPoint, entry_points, requires
+from typing import Any, Final
+
+_DISTRIBUTION: Final = "evswap-edge"
+_ALL_REQUIRED: Final = "pip install --require-hashes -r requirements/station.txt"
 
 
 class PluginError(Exception):
@@ -40,10 +43,24 @@ class PluginUnavailable(PluginError):
 
 @dataclass(frozen=True, slots=True)
 class Builtin:
-    """Where a plug-in of ours lives, and what installs the libraries that it needs."""
+    """Where a plug-in of ours lives, and which extra of this distribution has the libraries that it needs."""
 
     target: str
-    install: str = "pip install evswap-edge"
+    extra: str | None = None
+
+    @property
+    def install(self) -> str:
+        """The line that installs its libraries. Ours is in no package index, so they are named one by one."""
+        if self.extra is None:
+            return _ALL_REQUIRED
+        libraries = " ".join(f"'{library}'" for library in _required(self.extra))
+        return f"pip install {libraries} (the extra {self.extra!r} of {_DISTRIBUTION})"
+
+
+def _required(extra: str) -> list[str]:
+    """The libraries of an extra of ours, as its declaration has them."""
+    lines = (line.partition(";") for line in requires(_DISTRIBUTION) or ())
+    return [library.strip() for library, _, marker in lines if marker.strip() == f"extra == '{extra}'"]
 
 
 def load(name: str, *, kind: str, builtins: Mapping[str, Builtin], group: str) -> Any:

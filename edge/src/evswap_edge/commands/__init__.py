@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from evswap_edge.commands import check, csr, fleet, run
+from evswap_edge.commands import check, csr, emulate, fleet, run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,4 +28,5 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "fleet": Command(help=fleet.HELP, add_arguments=fleet.add_arguments, run=fleet.run, is_service=True),
     "check": Command(help=check.HELP, add_arguments=check.add_arguments, run=check.run),
     "csr": Command(help=csr.HELP, add_arguments=csr.add_arguments, run=csr.run),
+    "emulate": Command(help=emulate.HELP, add_arguments=emulate.add_arguments, run=emulate.run),
 }

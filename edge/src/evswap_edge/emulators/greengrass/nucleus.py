@@ -1,0 +1,222 @@
+"""The socket that a component connects to, and what a person may do to the nucleus behind it."""
+
+import asyncio
+import secrets
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from evswap_edge.emulators.greengrass.configuration import Configuration, KeyPath
+from evswap_edge.emulators.greengrass.connection import Connection, Flag, HungUp, Kind, content
+from evswap_edge.emulators.greengrass.operations import (
+    VANISHES_FROM_BYTES,
+    Answer,
+    Body,
+    Held,
+    Operations,
+    Refusal,
+    Request,
+    Subscription,
+    configuration_event,
+    iot_core_event,
+    local_event,
+)
+from evswap_edge.emulators.greengrass.uplink import Broker, Published, Uplink
+from evswap_edge.eventstream import Frame
+
+
+def ignore(event: Mapping[str, Any]) -> None:
+    """Nobody wants to know."""
+
+
+class EmulatedNucleus:
+    """A nucleus with one component. ``tell`` hears what happens to it, one mapping an event."""
+
+    def __init__(
+        self,
+        socket: Path,
+        *,
+        component: str,
+        thing_name: str,
+        configuration: Configuration,
+        tell: Callable[[Mapping[str, Any]], None] = ignore,
+    ) -> None:
+        self.published: list[Published] = []
+        self.largest_frame = 0
+        self.token = _new_token()
+        self._socket = socket
+        self._component = component
+        self._thing_name = thing_name
+        self._tell = tell
+        self._uplink = Uplink(self._arrived)
+        self.operations = Operations(component, configuration, self._uplink, tell)
+        self._connections: set[Connection] = set()
+        self._subscriptions: list[Subscription] = []
+        self._server: asyncio.Server | None = None
+
+    async def start(self) -> None:
+        """Listen."""
+        self._socket.unlink(missing_ok=True)
+        self._server = await asyncio.start_unix_server(self._serve, self._socket)
+
+    async def aclose(self) -> None:
+        """Hang up on everybody, and listen no more."""
+        server, self._server = self._server, None
+        if server is not None:
+            server.close()
+            self.hang_up()
+            await server.wait_closed()
+            self._socket.unlink(missing_ok=True)
+
+    def environment(self) -> dict[str, str]:
+        """What a nucleus puts into the environment of its component."""
+        return {
+            "SVCUID": self.token,
+            "AWS_GG_NUCLEUS_DOMAIN_SOCKET_FILEPATH_FOR_COMPONENT": str(self._socket),
+            "AWS_IOT_THING_NAME": self._thing_name,
+            "AWS_REGION": "eu-central-1",
+            "GG_ROOT_CA_PATH": "/etc/ssl/certs/ca-certificates.crt",
+        }
+
+    # --- what a person does to it -------------------------------------------------------------------------
+
+    def hang_up(self) -> None:
+        """End all connections."""
+        for connection in self._connections:
+            connection.close()
+
+    def restart(self) -> None:
+        """As when the IPC daemon is restarted: connections end, and the SVCUID is void."""
+        self.token = _new_token()
+        self.hang_up()
+
+    async def configure(self, changes: Mapping[str, Any]) -> None:
+        """Deploy: merge ``changes`` into the configuration of the component."""
+        await self._announce(self.operations.configuration.merge((), changes))
+
+    async def deliver(self, message: Published) -> None:
+        """A message from the cloud."""
+        await self._send("IoTCoreMessage", message.topic, iot_core_event(message), size=len(message.payload))
+
+    def set_broker(self, broker: Broker) -> None:
+        """What becomes of a publish from now on."""
+        if lost := self._uplink.become(broker):
+            self._tell({"lost": lost})
+
+    def hold_answers(self) -> None:
+        """Read requests to publish, and answer none."""
+        self.operations.holding = True
+
+    async def release_answers(self) -> None:
+        """Answer what was held, and everything from now on."""
+        self.operations.holding = False
+        while self.operations.held:
+            held = self.operations.held.popleft()
+            await self._answer_held(held)
+
+    def status(self) -> dict[str, Any]:
+        """What has happened so far."""
+        return {
+            "connections": len(self._connections),
+            "published": len(self.published),
+            "largest_frame": self.largest_frame,
+            "most_under_way": self.operations.most_under_way,
+            "waiting_for_an_answer": len(self.operations.held),
+            "refused": dict(self.operations.refused),
+        }
+
+    # --- a connection -------------------------------------------------------------------------------------
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connection = Connection(reader, writer)
+        self._connections.add(connection)
+        try:
+            await connection.handshake(self.token)
+            while True:
+                await self._handle(connection, await connection.receive())
+        except HungUp as end:
+            self._tell({"hung_up": end.reason})
+        finally:
+            self._forget(connection)
+
+    def _forget(self, connection: Connection) -> None:
+        connection.close()
+        self.largest_frame = max(self.largest_frame, connection.largest_frame)
+        self._connections.discard(connection)
+        self._subscriptions = [one for one in self._subscriptions if one.request.connection is not connection]
+        held = self.operations.held
+        for one in [one for one in held if one.request.connection is connection]:
+            held.remove(one)
+
+    async def _handle(self, connection: Connection, frame: Frame) -> None:
+        self.largest_frame = max(self.largest_frame, connection.largest_frame)
+        stream = int(frame.headers.get(":stream-id", 0))
+        if frame.headers.get(":message-type") == Kind.PING:
+            await connection.pong()
+        elif int(frame.headers.get(":message-flags", 0)) & Flag.TERMINATE:
+            self._end_stream(connection, stream)
+            await connection.terminate(stream)
+        else:
+            operation = str(frame.headers.get("operation", "")).removeprefix("aws.greengrass#")
+            await self._operate(operation, Request(connection, stream, content(frame)))
+
+    def _end_stream(self, connection: Connection, stream: int) -> None:
+        self._subscriptions = [
+            one
+            for one in self._subscriptions
+            if (one.request.connection, one.request.stream) != (connection, stream)
+        ]
+
+    async def _operate(self, operation: str, request: Request) -> None:
+        try:
+            answer = self.operations.perform(operation, request)
+        except Refusal as refusal:
+            await request.connection.refuse(request.stream, refusal.error)
+            return
+        await self._answer(operation, request, answer)
+        await self._follow_up()
+
+    async def _answer(self, operation: str, request: Request, answer: Answer) -> None:
+        if answer.body is not None:
+            await request.connection.respond(request.stream, f"{operation}Response", answer.body)
+        if answer.subscription is not None:
+            self._subscriptions.append(answer.subscription)
+
+    async def _answer_held(self, held: Held) -> None:
+        try:
+            answer = self.operations.publish(held)
+        except Refusal as refusal:
+            await held.request.connection.refuse(held.request.stream, refusal.error)
+        else:
+            await self._answer("PublishToIoTCore", held.request, answer)
+
+    # --- events -------------------------------------------------------------------------------------------
+
+    async def _follow_up(self) -> None:
+        """Tell those who subscribed what a request has brought about."""
+        changed, self.operations.changed = self.operations.changed, []
+        await self._announce(changed)
+        local, self.operations.local = self.operations.local, []
+        for message in local:
+            await self._send(
+                "SubscriptionResponseMessage", message.topic, local_event(message), size=len(message.payload)
+            )
+
+    async def _announce(self, changed: list[KeyPath]) -> None:
+        for path in changed:
+            await self._send("ConfigurationUpdateEvents", path, configuration_event(self._component, path))
+
+    async def _send(self, model: str, subject: Any, body: Body, *, size: int = 0) -> None:
+        if size >= VANISHES_FROM_BYTES:
+            self._tell({"vanished": size})
+            return
+        for one in [one for one in self._subscriptions if one.model == model and one.wants(subject)]:
+            await one.request.connection.respond(one.request.stream, model, body)
+
+    def _arrived(self, message: Published) -> None:
+        self.published.append(message)
+        self._tell({"topic": message.topic, "payload": message.payload})
+
+
+def _new_token() -> str:
+    return secrets.token_urlsafe(12)

@@ -1,0 +1,100 @@
+"""A serial port that is not there: a pseudo-terminal with a name of one's own choice."""
+
+import asyncio
+import os
+import tty
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+from evswap_edge.emulators import EmulatorError
+
+Hear = Callable[[bytes], Awaitable[bytes]]
+"""What the device says to what it heard."""
+
+_CHUNK: Final = 4096
+
+
+@asynccontextmanager
+async def serve_terminal(link: Path, hear: Hear) -> AsyncIterator[None]:
+    """Let ``hear`` answer at the serial port ``link``. At the end the port is gone, as an adapter that is
+    pulled out.
+
+    ``link`` may be what a killed run left behind. Raises ``EmulatorError`` when anything else lies there.
+    """
+    device, line = os.openpty()
+    try:
+        tty.setraw(line)
+        os.set_blocking(device, False)
+        name = os.ttyname(line)
+        _place_link(link, name)
+        try:
+            async with _answering(device, hear):
+                yield
+        finally:
+            _remove_link(link, name)
+    finally:
+        # As long as ``line`` was open here, a client could come and go without the device seeing a hang-up.
+        os.close(line)
+        os.close(device)
+
+
+@asynccontextmanager
+async def _answering(device: int, hear: Hear) -> AsyncIterator[None]:
+    heard: asyncio.Queue[bytes] = asyncio.Queue()
+    loop = asyncio.get_running_loop()
+    loop.add_reader(device, lambda: heard.put_nowait(_read(device)))
+    answering = asyncio.create_task(_answer(device, heard, hear), name="emulated device")
+    try:
+        yield
+    finally:
+        loop.remove_reader(device)
+        answering.cancel()
+        with suppress(asyncio.CancelledError):
+            await answering
+
+
+async def _answer(device: int, heard: asyncio.Queue[bytes], hear: Hear) -> None:
+    """One after another: a device that takes its time answers late, and answers all."""
+    while True:
+        if answer := await hear(await heard.get()):
+            _write(device, answer)
+
+
+def _read(device: int) -> bytes:
+    try:
+        return os.read(device, _CHUNK)
+    except BlockingIOError:
+        return b""
+
+
+def _write(device: int, answer: bytes) -> None:
+    """Nobody who listens may be there; a line does not keep what nobody reads for ever."""
+    with suppress(BlockingIOError):
+        os.write(device, answer)
+
+
+def _place_link(link: Path, target: str) -> None:
+    """Put a symbolic link to ``target`` in place, in one step."""
+    fresh = link.with_name(f".{link.name}.{os.getpid()}")
+    try:
+        if os.path.lexists(link) and not link.is_symlink():
+            raise EmulatorError(
+                f"{link}: is there and is no symbolic link; it is left alone, name another path"
+            )
+        link.parent.mkdir(parents=True, exist_ok=True)
+        fresh.unlink(missing_ok=True)
+        fresh.symlink_to(target)
+        fresh.replace(link)
+    except OSError as error:
+        raise EmulatorError(
+            f"{link}: cannot be made: {error.strerror}; name a path that you may write"
+        ) from error
+
+
+def _remove_link(link: Path, target: str) -> None:
+    """Unless another emulator has taken the name over."""
+    with suppress(OSError):
+        if str(link.readlink()) == target:
+            link.unlink()
