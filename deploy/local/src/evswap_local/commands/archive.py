@@ -53,7 +53,8 @@ def _count(context: Context, options: argparse.Namespace) -> int:
 
 
 def _list(context: Context, options: argparse.Namespace) -> int:
-    """``stream_id`` and ``sequence`` are null for a seed message, which has neither."""
+    """``stream_id`` and ``sequence`` are null for a seed message, which has neither; ``quality`` names the
+    fields that are stale or failed."""
     settings, described = context.demand_running()
     s3 = context.clients(settings).s3
     for reading in list_archive(s3, described.archive_bucket, station=options.station, since=options.since):
@@ -62,6 +63,7 @@ def _list(context: Context, options: argparse.Namespace) -> int:
             "stream_id": reading.stream_id,
             "sequence": reading.sequence,
             "timestamp": format_timestamp(reading.timestamp),
+            "quality": reading.quality,
         }
         sys.stdout.write(json.dumps(line) + "\n")
     return 0
