@@ -19,6 +19,7 @@ PLACEHOLDERS = {
     "account_id": "123456789012",
     "prefix": "evswap",
     "archive_bucket": "evswap-archive",
+    "compacted_bucket": "evswap-compacted",
     "stations_table": "evswap-stations",
 }
 FILES = sorted(path for path in STACK.rglob("*") if path.suffix in {".yaml", ".json", ".sql"})

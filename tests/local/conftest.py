@@ -45,7 +45,8 @@ def clients(emulator: Emulator) -> Clients:
 @pytest.fixture(scope="session")
 def source(clients: Clients) -> Source:
     """The stack as data."""
-    return Source(Checkout(ROOT).stack, Values.of(region=clients.region, account_id=clients.account_id()))
+    folder = Checkout(ROOT).stack
+    return Source(folder, Values.of(folder, region=clients.region, account_id=clients.account_id()))
 
 
 @pytest.fixture

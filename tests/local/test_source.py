@@ -9,7 +9,7 @@ from evswap_local.layout import Checkout
 from evswap_local.stack.source import Source, Values, as_on_one_machine
 from tests.local.real import ROOT
 
-VALUES = Values.of(region="us-east-1", account_id="000000000000")
+VALUES = Values.of(Checkout(ROOT).stack, region="us-east-1", account_id="000000000000")
 
 
 def written(folder: Path, text: str) -> Source:
@@ -47,6 +47,20 @@ def test_a_missing_file_and_a_missing_key_are_named(tmp_path: Path) -> None:
 def test_local_overrides_its_siblings_at_any_depth() -> None:
     document = {"a": [{"x": 1, "y": 2, "local": {"y": 3}}], "local": {"b": {"z": 1, "local": {"z": 2}}}}
     assert as_on_one_machine(document) == {"a": [{"x": 1, "y": 3}], "b": {"z": 2}}
+
+
+def test_the_names_are_those_of_the_folder(tmp_path: Path) -> None:
+    (tmp_path / "names.yaml").write_text(
+        "{archive_bucket: '${prefix}-a-${account_id}', compacted_bucket: c, stations_table: t}"
+    )
+    assert Values.of(tmp_path, region="r", account_id="1").archive_bucket == "evswap-a-1"
+
+
+@pytest.mark.parametrize("names", ["{archive_bucket: a}", "{archive: a}", "[]"])
+def test_names_that_are_not_what_is_asked_for_are_refused(tmp_path: Path, names: str) -> None:
+    (tmp_path / "names.yaml").write_text(names)
+    with pytest.raises(BadStack, match=r"names\.yaml"):
+        Values.of(tmp_path, region="r", account_id="1")
 
 
 def test_every_file_of_the_stack_can_be_read() -> None:

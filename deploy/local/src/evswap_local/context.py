@@ -49,8 +49,8 @@ class Context:
 
     def source(self, clients: Clients) -> Source:
         """The stack as data, for this AWS."""
-        values = Values.of(region=clients.region, account_id=clients.account_id())
-        return Source(self.checkout.stack, values)
+        folder = self.checkout.stack
+        return Source(folder, Values.of(folder, region=clients.region, account_id=clients.account_id()))
 
     def demand_running(self) -> tuple[Settings, StackFile]:
         """What describes the running stack; raises NotRunning."""

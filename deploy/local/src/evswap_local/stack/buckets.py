@@ -119,7 +119,9 @@ def _keep_lifecycle(clients: Clients, bucket: dict[str, Any]) -> bool:
 
 
 def _lifecycle_rule(rule: dict[str, Any]) -> Any:
-    made: dict[str, Any] = {"ID": rule["id"], "Status": "Enabled", "Filter": {"Prefix": rule["prefix"]}}
+    made: dict[str, Any] = {"ID": rule["id"], "Status": "Enabled", "Filter": _lifecycle_filter(rule)}
+    if "transition_days" in rule:
+        made["Transitions"] = [{"Days": rule["transition_days"], "StorageClass": rule["storage_class"]}]
     if "expiration_days" in rule:
         made["Expiration"] = {"Days": rule["expiration_days"]}
     if "noncurrent_expiration_days" in rule:
@@ -127,3 +129,9 @@ def _lifecycle_rule(rule: dict[str, Any]) -> Any:
     if "abort_incomplete_upload_days" in rule:
         made["AbortIncompleteMultipartUpload"] = {"DaysAfterInitiation": rule["abort_incomplete_upload_days"]}
     return made
+
+
+def _lifecycle_filter(rule: dict[str, Any]) -> Any:
+    if "minimum_bytes" not in rule:
+        return {"Prefix": rule["prefix"]}
+    return {"And": {"Prefix": rule["prefix"], "ObjectSizeGreaterThan": rule["minimum_bytes"] - 1}}

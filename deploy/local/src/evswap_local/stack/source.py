@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from evswap_local.errors import BadStack
 PLACEHOLDER = re.compile(r"\$\{([a-z_]+)\}")
 LOCAL = "local"
 PREFIX = "evswap"
+NAMES = "names.yaml"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,18 +25,18 @@ class Values:
     account_id: str
     prefix: str
     archive_bucket: str
+    compacted_bucket: str
     stations_table: str
 
     @classmethod
-    def of(cls, *, region: str, account_id: str) -> "Values":
-        """The names on this machine."""
-        return cls(
-            region=region,
-            account_id=account_id,
-            prefix=PREFIX,
-            archive_bucket=f"{PREFIX}-archive-{account_id}",
-            stations_table=f"{PREFIX}-stations",
-        )
+    def of(cls, folder: Path, *, region: str, account_id: str) -> "Values":
+        """The names on this machine, by ``folder``'s names.yaml; raises BadStack."""
+        given = {"region": region, "account_id": account_id, "prefix": PREFIX}
+        names = _parsed(NAMES, _filled(folder, NAMES, given))
+        try:
+            return cls(**given, **names)
+        except TypeError as error:
+            raise BadStack(NAMES, str(error)) from error
 
 
 @dataclass(frozen=True)
@@ -46,26 +48,11 @@ class Source:
 
     def text(self, name: str) -> str:
         """A file with its placeholders filled in; raises BadStack."""
-        try:
-            raw = (self.folder / name).read_text(encoding="utf-8")
-        except OSError as error:
-            raise BadStack(name, error.strerror or str(error)) from error
-        known = asdict(self.values)
-
-        def fill(match: re.Match[str]) -> str:
-            if match[1] not in known:
-                raise BadStack(name, f"unknown placeholder {match[0]}; known are {', '.join(sorted(known))}")
-            return str(known[match[1]])
-
-        return PLACEHOLDER.sub(fill, raw)
+        return _filled(self.folder, name, asdict(self.values))
 
     def yaml(self, name: str) -> dict[str, Any]:
         """A YAML file as it counts on one machine; raises BadStack."""
-        try:
-            document = yaml.safe_load(self.text(name))
-        except yaml.YAMLError as error:
-            raise BadStack(name, str(error)) from error
-        return self._mapping(name, document)
+        return _parsed(name, self.text(name))
 
     def json(self, name: str) -> dict[str, Any]:
         """A JSON file; raises BadStack."""
@@ -73,7 +60,7 @@ class Source:
             document = json.loads(self.text(name))
         except ValueError as error:
             raise BadStack(name, str(error)) from error
-        return self._mapping(name, document)
+        return _mapping(name, document)
 
     def named(self, name: str, key: str) -> str:
         """The AWS name of the resource that ``name`` (a YAML file) has under ``key``; raises BadStack."""
@@ -82,10 +69,33 @@ class Source:
         except KeyError:
             raise BadStack(name, f"nothing has the key {key}") from None
 
-    def _mapping(self, name: str, document: object) -> dict[str, Any]:
-        if not isinstance(document, dict):
-            raise BadStack(name, "is not a mapping")
-        return {key: as_on_one_machine(value) for key, value in document.items()}
+
+def _filled(folder: Path, name: str, values: Mapping[str, str]) -> str:
+    try:
+        raw = (folder / name).read_text(encoding="utf-8")
+    except OSError as error:
+        raise BadStack(name, error.strerror or str(error)) from error
+
+    def fill(match: re.Match[str]) -> str:
+        if match[1] not in values:
+            raise BadStack(name, f"unknown placeholder {match[0]}; known are {', '.join(sorted(values))}")
+        return values[match[1]]
+
+    return PLACEHOLDER.sub(fill, raw)
+
+
+def _parsed(name: str, text: str) -> dict[str, Any]:
+    try:
+        document = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise BadStack(name, str(error)) from error
+    return _mapping(name, document)
+
+
+def _mapping(name: str, document: object) -> dict[str, Any]:
+    if not isinstance(document, dict):
+        raise BadStack(name, "is not a mapping")
+    return {key: as_on_one_machine(value) for key, value in document.items()}
 
 
 def as_on_one_machine(node: object) -> Any:

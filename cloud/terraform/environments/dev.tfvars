@@ -1,0 +1,9 @@
+# The account is yours: -var account_id=... or TF_VAR_account_id.
+environment        = "dev"
+region             = "us-east-1"
+tracing            = false
+protect_data       = false
+api_key_required   = false
+api_rate_limit     = 50
+api_burst_limit    = 100
+monthly_budget_usd = 50

@@ -1,0 +1,9 @@
+# The account is yours: -var account_id=... or TF_VAR_account_id.
+environment        = "prod"
+region             = "us-east-1"
+tracing            = true
+protect_data       = true
+api_key_required   = true
+api_rate_limit     = 500
+api_burst_limit    = 1000
+monthly_budget_usd = 250

@@ -1,0 +1,137 @@
+# The whole stack. What the local AWS needs too is read from cloud/stack by module.stack and stands there alone; what only
+# AWS has (alarms' topic, budget, access logs, throttling) stands in the modules.
+locals {
+  checkout = "${path.module}/../.."
+  folder   = coalesce(var.stack_folder, "${local.checkout}/cloud/stack")
+  packages = coalesce(var.packages, "${local.checkout}/dist")
+  target   = coalesce(var.package_target, module.stack.code.package_target)
+
+  log_retention_days = 7
+
+  role_arns = { for key, role in module.role : key => role.arn }
+}
+
+module "stack" {
+  source = "./modules/stack"
+
+  folder = local.folder
+  values = {
+    region     = var.region
+    account_id = var.account_id
+    prefix     = var.prefix
+  }
+}
+
+module "role" {
+  source   = "./modules/role"
+  for_each = module.stack.roles
+
+  role = each.value
+}
+
+module "tables" {
+  source = "./modules/tables"
+
+  tables       = module.stack.tables
+  protect_data = var.protect_data
+}
+
+module "buckets" {
+  source = "./modules/buckets"
+
+  buckets          = module.stack.buckets
+  protect_data     = var.protect_data
+  object_lock_days = var.object_lock_days
+  tls_only         = !contains(var.without, "tls-only")
+}
+
+module "queues" {
+  source = "./modules/queues"
+
+  queues = module.stack.queues
+}
+
+module "function" {
+  source   = "./modules/function"
+  for_each = module.stack.functions
+
+  function       = each.value
+  code           = module.stack.code
+  package        = "${local.packages}/evswap-cloud-${local.target}.zip"
+  role           = { arn = module.role[each.value.role].arn, name = module.role[each.value.role].name }
+  queue_arns     = module.queues.arns
+  tracing        = var.tracing
+  tracing_policy = module.stack.tracing_policy
+}
+
+module "rules" {
+  source = "./modules/rules"
+
+  rules      = module.stack.rules
+  queue_urls = module.queues.urls
+  role_arns  = local.role_arns
+}
+
+module "devices" {
+  source = "./modules/devices"
+
+  prefix         = var.prefix
+  station_policy = module.stack.station_policy
+  templates      = module.stack.provisioning
+  role_arns      = local.role_arns
+  functions      = { for key, function in module.function : key => { name = function.name, arn = function.arn } }
+}
+
+module "api" {
+  source = "./modules/api"
+
+  document           = module.stack.openapi
+  stage              = var.environment
+  function_name      = module.function["api"].name
+  api_key_required   = var.api_key_required
+  rate_limit         = var.api_rate_limit
+  burst_limit        = var.api_burst_limit
+  tracing            = var.tracing
+  log_retention_days = local.log_retention_days
+
+  depends_on = [module.account]
+}
+
+module "account" {
+  source = "./modules/account"
+  count  = var.manage_account_settings ? 1 : 0
+
+  prefix             = var.prefix
+  region             = var.region
+  account_id         = var.account_id
+  iot_logging        = !contains(var.without, "iot-logging")
+  log_retention_days = local.log_retention_days
+}
+
+module "alarms" {
+  source = "./modules/alarms"
+
+  prefix     = var.prefix
+  account_id = var.account_id
+  alarms     = module.stack.alarms
+  emails     = var.alarm_emails
+
+  subjects = {
+    function = { for key, function in module.stack.functions : key => { FunctionName = function.name } }
+    table    = { for key, table in module.stack.tables : key => { TableName = table.name } }
+    queue = { for key, queue in module.stack.queues : key => { QueueName = queue.name }
+    if can(queue.dead_letter_queue) }
+    end = { for key, queue in module.stack.queues : key => { QueueName = queue.name }
+    if !can(queue.dead_letter_queue) }
+    rule = { for name, rule in module.stack.rules : name => { RuleName = name } }
+    api  = { rest = { ApiName = module.stack.openapi.info.title, Stage = var.environment } }
+  }
+}
+
+module "budget" {
+  source = "./modules/budget"
+
+  name        = "${var.prefix}-${var.environment}"
+  monthly_usd = var.monthly_budget_usd
+  topic_arn   = module.alarms.topic_arn
+}

@@ -1,0 +1,22 @@
+variable "prefix" {
+  description = "Begins the roles' names."
+  type        = string
+}
+
+variable "region" {
+  type = string
+}
+
+variable "account_id" {
+  type = string
+}
+
+variable "iot_logging" {
+  description = "Whether AWS IoT logs."
+  type        = bool
+}
+
+variable "log_retention_days" {
+  description = "How long AWS IoT's logs are kept."
+  type        = number
+}

@@ -1,0 +1,39 @@
+variable "document" {
+  description = "openapi.yaml. Of any type: what it may hold is checked where it lies (tests/cloud)."
+  type        = any
+}
+
+variable "stage" {
+  description = "The stage's name, the first part of every path."
+  type        = string
+}
+
+variable "function_name" {
+  description = "The function behind every method."
+  type        = string
+}
+
+variable "api_key_required" {
+  description = "Whether methods other than OPTIONS need an API key."
+  type        = bool
+}
+
+variable "rate_limit" {
+  description = "Requests a second, in all."
+  type        = number
+}
+
+variable "burst_limit" {
+  description = "Requests at once."
+  type        = number
+}
+
+variable "tracing" {
+  description = "X-Ray."
+  type        = bool
+}
+
+variable "log_retention_days" {
+  description = "How long access logs are kept."
+  type        = number
+}

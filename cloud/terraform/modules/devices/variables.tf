@@ -1,0 +1,34 @@
+variable "prefix" {
+  description = "Begins the names."
+  type        = string
+}
+
+variable "station_policy" {
+  description = "The policy of every station."
+  type        = string
+}
+
+variable "templates" {
+  description = "provisioning.yaml, with the templates' bodies and the claims' policies."
+  type = map(object({
+    name                  = string
+    description           = string
+    type                  = string
+    enabled               = bool
+    role                  = string
+    body                  = string
+    claim_policy          = string
+    claim                 = object({ policy_name = string })
+    pre_provisioning_hook = object({ function = string, payload_version = string })
+  }))
+}
+
+variable "role_arns" {
+  description = "By key."
+  type        = map(string)
+}
+
+variable "functions" {
+  description = "The functions' names and ARNs, by key."
+  type        = map(object({ name = string, arn = string }))
+}

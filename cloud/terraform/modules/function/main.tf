@@ -1,0 +1,75 @@
+# One Lambda function, its log group, and the queue that feeds it.
+locals {
+  traced = var.function.traced && var.tracing
+  feeds  = var.function.event_source == null ? {} : { (var.function.event_source.queue) = var.function.event_source }
+}
+
+resource "aws_cloudwatch_log_group" "this" {
+  name              = "/aws/lambda/${var.function.name}"
+  retention_in_days = var.function.log_retention_days
+}
+
+resource "aws_lambda_function" "this" {
+  function_name                  = var.function.name
+  description                    = var.function.description
+  role                           = var.role.arn
+  handler                        = var.function.handler
+  runtime                        = var.code.runtime
+  architectures                  = [var.code.architecture]
+  memory_size                    = var.function.memory_mb
+  timeout                        = var.function.timeout_s
+  reserved_concurrent_executions = var.function.reserved_concurrency
+  filename                       = var.package
+  source_code_hash               = try(filebase64sha256(var.package), null)
+
+  dynamic "environment" {
+    for_each = length(var.function.environment) > 0 ? [var.function.environment] : []
+
+    content {
+      variables = environment.value
+    }
+  }
+
+  # WARN for what Lambda itself says: its START, END and REPORT lines would be most of the bill.
+  logging_config {
+    log_format            = "JSON"
+    log_group             = aws_cloudwatch_log_group.this.name
+    application_log_level = var.function.log_level
+    system_log_level      = "WARN"
+  }
+
+  tracing_config {
+    mode = local.traced ? "Active" : "PassThrough"
+  }
+
+  lifecycle {
+    precondition {
+      condition     = fileexists(var.package)
+      error_message = "${var.package} is not there: `make zips` builds it (or name its folder by -var packages=...)."
+    }
+  }
+
+  depends_on = [aws_iam_role_policy.tracing]
+}
+
+resource "aws_iam_role_policy" "tracing" {
+  count = local.traced ? 1 : 0
+
+  name   = "tracing"
+  role   = var.role.name
+  policy = var.tracing_policy
+}
+
+resource "aws_lambda_event_source_mapping" "this" {
+  for_each = local.feeds
+
+  function_name                      = aws_lambda_function.this.arn
+  event_source_arn                   = var.queue_arns[each.key]
+  batch_size                         = each.value.batch_size
+  maximum_batching_window_in_seconds = each.value.window_s
+  function_response_types            = each.value.report_batch_item_failures ? ["ReportBatchItemFailures"] : []
+
+  scaling_config {
+    maximum_concurrency = each.value.maximum_concurrency
+  }
+}

@@ -1,0 +1,21 @@
+variable "rules" {
+  description = "rules.yaml, with the SQL."
+  type = map(object({
+    description = string
+    sql         = string
+    sql_version = string
+    queue       = string
+    error_queue = string
+    role        = string
+  }))
+}
+
+variable "queue_urls" {
+  description = "By key."
+  type        = map(string)
+}
+
+variable "role_arns" {
+  description = "By key."
+  type        = map(string)
+}

@@ -1,0 +1,72 @@
+output "names" {
+  description = "names.yaml."
+  value       = local.names
+}
+
+output "tables" {
+  description = "tables.yaml."
+  value       = yamldecode(local.text["tables.yaml"])
+}
+
+output "buckets" {
+  description = "buckets.yaml."
+  value       = yamldecode(local.text["buckets.yaml"])
+}
+
+output "queues" {
+  description = "queues.yaml."
+  value       = yamldecode(local.text["queues.yaml"])
+}
+
+output "functions" {
+  description = "functions.yaml: the functions themselves."
+  value       = local.functions.functions
+}
+
+output "code" {
+  description = "functions.yaml: what all functions share."
+  value = {
+    runtime        = local.functions.runtime
+    architecture   = local.functions.architecture
+    package_target = local.functions.package_target
+  }
+}
+
+output "roles" {
+  description = "roles/*.json, by the name of the file."
+  value       = local.roles
+}
+
+output "rules" {
+  description = "rules.yaml, each rule with its SQL."
+  value = { for name, rule in yamldecode(local.text["rules.yaml"]) : name =>
+  merge(rule, { sql = trimspace(local.text[rule.sql_file]) }) }
+}
+
+output "station_policy" {
+  description = "The AWS IoT policy of every station, as text."
+  value       = jsonencode(jsondecode(local.text["policies/station.json"]))
+}
+
+output "provisioning" {
+  description = "provisioning.yaml, each template with its body and the claim's policy as text."
+  value = { for key, template in yamldecode(local.text["provisioning.yaml"]) : key => merge(template, {
+    body         = jsonencode(jsondecode(local.text[template.template_file]))
+    claim_policy = jsonencode(jsondecode(local.text[template.claim.policy_file]))
+  }) }
+}
+
+output "tracing_policy" {
+  description = "What a traced function may do beside its role, as text."
+  value       = jsonencode(jsondecode(local.text["policies/tracing.json"]))
+}
+
+output "openapi" {
+  description = "openapi.yaml."
+  value       = yamldecode(local.text["openapi.yaml"])
+}
+
+output "alarms" {
+  description = "alarms.yaml."
+  value       = yamldecode(local.text["alarms.yaml"])
+}

@@ -1,0 +1,27 @@
+resource "aws_dynamodb_table" "this" {
+  for_each = var.tables
+
+  name                        = each.value.name
+  billing_mode                = each.value.billing_mode
+  hash_key                    = each.value.partition_key.name
+  range_key                   = try(each.value.sort_key.name, null)
+  deletion_protection_enabled = each.value.deletion_protection && var.protect_data
+
+  dynamic "attribute" {
+    for_each = [for key in [each.value.partition_key, each.value.sort_key] : key if key != null]
+
+    content {
+      name = attribute.value.name
+      type = attribute.value.type
+    }
+  }
+
+  point_in_time_recovery {
+    enabled = each.value.point_in_time_recovery
+  }
+
+  # Off is encryption with a key that DynamoDB owns; on is the key that AWS manages in this account.
+  server_side_encryption {
+    enabled = each.value.encryption == "aws-managed-key"
+  }
+}

@@ -1,0 +1,17 @@
+variable "tables" {
+  description = "tables.yaml."
+  type = map(object({
+    name                   = string
+    billing_mode           = string
+    partition_key          = object({ name = string, type = string })
+    sort_key               = optional(object({ name = string, type = string }))
+    point_in_time_recovery = bool
+    encryption             = string
+    deletion_protection    = optional(bool, false)
+  }))
+}
+
+variable "protect_data" {
+  description = "Whether deletion_protection counts."
+  type        = bool
+}

@@ -1,0 +1,44 @@
+output "api_url" {
+  description = "The REST API: curl $(terraform output -raw api_url)/stations"
+  value       = module.api.url
+}
+
+output "api_usage_plan_id" {
+  description = "What an API key is joined to, where api_key_required is true."
+  value       = module.api.usage_plan_id
+}
+
+output "archive_bucket" {
+  description = "What stations sent, as it came."
+  value       = module.buckets.names["archive"]
+}
+
+output "compacted_bucket" {
+  description = "Compacted history."
+  value       = module.buckets.names["compacted"]
+}
+
+output "stations_table" {
+  description = "The latest state of each station."
+  value       = module.tables.names["stations"]
+}
+
+output "claim_policy" {
+  description = "The policy that a claim certificate is given."
+  value       = module.devices.claim_policies["station"]
+}
+
+output "provisioning_template" {
+  description = "The template that a new station asks for."
+  value       = module.devices.templates["station"]
+}
+
+output "alarms" {
+  description = "Every alarm."
+  value       = module.alarms.names
+}
+
+output "alarm_topic_arn" {
+  description = "Where alarms go."
+  value       = module.alarms.topic_arn
+}
