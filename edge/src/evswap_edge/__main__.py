@@ -15,7 +15,7 @@ from evswap_edge.emulators import EmulatorError
 from evswap_edge.hal import DriverError
 from evswap_edge.keys import KeyFileError
 from evswap_edge.outbox import OutboxError
-from evswap_edge.transports import CredentialsError, TransportError
+from evswap_edge.transports import CredentialsError, RestartRequired, TransportError
 
 _log: Final = logging.getLogger("evswap_edge")
 
@@ -40,7 +40,8 @@ a station on this machine, from nothing:
   evswap-edge check --config station.yaml
   evswap-edge run --config station.yaml
 
-exit codes: 0 stopped by SIGTERM or SIGINT, 2 configuration, 3 credentials, 1 anything else.
+exit codes: 0 stopped by SIGTERM or SIGINT, 2 configuration, 3 credentials, 4 has to be started again
+(the Greengrass nucleus was), 1 anything else.
 A second signal ends the program at once; nothing that was sampled is lost by that.
 """
 
@@ -52,6 +53,7 @@ class Exit(IntEnum):
     FAILED = 1
     CONFIGURATION = 2
     CREDENTIALS = 3
+    RESTART = 4
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -85,6 +87,9 @@ def _guarded(command: Command, options: argparse.Namespace) -> Exit:
     except CredentialsError as error:
         report(error, file=str(error.path))
         return Exit.CREDENTIALS
+    except RestartRequired as error:
+        report(error)
+        return Exit.RESTART
     except (DriverError, EmulatorError, OutboxError, TransportError, KeyFileError) as error:
         report(error)
         return Exit.FAILED

@@ -25,9 +25,15 @@ _log: Final = logging.getLogger(__name__)
 
 
 async def run_station(
-    config: StationConfig, time: TimeSource, stop: asyncio.Event, *, phase_s: float = 0.0
+    config: StationConfig,
+    time: TimeSource,
+    stop: asyncio.Event,
+    *,
+    phase_s: float = 0.0,
+    begun: asyncio.Event | None = None,
 ) -> None:
-    """Run a station until ``stop`` is set; its first sample is due after ``phase_s``.
+    """Run a station until ``stop`` is set; its first sample is due after ``phase_s``. ``begun`` is set when
+    outbox and driver are open.
 
     Raises ``CredentialsError``, ``OutboxError`` or ``DriverError`` when it cannot begin or go on.
     """
@@ -38,6 +44,8 @@ async def run_station(
         _cabinet(config, time) as cabinet,
         _transport(config, time) as link,
     ):
+        if begun is not None:
+            begun.set()
         await _Station(config, time, outbox, cabinet, link, phase_s=phase_s).run(stop)
 
 

@@ -146,7 +146,12 @@ class Configuration:
 
 def read_station(file: Path) -> Configuration:
     """Read station.yaml. Raises ``ConfigurationError``."""
-    document = Document(file)
+    return station_of(Document(file))
+
+
+def station_of(document: Document) -> Configuration:
+    """The one station that ``document`` tells of, key by key as in station.yaml. Raises
+    ``ConfigurationError``."""
     station = document.convert(document.data, StationFile)
     driver = _PluginSection(document, "driver", station.driver, load_driver)
     transport = _PluginSection(document, "transport", station.transport, load_transport)

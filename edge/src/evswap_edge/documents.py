@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Final, TypeVar, get_args, get_type_hints
+from typing import Any, ClassVar, Final, TypeVar, get_args, get_type_hints
 
 import msgspec
 import yaml
@@ -67,6 +67,8 @@ class NameOrFile:
 class Document:
     """One parsed file: plain ``data``, and the line of each key."""
 
+    _strict: ClassVar[bool] = True
+
     def __init__(self, file: Path) -> None:
         """Read ``file``. Raises ``ConfigurationError``."""
         self.file = file
@@ -87,7 +89,7 @@ class Document:
         """
         self._refuse_unknown(section, kind, at)
         try:
-            return msgspec.convert(section, kind, dec_hook=self._resolve)
+            return msgspec.convert(section, kind, dec_hook=self._resolve, strict=self._strict)
         except msgspec.ValidationError as error:
             raise self._translated(str(error), section, at) from error
 
@@ -173,6 +175,21 @@ class Document:
             self._lines[*at, key] = key_node.start_mark.line + 1
             mapping[key] = self._value(loader, value_node, (*at, key), around)
         return mapping
+
+
+class GivenDocument(Document):
+    """Settings that somebody else has parsed; ``source`` says who, and stands in errors where a file would.
+
+    Numbers and truth values may come as text there ('5'). Relative paths are relative to the working
+    directory.
+    """
+
+    _strict = False
+
+    def __init__(self, data: Any, *, source: str) -> None:
+        self.file = Path(source)
+        self._lines = {}
+        self.data = data
 
 
 def _text(file: Path) -> str:

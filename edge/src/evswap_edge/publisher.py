@@ -29,8 +29,8 @@ from evswap_edge.message import Message
 from evswap_edge.outbox import Outbox, OutboxError
 from evswap_edge.reporting import Deliveries, Formed, Moment, Reporter
 from evswap_edge.transports import (
+    ENDING,
     PERMANENT,
-    CredentialsError,
     NotConnected,
     Rejected,
     Transport,
@@ -120,7 +120,8 @@ class Publisher:
     async def run(self, stop: asyncio.Event) -> None:
         """Deliver until ``stop`` is set, and then, if there is a link, what is left, for ``drain_s`` at most.
 
-        Raises ``CredentialsError`` when the far side can never accept this station.
+        Raises one of ``ENDING`` when the far side can never accept this station, or this process never
+        again.
         """
         stopping = self._start(stop.wait(), name="publisher stop")
         try:
@@ -302,10 +303,10 @@ class Publisher:
 
 
 async def _error_of(work: Awaitable[None]) -> TransportError | None:
-    """How ``work`` failed, if it did. Without credentials there is nothing to try again: that is raised."""
+    """How ``work`` failed, if it did. What no repetition mends is raised."""
     try:
         await work
-    except CredentialsError:
+    except ENDING:
         raise
     except TransportError as error:
         return error

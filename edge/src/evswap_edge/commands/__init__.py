@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from evswap_edge.commands import check, csr, emulate, fleet, run
+from evswap_edge.commands import check, csr, emulate, fleet, greengrass, run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +26,9 @@ class Command:
 COMMANDS: Final[Mapping[str, Command]] = {
     "run": Command(help=run.HELP, add_arguments=run.add_arguments, run=run.run, is_service=True),
     "fleet": Command(help=fleet.HELP, add_arguments=fleet.add_arguments, run=fleet.run, is_service=True),
+    "greengrass": Command(
+        help=greengrass.HELP, add_arguments=greengrass.add_arguments, run=greengrass.run, is_service=True
+    ),
     "check": Command(help=check.HELP, add_arguments=check.add_arguments, run=check.run),
     "csr": Command(help=csr.HELP, add_arguments=csr.add_arguments, run=csr.run),
     "emulate": Command(help=emulate.HELP, add_arguments=emulate.add_arguments, run=emulate.run),

@@ -7,7 +7,11 @@ forget it.
     ├── NotConnected      no link, or it broke before the far side answered; try again when there is one
     ├── NotAcknowledged   the link stands, but no answer came in time; try again
     ├── Rejected          the far side refused the message; if ``permanent``, it will do so again
-    └── CredentialsError  certificate or key missing, unreadable, expired, or not a pair
+    ├── CredentialsError  certificate or key missing, unreadable, expired, or not a pair
+    ├── NotUnderGreengrass  the environment lacks what a Greengrass nucleus gives its components
+    └── RestartRequired   the link is gone for as long as this process lives
+
+``ENDING`` are those that no repetition mends: they end the station.
 
 Another distribution adds a transport with an entry point in the group ``evswap_edge.transports`` that names a
 ``TransportKind``.
@@ -31,6 +35,7 @@ SettingsT = TypeVar("SettingsT", bound=Struct)
 ENTRY_POINTS: Final = "evswap_edge.transports"
 BUILTINS: Final = {
     "aws-iot": Builtin("evswap_edge.transports.aws_iot:KIND"),
+    "greengrass": Builtin("evswap_edge.transports.greengrass:KIND"),
     "memory": Builtin("evswap_edge.transports.memory:KIND"),
 }
 
@@ -100,6 +105,32 @@ class CredentialsError(TransportError):
         self.path = path
         self.problem = problem
         super().__init__(f"{path}: {problem}")
+
+
+class NotUnderGreengrass(TransportError):
+    """Whatever started this process is no Greengrass nucleus: ``variable`` is not in the environment."""
+
+    def __init__(self, variable: str) -> None:
+        self.variable = variable
+        super().__init__(
+            f"the environment has no {variable}, which a Greengrass nucleus gives its components; deploy"
+            " this as a component, or, to try it, start `evswap-edge emulate greengrass` and use the lines"
+            " that it prints"
+        )
+
+
+class RestartRequired(TransportError):
+    """The link cannot be had again by this process: end it, and have it started again. What is stored waits
+    for that."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(
+            f"{reason}; this process has to end and be started again, nothing that is stored is lost"
+        )
+
+
+ENDING: Final = (CredentialsError, NotUnderGreengrass, RestartRequired)
 
 
 class Transport(Protocol):

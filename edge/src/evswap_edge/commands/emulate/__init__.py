@@ -7,12 +7,13 @@ import argparse
 from types import ModuleType
 from typing import Final
 
-from evswap_edge.commands.emulate import climate
+from evswap_edge.commands.emulate import climate, greengrass
 
 HELP: Final = "be a device or a service that is not there, with faults on demand"
 
 _EMULATORS: Final[dict[str, ModuleType]] = {
     "climate": climate,
+    "greengrass": greengrass,
 }
 
 

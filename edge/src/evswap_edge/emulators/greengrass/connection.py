@@ -58,7 +58,7 @@ class Connection:
             raise HungUp("did not begin with a connect message of version 0.1.0")
         if content(frame).get("authToken") != token:
             raise HungUp("its SVCUID is none of this nucleus")
-        await self._write(Kind.CONNECT_ACK, Flag.ACCEPTED, 0)
+        self._write(Kind.CONNECT_ACK, Flag.ACCEPTED, 0)
 
     async def receive(self) -> Frame:
         """The next frame. Raises ``HungUp`` when there is none, or none that the nucleus takes."""
@@ -74,27 +74,27 @@ class Connection:
         except FrameError as error:
             raise HungUp(str(error)) from error
 
-    async def respond(self, stream: int, model: str, body: Mapping[str, Any]) -> None:
+    def respond(self, stream: int, model: str, body: Mapping[str, Any]) -> None:
         """Answer on ``stream``, or send an event there. ``model`` is the type's name without its prefix."""
-        await self._write(Kind.MESSAGE, Flag.NONE, stream, model=model, body=body)
+        self._write(Kind.MESSAGE, Flag.NONE, stream, model=model, body=body)
 
-    async def refuse(self, stream: int, error: str) -> None:
+    def refuse(self, stream: int, error: str) -> None:
         """Answer with an error; nucleus lite gives it a type and no text."""
-        await self._write(Kind.ERROR, Flag.TERMINATE, stream, model=error, body={"_errorCode": error})
+        self._write(Kind.ERROR, Flag.TERMINATE, stream, model=error, body={"_errorCode": error})
 
-    async def terminate(self, stream: int) -> None:
+    def terminate(self, stream: int) -> None:
         """Answer a terminated stream."""
-        await self._write(Kind.MESSAGE, Flag.TERMINATE, stream)
+        self._write(Kind.MESSAGE, Flag.TERMINATE, stream)
 
-    async def pong(self) -> None:
+    def pong(self) -> None:
         """Answer a ping."""
-        await self._write(Kind.PONG, Flag.NONE, 0)
+        self._write(Kind.PONG, Flag.NONE, 0)
 
     def close(self) -> None:
         """Hang up."""
         self._writer.close()
 
-    async def _write(
+    def _write(
         self, kind: Kind, flags: Flag, stream: int, *, model: str = "", body: Mapping[str, Any] | None = None
     ) -> None:
         headers: dict[str, int | str] = {
@@ -105,11 +105,8 @@ class Connection:
         if model:
             headers |= {":content-type": _JSON, "service-model-type": f"aws.greengrass#{model}"}
         payload = b"" if body is None else json.dumps(body).encode()
-        try:
+        if not self._writer.is_closing():
             self._writer.write(encode(Frame(headers, payload)))
-            await self._writer.drain()
-        except ConnectionError as error:
-            raise HungUp("the component hung up") from error
 
 
 def content(frame: Frame) -> dict[str, Any]:

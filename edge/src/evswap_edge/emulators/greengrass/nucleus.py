@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from evswap_edge.emulators import EmulatorError
 from evswap_edge.emulators.greengrass.configuration import Configuration, KeyPath
 from evswap_edge.emulators.greengrass.connection import Connection, Flag, HungUp, Kind, content
 from evswap_edge.emulators.greengrass.operations import (
@@ -44,7 +45,7 @@ class EmulatedNucleus:
         self.published: list[Published] = []
         self.largest_frame = 0
         self.token = _new_token()
-        self._socket = socket
+        self.socket = socket
         self._component = component
         self._thing_name = thing_name
         self._tell = tell
@@ -55,9 +56,13 @@ class EmulatedNucleus:
         self._server: asyncio.Server | None = None
 
     async def start(self) -> None:
-        """Listen."""
-        self._socket.unlink(missing_ok=True)
-        self._server = await asyncio.start_unix_server(self._serve, self._socket)
+        """Listen. Raises ``EmulatorError``."""
+        if self.socket.is_socket():
+            self.socket.unlink()
+        try:
+            self._server = await asyncio.start_unix_server(self._serve, self.socket)
+        except OSError as error:
+            raise EmulatorError(f"{self.socket}: cannot listen there ({error}); name another path") from error
 
     async def aclose(self) -> None:
         """Hang up on everybody, and listen no more."""
@@ -66,13 +71,13 @@ class EmulatedNucleus:
             server.close()
             self.hang_up()
             await server.wait_closed()
-            self._socket.unlink(missing_ok=True)
+            self.socket.unlink(missing_ok=True)
 
     def environment(self) -> dict[str, str]:
         """What a nucleus puts into the environment of its component."""
         return {
             "SVCUID": self.token,
-            "AWS_GG_NUCLEUS_DOMAIN_SOCKET_FILEPATH_FOR_COMPONENT": str(self._socket),
+            "AWS_GG_NUCLEUS_DOMAIN_SOCKET_FILEPATH_FOR_COMPONENT": str(self.socket),
             "AWS_IOT_THING_NAME": self._thing_name,
             "AWS_REGION": "eu-central-1",
             "GG_ROOT_CA_PATH": "/etc/ssl/certs/ca-certificates.crt",
@@ -90,13 +95,13 @@ class EmulatedNucleus:
         self.token = _new_token()
         self.hang_up()
 
-    async def configure(self, changes: Mapping[str, Any]) -> None:
+    def configure(self, changes: Mapping[str, Any]) -> None:
         """Deploy: merge ``changes`` into the configuration of the component."""
-        await self._announce(self.operations.configuration.merge((), changes))
+        self._announce(self.operations.configuration.merge((), changes))
 
-    async def deliver(self, message: Published) -> None:
+    def deliver(self, message: Published) -> None:
         """A message from the cloud."""
-        await self._send("IoTCoreMessage", message.topic, iot_core_event(message), size=len(message.payload))
+        self._send("IoTCoreMessage", message.topic, iot_core_event(message), size=len(message.payload))
 
     def set_broker(self, broker: Broker) -> None:
         """What becomes of a publish from now on."""
@@ -107,12 +112,12 @@ class EmulatedNucleus:
         """Read requests to publish, and answer none."""
         self.operations.holding = True
 
-    async def release_answers(self) -> None:
+    def release_answers(self) -> None:
         """Answer what was held, and everything from now on."""
         self.operations.holding = False
         while self.operations.held:
             held = self.operations.held.popleft()
-            await self._answer_held(held)
+            self._answer_held(held)
 
     def status(self) -> dict[str, Any]:
         """What has happened so far."""
@@ -133,7 +138,7 @@ class EmulatedNucleus:
         try:
             await connection.handshake(self.token)
             while True:
-                await self._handle(connection, await connection.receive())
+                self._handle(connection, await connection.receive())
         except HungUp as end:
             self._tell({"hung_up": end.reason})
         finally:
@@ -148,17 +153,17 @@ class EmulatedNucleus:
         for one in [one for one in held if one.request.connection is connection]:
             held.remove(one)
 
-    async def _handle(self, connection: Connection, frame: Frame) -> None:
+    def _handle(self, connection: Connection, frame: Frame) -> None:
         self.largest_frame = max(self.largest_frame, connection.largest_frame)
         stream = int(frame.headers.get(":stream-id", 0))
         if frame.headers.get(":message-type") == Kind.PING:
-            await connection.pong()
+            connection.pong()
         elif int(frame.headers.get(":message-flags", 0)) & Flag.TERMINATE:
             self._end_stream(connection, stream)
-            await connection.terminate(stream)
+            connection.terminate(stream)
         else:
             operation = str(frame.headers.get("operation", "")).removeprefix("aws.greengrass#")
-            await self._operate(operation, Request(connection, stream, content(frame)))
+            self._operate(operation, Request(connection, stream, content(frame)))
 
     def _end_stream(self, connection: Connection, stream: int) -> None:
         self._subscriptions = [
@@ -167,51 +172,51 @@ class EmulatedNucleus:
             if (one.request.connection, one.request.stream) != (connection, stream)
         ]
 
-    async def _operate(self, operation: str, request: Request) -> None:
+    def _operate(self, operation: str, request: Request) -> None:
         try:
             answer = self.operations.perform(operation, request)
         except Refusal as refusal:
-            await request.connection.refuse(request.stream, refusal.error)
+            request.connection.refuse(request.stream, refusal.error)
             return
-        await self._answer(operation, request, answer)
-        await self._follow_up()
+        self._answer(operation, request, answer)
+        self._follow_up()
 
-    async def _answer(self, operation: str, request: Request, answer: Answer) -> None:
+    def _answer(self, operation: str, request: Request, answer: Answer) -> None:
         if answer.body is not None:
-            await request.connection.respond(request.stream, f"{operation}Response", answer.body)
+            request.connection.respond(request.stream, f"{operation}Response", answer.body)
         if answer.subscription is not None:
             self._subscriptions.append(answer.subscription)
 
-    async def _answer_held(self, held: Held) -> None:
+    def _answer_held(self, held: Held) -> None:
         try:
             answer = self.operations.publish(held)
         except Refusal as refusal:
-            await held.request.connection.refuse(held.request.stream, refusal.error)
+            held.request.connection.refuse(held.request.stream, refusal.error)
         else:
-            await self._answer("PublishToIoTCore", held.request, answer)
+            self._answer("PublishToIoTCore", held.request, answer)
 
     # --- events -------------------------------------------------------------------------------------------
 
-    async def _follow_up(self) -> None:
+    def _follow_up(self) -> None:
         """Tell those who subscribed what a request has brought about."""
         changed, self.operations.changed = self.operations.changed, []
-        await self._announce(changed)
+        self._announce(changed)
         local, self.operations.local = self.operations.local, []
         for message in local:
-            await self._send(
+            self._send(
                 "SubscriptionResponseMessage", message.topic, local_event(message), size=len(message.payload)
             )
 
-    async def _announce(self, changed: list[KeyPath]) -> None:
+    def _announce(self, changed: list[KeyPath]) -> None:
         for path in changed:
-            await self._send("ConfigurationUpdateEvents", path, configuration_event(self._component, path))
+            self._send("ConfigurationUpdateEvents", path, configuration_event(self._component, path))
 
-    async def _send(self, model: str, subject: Any, body: Body, *, size: int = 0) -> None:
+    def _send(self, model: str, subject: Any, body: Body, *, size: int = 0) -> None:
         if size >= VANISHES_FROM_BYTES:
             self._tell({"vanished": size})
             return
         for one in [one for one in self._subscriptions if one.model == model and one.wants(subject)]:
-            await one.request.connection.respond(one.request.stream, model, body)
+            one.request.connection.respond(one.request.stream, model, body)
 
     def _arrived(self, message: Published) -> None:
         self.published.append(message)

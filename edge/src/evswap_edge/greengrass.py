@@ -1,0 +1,216 @@
+"""A station as a component of AWS IoT Greengrass.
+
+The nucleus tells who the station is (the core's thing) and how it is configured; a deployment may change the
+latter at any time. A change is looked at as a whole before anything happens: one that cannot be used is
+refused and logged, and the station goes on as it was. One that can be used is applied by stopping the station
+and beginning it anew on the same outbox: what waits there is sent by the next one.
+"""
+
+import asyncio
+import logging
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from evswap_edge.app import run_station
+from evswap_edge.clock import TimeSource
+from evswap_edge.config import OUTBOX_NAME, Configuration, describe, station_of
+from evswap_edge.documents import ConfigurationError, GivenDocument
+from evswap_edge.hal import DriverError
+from evswap_edge.logs import STATION
+from evswap_edge.transports import RestartRequired, TransportError
+from evswap_edge.transports.nucleus import THING_VARIABLE, Door, Nucleus, required
+from evswap_schema import STATION_ID_PATTERN
+
+ResultT = TypeVar("ResultT")
+
+KEY: Final = "station"
+"""Where the station's settings stand in the component's configuration; beside it stands accessControl."""
+
+RUNNING: Final = "RUNNING"
+ERRORED: Final = "ERRORED"
+
+_TOLD_OTHERWISE: Final = {
+    "station_id": f"is the core's thing name ({THING_VARIABLE}); leave it out",
+    "outbox": f"is {OUTBOX_NAME} in the component's work folder; leave it out",
+}
+_READ_AGAIN_S: Final = 5.0
+
+_log: Final = logging.getLogger(__name__)
+
+
+async def run_component(
+    environment: Mapping[str, str],
+    time: TimeSource,
+    stop: asyncio.Event,
+    *,
+    log_from: Callable[[str], None] = lambda level: None,  # noqa: ARG005
+) -> None:
+    """Run the station that the nucleus configures until ``stop`` is set. ``log_from`` is called with the
+    level from which on there are to be logs.
+
+    Raises ``NotUnderGreengrass``, ``RestartRequired`` when the nucleus is gone, ``ConfigurationError`` when
+    there is no usable configuration to begin with, and what ``run_station`` raises.
+    """
+    station_id = _station_id(environment)
+    STATION.set(station_id)
+    nucleus = await _unless(stop, Nucleus.reached(Door.of(environment), time))
+    if nucleus is None:
+        return
+    try:
+        await _Component(nucleus, station_id, time, log_from).run(stop)
+    finally:
+        await nucleus.aclose()
+
+
+class _Component:
+    """One station after another, each with the configuration that was in force when it began."""
+
+    def __init__(
+        self, nucleus: Nucleus, station_id: str, time: TimeSource, log_from: Callable[[str], None]
+    ) -> None:
+        self._nucleus = nucleus
+        self._station_id = station_id
+        self._time = time
+        self._log_from = log_from
+        self._changed = asyncio.Event()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        try:
+            # First, or a change between reading and watching would go unnoticed.
+            await self._nucleus.watch_configuration([KEY], self._changed.set)
+            station = await self._begin(await self._wanted())
+            await self._nucleus.report(RUNNING)
+            await self._keep_up(station, stop)
+        except RestartRequired:
+            raise
+        except Exception:
+            with suppress(TransportError):
+                await self._nucleus.report(ERRORED)
+            raise
+
+    async def _keep_up(self, station: "_Running", stop: asyncio.Event) -> None:
+        """Let ``station`` run, and those that follow it, until ``stop`` is set or one ends by itself."""
+        try:
+            while not stop.is_set():
+                await _first(stop.wait(), self._changed.wait(), self._nucleus.lost.wait(), ended=station.task)
+                if station.task.done():
+                    return station.task.result()
+                if self._nucleus.lost.is_set():
+                    raise RestartRequired(f"the nucleus ended its connection ({self._nucleus.reason})")
+                if self._changed.is_set():
+                    self._changed.clear()
+                    station = await self._follow(station)
+            await station.end()
+        finally:
+            with suppress(RestartRequired):
+                await station.end()
+        return None
+
+    # --- configuration ------------------------------------------------------------------------------------
+
+    async def _wanted(self) -> Configuration:
+        """What the nucleus has in store, looked at as a whole. Raises ``ConfigurationError`` or
+        ``TransportError``."""
+        configuration = station_of(_document(await self._nucleus.configuration(KEY), self._station_id))
+        for station in configuration.stations:
+            station.transport.kind.check(station.transport.settings, self._time)
+        return configuration
+
+    async def _follow(self, station: "_Running") -> "_Running":
+        """The station as it is wanted now: ``station`` itself when nothing changed, or nothing usable did."""
+        try:
+            wanted = await self._wanted()
+        except RestartRequired:
+            raise
+        except ConfigurationError as error:
+            _log.error("new configuration refused, the one before stays: %s", error, extra={"key": error.key})
+            return station
+        except TransportError as error:
+            _log.warning("new configuration cannot be read: %s; reads again in %s s", error, _READ_AGAIN_S)
+            asyncio.get_running_loop().call_later(_READ_AGAIN_S, self._changed.set)
+            return station
+        return station if wanted == station.configuration else await self._replace(station, wanted)
+
+    async def _replace(self, station: "_Running", wanted: Configuration) -> "_Running":
+        """End ``station`` and begin the wanted one; when its hardware is not there, the former one again."""
+        await station.end()
+        try:
+            successor = await self._begin(wanted)
+        except DriverError as error:
+            _log.error("new configuration refused, the one before stays: %s", error)
+            return await self._begin(station.configuration)
+        _log.info("new configuration applied: %s", describe(wanted.stations[0]))
+        return successor
+
+    async def _begin(self, configuration: Configuration) -> "_Running":
+        self._log_from(configuration.log.level)
+        station = _Running(configuration, self._time)
+        await _first(station.begun.wait(), ended=station.task)
+        if station.task.done():
+            station.task.result()
+        return station
+
+
+class _Running:
+    """A station at work."""
+
+    def __init__(self, configuration: Configuration, time: TimeSource) -> None:
+        self.configuration = configuration
+        self.begun = asyncio.Event()
+        self._stop = asyncio.Event()
+        (station,) = configuration.stations
+        self.task = asyncio.create_task(run_station(station, time, self._stop, begun=self.begun))
+
+    async def end(self) -> None:
+        """Ask it to stop and wait until it has. Raises what it ended with."""
+        self._stop.set()
+        await self.task
+
+
+def _station_id(environment: Mapping[str, str]) -> str:
+    thing = required(environment, THING_VARIABLE)
+    if re.match(STATION_ID_PATTERN, thing) is None:
+        problem = f"the thing name {thing!r} is no station id: letters, digits, - and _ only, at most 64"
+        raise ConfigurationError(file=Path("environment"), line=None, key=THING_VARIABLE, problem=problem)
+    return thing
+
+
+def _document(given: Any, station_id: str) -> GivenDocument:
+    """The component's settings completed to a station.yaml. Raises ``ConfigurationError``."""
+    document = GivenDocument(given, source=f"component configuration, {KEY}")
+    if given is not None and not isinstance(given, Mapping):
+        raise document.error((), f"has to hold the keys of station.yaml; found {given!r:.60}")
+    settings = dict(given or {})
+    for key in settings.keys() & _TOLD_OTHERWISE.keys():
+        raise document.error((key,), _TOLD_OTHERWISE[key])
+    transport = settings.get("transport", {})
+    if isinstance(transport, Mapping):
+        settings["transport"] = {"name": "greengrass", **transport}
+    settings |= {"station_id": station_id, "outbox": {"path": OUTBOX_NAME}}
+    document.data = settings
+    return document
+
+
+async def _first(*events: Awaitable[Any], ended: "asyncio.Task[Any]") -> None:
+    """Wait until one of ``events`` has happened or ``ended`` has."""
+    waits = [asyncio.ensure_future(event) for event in events]
+    try:
+        await asyncio.wait([*waits, ended], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
+
+
+async def _unless(stop: asyncio.Event, work: Awaitable[ResultT]) -> ResultT | None:
+    """The result of ``work``; None when ``stop`` is set before."""
+    task = asyncio.ensure_future(work)
+    waiting = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({task, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        return task.result() if task.done() else None
+    finally:
+        for one in (task, waiting):
+            one.cancel()
