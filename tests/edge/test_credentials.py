@@ -89,7 +89,7 @@ def test_a_missing_file_is_named_with_what_to_do(tmp_path: Path, missing: object
     path.unlink()
     error = problem(tmp_path)
     assert error.path == path
-    assert "does not exist; request a certificate with `evswap-edge csr`" in str(error)
+    assert "does not exist; obtain one with `evswap-edge provision` or `csr`" in str(error)
 
 
 def test_a_missing_ca_file_is_named(tmp_path: Path) -> None:

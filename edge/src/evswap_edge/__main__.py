@@ -15,6 +15,7 @@ from evswap_edge.emulators import EmulatorError
 from evswap_edge.hal import DriverError
 from evswap_edge.keys import KeyFileError
 from evswap_edge.outbox import OutboxError
+from evswap_edge.provisioning import ProvisioningError
 from evswap_edge.transports import CredentialsError, RestartRequired, TransportError
 
 _log: Final = logging.getLogger("evswap_edge")
@@ -22,9 +23,11 @@ _log: Final = logging.getLogger("evswap_edge")
 _EXAMPLE: Final = """\
 a station on this machine, from nothing:
 
-  evswap-edge csr --station-id station-01 --directory .
-      makes station-01.key.pem (never leaves this machine) and station-01.csr.pem;
-      have the latter signed, and put the answer beside them as station-01.cert.pem
+  evswap-edge provision --station-id station-01 --directory . \\
+      --host xxxx-ats.iot.eu-central-1.amazonaws.com \\
+      --claim-certificate claim.cert.pem --claim-key claim.key.pem
+      makes station-01.key.pem (never leaves this machine) and obtains station-01.cert.pem for it;
+      where there is no claim: evswap-edge csr, and have the request signed
 
   cat > station.yaml <<END
   station_id: station-01
@@ -44,6 +47,16 @@ exit codes: 0 stopped by SIGTERM or SIGINT, 2 configuration, 3 credentials, 4 ha
 (the Greengrass nucleus was), 1 anything else.
 A second signal ends the program at once; nothing that was sampled is lost by that.
 """
+
+
+_FAILURES: Final = (
+    DriverError,
+    EmulatorError,
+    KeyFileError,
+    OutboxError,
+    ProvisioningError,
+    TransportError,
+)
 
 
 class Exit(IntEnum):
@@ -90,7 +103,7 @@ def _guarded(command: Command, options: argparse.Namespace) -> Exit:
     except RestartRequired as error:
         report(error)
         return Exit.RESTART
-    except (DriverError, EmulatorError, OutboxError, TransportError, KeyFileError) as error:
+    except _FAILURES as error:
         report(error)
         return Exit.FAILED
     except Exception:  # noqa: BLE001 - the outermost frame: a bug becomes an exit code

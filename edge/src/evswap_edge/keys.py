@@ -3,9 +3,11 @@
 ``cryptography`` is imported when a key is made or looked at, and not before.
 """
 
-import os
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from evswap_edge.files import write_private
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
@@ -36,8 +38,15 @@ def request_path(directory: Path, station_id: str) -> Path:
 
 
 def request_certificate(station_id: str, directory: Path) -> Path:
-    """Write a CSR for the station's key and return its path; a key is made when there is none, and never
-    replaced.
+    """Write a CSR for the station's key and return its path; see ``signing_request``."""
+    request = signing_request(station_id, directory)
+    path = request_path(directory, station_id)
+    path.write_bytes(request)
+    return path
+
+
+def signing_request(station_id: str, directory: Path) -> bytes:
+    """A CSR for the station's key, in PEM; a key is made when there is none, and never replaced.
 
     The subject's common name is ``station_id``. Raises ``KeyFileError``.
     """
@@ -45,13 +54,34 @@ def request_certificate(station_id: str, directory: Path) -> Path:
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.x509.oid import NameOID
 
-    directory.mkdir(parents=True, exist_ok=True)
     key = _own_key(key_path(directory, station_id))
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, station_id)])
     request = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, hashes.SHA256())
-    path = request_path(directory, station_id)
-    path.write_bytes(request.public_bytes(serialization.Encoding.PEM))
-    return path
+    return request.public_bytes(serialization.Encoding.PEM)
+
+
+def certifies_key(certificate: bytes, station_id: str, directory: Path) -> bool:
+    """Whether ``certificate`` (PEM) is one for the station's key. Raises ``KeyFileError``."""
+    from cryptography import x509
+
+    try:
+        certified = x509.load_pem_x509_certificate(certificate).public_key()
+    except ValueError:
+        return False
+    return certified == _load_key(key_path(directory, station_id)).public_key()
+
+
+def has_certificate(station_id: str, directory: Path, *, now: datetime) -> bool:
+    """Whether there is a certificate for the station's key that has not expired. Raises ``KeyFileError``."""
+    from cryptography import x509
+
+    try:
+        certificate = certificate_path(directory, station_id).read_bytes()
+    except FileNotFoundError:
+        return False
+    if not key_path(directory, station_id).exists() or not certifies_key(certificate, station_id, directory):
+        return False
+    return now < x509.load_pem_x509_certificate(certificate).not_valid_after_utc
 
 
 def _own_key(path: Path) -> "EllipticCurvePrivateKey":
@@ -59,7 +89,7 @@ def _own_key(path: Path) -> "EllipticCurvePrivateKey":
 
 
 def _make_key(path: Path) -> "EllipticCurvePrivateKey":
-    """An EC key on P-256, readable by its owner alone from the first byte on."""
+    """An EC key on P-256. Of two processes that make one at once, both go on with the one that was first."""
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -67,11 +97,13 @@ def _make_key(path: Path) -> "EllipticCurvePrivateKey":
     pem = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(pem)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_private(path, pem, replace=False)
+    except FileExistsError:
+        return _load_key(path)
+    except OSError as error:
+        raise KeyFileError(path, f"cannot be written: {error.strerror}") from error
     return key
 
 

@@ -22,7 +22,6 @@ from evswap_edge.episode import Episode
 from evswap_edge.message import Message
 from evswap_edge.transports import (
     ACCEPTED,
-    CredentialsError,
     NotAcknowledged,
     NotConnected,
     ReasonCode,
@@ -31,12 +30,8 @@ from evswap_edge.transports import (
     TransportError,
     TransportKind,
 )
+from evswap_edge.transports.aws_tls import tls_context
 from evswap_edge.transports.credentials import check_credentials
-
-_ALPN_PORT: Final = 443
-_ALPN_MQTT: Final = ["x-amzn-mqtt-ca"]
-"""AWS IoT takes MQTT with client certificates on port 443 when this protocol is asked for in the TLS
-handshake (AWS IoT Core Developer Guide, "Protocols, port mappings, and authentication")."""
 
 MAX_PAYLOAD_BYTES: Final = 128 * 1024
 """AWS IoT Core's limit for a message; it closes the connection over a larger one."""
@@ -180,7 +175,12 @@ class AwsIotTransport:
         options = mqtt5.ClientOptions(
             host_name=settings.host,
             port=settings.port,
-            tls_ctx=_tls_context(settings),
+            tls_ctx=tls_context(
+                port=settings.port,
+                certificate_file=settings.certificate_file,
+                key_file=settings.key_file,
+                ca_file=settings.ca_file,
+            ),
             socket_options=_socket_options(settings),
             connect_options=mqtt5.ConnectPacket(
                 client_id=self._station_id, keep_alive_interval_sec=settings.keep_alive_s
@@ -248,24 +248,6 @@ def _why(error: Exception, code: Any) -> str:
     """What awscrt knows, and what the far side said when it said something."""
     text = getattr(error, "message", None) or str(error)
     return text if code is None else f"{text} The far side said {code.name} ({int(code):#04x})."
-
-
-def _tls_context(settings: Settings) -> "io.ClientTlsContext":
-    """What ``check`` lets pass and awscrt refuses nevertheless (a kind of key that it does not know) ends
-    here."""
-    try:
-        options = io.TlsContextOptions.create_client_with_mtls_from_path(
-            str(settings.certificate_file), str(settings.key_file)
-        )
-        if settings.ca_file is not None:
-            options.override_default_trust_store_from_path(None, str(settings.ca_file))
-        if settings.port == _ALPN_PORT:
-            options.alpn_list = _ALPN_MQTT
-        return io.ClientTlsContext(options)
-    except (exceptions.AwsCrtError, RuntimeError) as error:
-        raise CredentialsError(
-            settings.certificate_file, f"cannot be used together with {settings.key_file}: {error}"
-        ) from error
 
 
 def _socket_options(settings: Settings) -> "io.SocketOptions":

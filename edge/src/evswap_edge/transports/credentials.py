@@ -37,7 +37,9 @@ def _parse(path: Path, parse: Callable[[bytes], ParsedT], *, what: str) -> Parse
     try:
         return parse(path.read_bytes())
     except FileNotFoundError:
-        raise CredentialsError(path, "does not exist; request a certificate with `evswap-edge csr`") from None
+        raise CredentialsError(
+            path, "does not exist; obtain one with `evswap-edge provision` or `csr`"
+        ) from None
     except OSError as error:
         raise CredentialsError(path, f"cannot be read: {error.strerror}") from error
     except (ValueError, TypeError) as error:
@@ -50,7 +52,9 @@ def _check_validity(path: Path, certificate: "Certificate", time: TimeSource) ->
     now = time.now()
     if now > certificate.not_valid_after_utc:
         expired = format_timestamp(certificate.not_valid_after_utc)
-        raise CredentialsError(path, f"expired at {expired}; request a new one with `evswap-edge csr`")
+        raise CredentialsError(
+            path, f"expired at {expired}; obtain another with `evswap-edge provision` or `csr`"
+        )
     if now < certificate.not_valid_before_utc and time.state() is ClockState.SYNCHRONIZED:
         begins = format_timestamp(certificate.not_valid_before_utc)
         raise CredentialsError(path, f"is not valid before {begins}; check this machine's clock")
