@@ -42,7 +42,7 @@ def keep_certificates(
         if state in (State.REVOKED, State.EXPIRED):
             raise CertificateUnusable(station_id, state.value)
         if state is State.MISSING:
-            _issue(clients, source, folder, station_id)
+            issue_certificate(clients, folder, station_id, policy=policy_name(source))
         registered = _keep_thing(clients, source, folder, station_id)
         changed = state is State.MISSING or registered
         yield Change(KIND, station_id, Outcome.CREATED if changed else Outcome.UNCHANGED)
@@ -51,14 +51,28 @@ def keep_certificates(
 def renew_certificate(clients: Clients, source: Source, folder: Path, station_id: str) -> None:
     """Issues another certificate for the same key, and revokes the one before when the cloud knows it."""
     before = _certificate(folder, station_id)
-    _issue(clients, source, folder, station_id)
+    issue_certificate(clients, folder, station_id, policy=policy_name(source))
     _keep_thing(clients, source, folder, station_id)
     if before is not None and _status(clients, before) is not None:
         clients.iot.update_certificate(certificateId=_certificate_id(before), newStatus="REVOKED")
 
 
+def issue_certificate(clients: Clients, folder: Path, name: str, *, policy: str) -> None:
+    """Has a request for the key called ``name`` signed (the key is made when there is none), and lets the
+    certificate do what ``policy`` says."""
+    request = request_certificate(name, folder)
+    try:
+        answer = clients.iot.create_certificate_from_csr(
+            certificateSigningRequest=request.read_text(encoding="ascii"), setAsActive=True
+        )
+    finally:
+        request.unlink()
+    clients.iot.attach_policy(policyName=policy, target=answer["certificateArn"])
+    write_private(certificate_path(folder, name), answer["certificatePem"])
+
+
 def certificate_state(clients: Clients, folder: Path, station_id: str) -> State:
-    """Whether the station can connect with the certificate that lies in ``folder``."""
+    """Whether ``station_id`` (or the claim) can connect with the certificate that lies in ``folder``."""
     certificate = _certificate(folder, station_id)
     if certificate is None or not _fits(certificate, key_path(folder, station_id)):
         return State.MISSING
@@ -71,18 +85,6 @@ def certificate_state(clients: Clients, folder: Path, station_id: str) -> State:
             return State.GOOD
         case _:
             return State.REVOKED
-
-
-def _issue(clients: Clients, source: Source, folder: Path, station_id: str) -> None:
-    request = request_certificate(station_id, folder)
-    try:
-        answer = clients.iot.create_certificate_from_csr(
-            certificateSigningRequest=request.read_text(encoding="ascii"), setAsActive=True
-        )
-    finally:
-        request.unlink()
-    clients.iot.attach_policy(policyName=policy_name(source), target=answer["certificateArn"])
-    write_private(certificate_path(folder, station_id), answer["certificatePem"])
 
 
 def _keep_thing(clients: Clients, source: Source, folder: Path, station_id: str) -> bool:

@@ -29,6 +29,11 @@ class Checkout:
         """The stack as data."""
         return self.root / "cloud" / "stack"
 
+    @property
+    def terraform(self) -> Path:
+        """The stack for AWS, as Terraform's configuration."""
+        return self.root / "cloud" / "terraform"
+
     def ministack_python(self) -> Path:
         """The interpreter that has ministack; raises MinistackMissing."""
         named = os.environ.get(MINISTACK_PYTHON)
@@ -57,6 +62,7 @@ class StateFolder:
             self.run,
             self.logs,
             self.certificates,
+            self.claim,
             self.stations,
             self.ministack,
             self.temporary,
@@ -85,6 +91,11 @@ class StateFolder:
         return self.certificates / "ca.pem"
 
     @property
+    def claim(self) -> Path:
+        """All that a new station needs to obtain a certificate of its own, and nothing else."""
+        return self.path / "claim"
+
+    @property
     def stations(self) -> Path:
         """A folder for each station, with its outbox."""
         return self.path / "stations"
@@ -103,6 +114,11 @@ class StateFolder:
     def packages(self) -> Path:
         """The zip of the functions."""
         return self.path / "packages"
+
+    @property
+    def terraform(self) -> Path:
+        """Terraform's state, where Terraform makes the stack."""
+        return self.path / "terraform"
 
     @property
     def fleet_config(self) -> Path:

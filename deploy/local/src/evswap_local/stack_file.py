@@ -25,6 +25,9 @@ class StackFile(msgspec.Struct, frozen=True, kw_only=True):
     certificates_dir: str
     visitor_station_id: str
     credentials_file: str
+    claim_certificate: str
+    claim_key: str
+    provisioning_template: str
 
 
 @dataclass(frozen=True)

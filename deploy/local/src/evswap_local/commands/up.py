@@ -15,16 +15,18 @@ import msgspec
 from evswap_local import credentials, emulator, fleet
 from evswap_local.api import await_visible
 from evswap_local.certificates import keep_certificates
+from evswap_local.claim import claim_certificate, claim_key, keep_claim
 from evswap_local.clients import Clients
 from evswap_local.context import Context
 from evswap_local.errors import BadStack, OtherSettings
 from evswap_local.lock import exclusive
+from evswap_local.maker import Maker, choose, discard_half_made, make_stack
 from evswap_local.package import keep_package
 from evswap_local.processes import Processes
 from evswap_local.progress import Progress
 from evswap_local.settings import VISITOR, Reporting, Settings
 from evswap_local.stack.api import api_url, find_api
-from evswap_local.stack.apply import apply_stack
+from evswap_local.stack.provisioning import template_name
 from evswap_local.stack.source import Source
 from evswap_local.stack_file import StackFile
 
@@ -72,6 +74,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"where both listen (default: {normal.bind}; {ANYWHERE} is for containers)",
     )
     parser.add_argument(
+        "--with",
+        dest="maker",
+        type=Maker,
+        choices=list(Maker),
+        help=f"who makes the stack: {Maker.EVSWAP} in seconds, or {Maker.TERRAFORM} in a minute or two, by the "
+        f"configuration for AWS in cloud/terraform (default: the one that made it, else {Maker.EVSWAP})",
+    )
+    parser.add_argument(
         "--no-fleet", action="store_true", help="AWS and certificates only; a running fleet goes on"
     )
 
@@ -90,6 +100,9 @@ def run(context: Context, options: argparse.Namespace) -> int:
 
 
 def _bring_up(context: Context, options: argparse.Namespace, progress: Progress) -> None:
+    maker = choose(context.state, options.maker)
+    if discard_half_made(context):
+        progress.step("the apply before was killed, and nothing knows what it had made: beginning anew")
     running = context.running_settings()
     settings = merge(_given(options), running)
     if running is None:
@@ -99,7 +112,9 @@ def _bring_up(context: Context, options: argparse.Namespace, progress: Progress)
     clients = context.clients(settings)
     source = context.source(clients)
     package = keep_package(context.state.packages, context.checkout.root / "requirements" / "lambda.txt")
-    progress.changes("stack", apply_stack(clients, source, package))
+    progress.changes(
+        "stack", make_stack(maker, context, settings, clients, source, package, say=progress.count)
+    )
     described = _describe(context, settings, clients, source)
     context.stack_file.write(described)
 
@@ -108,6 +123,7 @@ def _bring_up(context: Context, options: argparse.Namespace, progress: Progress)
     issued = progress.changes(
         "certificates", keep_certificates(clients, source, context.state.certificates, station_ids)
     )
+    progress.changes("claim", [keep_claim(clients, source, context.state.claim, context.state.ca)])
     if not options.no_fleet:
         _bring_up_fleet(context, settings, described, progress, anew=issued)
     _say_where(context, described)
@@ -155,6 +171,9 @@ def _describe(context: Context, settings: Settings, clients: Clients, source: So
         certificates_dir=str(context.state.certificates),
         visitor_station_id=VISITOR,
         credentials_file=str(context.state.credentials),
+        claim_certificate=str(claim_certificate(context.state.claim)),
+        claim_key=str(claim_key(context.state.claim)),
+        provisioning_template=template_name(source),
     )
 
 

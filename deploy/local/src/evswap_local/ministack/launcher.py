@@ -24,7 +24,7 @@ from typing import Any
 
 _SOURCE = str(Path(__file__).resolve().parents[2])
 sys.path.append(_SOURCE)
-from evswap_local.ministack import gate, holes, proofs, revocation, snapshots  # noqa: E402 - found by the line above
+from evswap_local.ministack import certification, gate, holes, proofs, revocation, snapshots  # noqa: E402 - found by the line above
 
 sys.path.remove(_SOURCE)
 
@@ -32,7 +32,7 @@ EXIT_OTHER_MINISTACK = 3
 EXIT_CANNOT_START = 4
 
 SERVICES = (
-    "apigateway,cloudwatch,cognito-idp,dynamodb,events,execute-api,iam,iot,iot-data,kms,lambda,logs,s3,scheduler,"
+    "apigateway,budgets,cloudwatch,cognito-idp,dynamodb,events,execute-api,iam,iot,iot-data,kms,lambda,logs,s3,scheduler,"
     "secretsmanager,sns,sqs,ssm,sts,tagging"
 )
 """What the stack may use. The rest of ministack would open ports of its own (SFTP, databases) when called."""
@@ -129,6 +129,7 @@ def _prepare(options: argparse.Namespace) -> holes.MqttListener:
     holes.demand_client_certificates()
     holes.verify_root_signatures(os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRET_ACCESS_KEY"])
     holes.randomise_function_credentials()
+    certification.sign_requests_over_mqtt()
     return holes.bind_mqtt_to(options.host)
 
 

@@ -8,6 +8,7 @@ from botocore.exceptions import ClientError
 from evswap_local.clients import Clients
 from evswap_local.stack.change import Change, Outcome
 from evswap_local.stack.functions import function_name
+from evswap_local.stack.permissions import allow_invoke
 from evswap_local.stack.source import Source
 
 FILE = "openapi.yaml"
@@ -173,25 +174,14 @@ def _apply_gateway_responses(clients: Clients, api_id: str, responses: Mapping[s
 
 
 def _allow_invoke(clients: Clients, source: Source, api_id: str) -> Outcome:
-    name, values = function_name(source, "api"), source.values
-    arn = f"arn:aws:execute-api:{values.region}:{values.account_id}:{api_id}/*/*/*"
-    try:
-        policy = clients.functions.get_policy(FunctionName=name)["Policy"]
-    except clients.functions.exceptions.ResourceNotFoundException:
-        policy = ""
-    if arn in policy:
-        return Outcome.UNCHANGED
-    known = f'"{INVOKE_STATEMENT}"' in policy
-    if known:
-        clients.functions.remove_permission(FunctionName=name, StatementId=INVOKE_STATEMENT)
-    clients.functions.add_permission(
-        FunctionName=name,
-        StatementId=INVOKE_STATEMENT,
-        Action="lambda:InvokeFunction",
-        Principal="apigateway.amazonaws.com",
-        SourceArn=arn,
+    values = source.values
+    return allow_invoke(
+        clients,
+        function_name(source, "api"),
+        statement=INVOKE_STATEMENT,
+        principal="apigateway.amazonaws.com",
+        source=f"arn:aws:execute-api:{values.region}:{values.account_id}:{api_id}/*/*/*",
     )
-    return Outcome.UPDATED if known else Outcome.CREATED
 
 
 def _deploy(clients: Clients, api_id: str, changes: list[Change]) -> Outcome:

@@ -11,6 +11,7 @@ from evswap_local.stack.api import apply_api
 from evswap_local.stack.buckets import apply_buckets
 from evswap_local.stack.change import Change
 from evswap_local.stack.functions import apply_functions
+from evswap_local.stack.provisioning import apply_provisioning
 from evswap_local.stack.queues import apply_queues
 from evswap_local.stack.roles import apply_roles
 from evswap_local.stack.rules import apply_rules
@@ -35,6 +36,7 @@ def apply_stack(clients: Clients, source: Source, package: Path) -> Iterator[Cha
         "functions": functions,
         "rules": apply_rules,
         "things": apply_things,
+        "provisioning": apply_provisioning,
         "API": apply_api,
     }
     for part, step in steps.items():
