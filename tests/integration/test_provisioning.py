@@ -104,7 +104,7 @@ def test_an_event_without_a_name_asks_for_none(event: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("kind", ["P-256", "P-384", "RSA"])
-def test_the_public_key_is_the_one_that_the_library_finds(kind: str) -> None:
+def test_the_public_key_is_that_of_the_certificate(kind: str) -> None:
     keys: dict[str, Key] = {
         "P-256": OURS,
         "P-384": ec.generate_private_key(ec.SECP384R1()),
