@@ -11,7 +11,7 @@ import msgspec
 from evswap_edge.backoff import Backoff
 from evswap_edge.clock import TimeSource
 from evswap_edge.config import Reporting, StationConfig
-from evswap_edge.drivers import Surroundings
+from evswap_edge.drivers import Surroundings, open_cabinet
 from evswap_edge.hal import Cabinet
 from evswap_edge.logs import STATION
 from evswap_edge.outbox import Outbox
@@ -136,7 +136,7 @@ async def _outbox(config: StationConfig, time: TimeSource) -> AsyncIterator[Outb
 @asynccontextmanager
 async def _cabinet(config: StationConfig, time: TimeSource) -> AsyncIterator[Cabinet]:
     surroundings = Surroundings(station_id=config.station_id, time=time)
-    cabinet = await config.driver.kind.open(config.driver.settings, surroundings)
+    cabinet = await open_cabinet(config.driver.kind, config.driver.settings, surroundings)
     try:
         yield cabinet
     finally:

@@ -11,8 +11,9 @@ from typing import Annotated, Any, Final, Generic, TypeVar
 
 from msgspec import Meta, Struct
 
-from evswap_edge.documents import Document
-from evswap_edge.drivers import DriverKind, load_driver
+from evswap_edge.documents import Document, KeyPath
+from evswap_edge.drivers import DriverKind, Role, SettingRefused, load_driver
+from evswap_edge.drivers.composed import Part, open_composed
 from evswap_edge.plugins import PluginError
 from evswap_edge.reporting import Mode
 from evswap_edge.transports import TransportKind, load_transport
@@ -153,11 +154,11 @@ def station_of(document: Document) -> Configuration:
     """The one station that ``document`` tells of, key by key as in station.yaml. Raises
     ``ConfigurationError``."""
     station = document.convert(document.data, StationFile)
-    driver = _PluginSection(document, "driver", station.driver, load_driver)
-    transport = _PluginSection(document, "transport", station.transport, load_transport)
+    driver = _driver(document, station.driver)
+    transport = _PluginSection(document, ("transport",), station.transport, load_transport)
     only = StationConfig(
         station_id=station.station_id,
-        driver=driver.chosen(),
+        driver=driver,
         transport=transport.chosen(),
         outbox_path=station.outbox.path,
         sampling=station.sampling,
@@ -171,8 +172,8 @@ def read_fleet(file: Path) -> Configuration:
     """Read fleet.yaml. Raises ``ConfigurationError``."""
     document = Document(file)
     fleet = document.convert(document.data, FleetFile)
-    driver = _PluginSection(document, "driver", fleet.driver, load_driver).chosen()
-    transport = _PluginSection(document, "transport", fleet.transport, load_transport)
+    driver = _driver(document, fleet.driver)
+    transport = _PluginSection(document, ("transport",), fleet.transport, load_transport)
     stations = tuple(
         StationConfig(
             station_id=station_id,
@@ -214,29 +215,72 @@ def _names(document: Document, fleet: FleetFile) -> tuple[str, ...]:
     return fleet.stations
 
 
+def _driver(document: Document, section: dict[str, Any]) -> Chosen[DriverKind[Any]]:
+    """One driver for the whole station, or one for each role."""
+    if _NAME not in section and any(isinstance(value, Mapping) for value in section.values()):
+        return _composed(document, section)
+    return _for_roles(document, ("driver",), section, frozenset(Role))
+
+
+def _composed(document: Document, section: dict[str, Any]) -> Chosen[DriverKind[Any]]:
+    """``{climate: {name: modbus, ...}, bays: {name: simulated}}``"""
+    for name in section:
+        if name not in tuple(Role):
+            raise document.unknown(("driver", name), Role)
+    parts = tuple(_part(document, role, section.get(role)) for role in Role)
+    kind = DriverKind(settings=Struct, open=lambda _, surroundings: open_composed(parts, surroundings))
+    name = " and ".join(f"{part.name} ({part.role})" for part in parts)
+    return Chosen(name=name, kind=kind, settings=Struct())
+
+
+def _part(document: Document, role: Role, section: Any) -> Part:
+    if not isinstance(section, Mapping):
+        problem = f"has to be a driver, such as {{name: simulated}}; found {section!r:.60}"
+        raise document.error(("driver", role), problem)
+    chosen = _for_roles(document, ("driver", role), dict(section), frozenset({role}))
+    return Part(role=role, name=chosen.name, kind=chosen.kind, settings=chosen.settings)
+
+
+def _for_roles(
+    document: Document, at: KeyPath, section: dict[str, Any], roles: frozenset[Role]
+) -> Chosen[DriverKind[Any]]:
+    """The driver of the section at ``at``, which has to do all that ``roles`` ask for."""
+    chosen = _PluginSection(document, at, section, load_driver).chosen()
+    if lacking := roles - chosen.kind.provides:
+        does, not_done = " and ".join(sorted(chosen.kind.provides)), " and ".join(sorted(lacking))
+        remedy = "name a driver for each role: driver: {climate: {name: ...}, bays: {name: ...}}"
+        raise document.error((*at, _NAME), f"{chosen.name} is for {does}, not for {not_done}; {remedy}")
+    try:
+        chosen.kind.check(chosen.settings)
+    except SettingRefused as error:
+        raise document.error((*at, error.setting), error.problem, nearest=error.nearest) from error
+    return chosen
+
+
 class _PluginSection(Generic[KindT]):
     """The section ``driver`` or ``transport``: a name, and settings that the named one defines."""
 
     def __init__(
-        self, document: Document, key: str, section: dict[str, Any], load: Callable[[str], KindT]
+        self, document: Document, at: KeyPath, section: dict[str, Any], load: Callable[[str], KindT]
     ) -> None:
         self._document = document
-        self._key = key
+        self._at = at
         self._settings = {name: value for name, value in section.items() if name != _NAME}
         self._name = section.get(_NAME)
         if not isinstance(self._name, str):
-            raise document.error((key, _NAME), f"has to be the name of a {key}; found {self._name!r}")
+            problem = f"has to be the name of a {at[0]}; found {self._name!r}"
+            raise document.error((*at, _NAME), problem)
         try:
             self.kind: KindT = load(self._name)
         except PluginError as error:
-            raise document.error((key, _NAME), str(error)) from error
+            raise document.error((*at, _NAME), str(error)) from error
 
     def chosen(self, given: Mapping[str, str] | None = None, *, source: str = "") -> Chosen[KindT]:
         """The plug-in with the settings of the section and those ``given`` by ``source`` instead."""
         given = given or {}
         for name in given.keys() & self._settings.keys():
             raise self._document.error(
-                (self._key, name), f"is told by {source} for each station; leave it out"
+                (*self._at, name), f"is told by {source} for each station; leave it out"
             )
-        settings = self._document.convert({**self._settings, **given}, self.kind.settings, at=(self._key,))
+        settings = self._document.convert({**self._settings, **given}, self.kind.settings, at=self._at)
         return Chosen(name=str(self._name), kind=self.kind, settings=settings)

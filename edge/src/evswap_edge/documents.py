@@ -5,7 +5,6 @@ Errors name file, line and key, and the nearest valid name where a name is wrong
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, ClassVar, Final, TypeVar, get_args, get_type_hints
@@ -42,7 +41,6 @@ class ConfigurationError(Exception):
         super().__init__(f"{place}: {f'{key}: ' if key else ''}{problem}{hint}")
 
 
-@dataclass(frozen=True, slots=True)
 class NameOrFile:
     """Something that comes with the program and has a ``name``, or a ``file`` of the user's in its place.
 
@@ -50,8 +48,10 @@ class NameOrFile:
     ``mine.yaml`` are files.
     """
 
-    name: str
-    file: Path | None = None
+    # No dataclass: msgspec would expect a mapping for one.
+    def __init__(self, name: str, file: Path | None = None) -> None:
+        self.name = name
+        self.file = file
 
     @classmethod
     def parse(cls, text: str, *, folder: Path) -> "NameOrFile":

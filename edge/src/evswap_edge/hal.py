@@ -10,7 +10,7 @@ then costs that one thread, and the sampler goes on without it.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from evswap_schema import Bay
 
@@ -46,6 +46,16 @@ class Climate:
     humidity: float
 
 
+@runtime_checkable
+class Hardware(Protocol):
+    """What every driver opens, whatever it is for."""
+
+    async def aclose(self) -> None:
+        """Give the hardware back. Safe to call twice."""
+        ...
+
+
+@runtime_checkable
 class ClimateSensor(Protocol):
     """Measures the cabinet's climate."""
 
@@ -55,6 +65,7 @@ class ClimateSensor(Protocol):
         ...
 
 
+@runtime_checkable
 class BayBank(Protocol):
     """Knows the state of every bay."""
 
@@ -64,9 +75,6 @@ class BayBank(Protocol):
         ...
 
 
-class Cabinet(ClimateSensor, BayBank, Protocol):
-    """A whole station's hardware, as one driver provides it."""
-
-    async def aclose(self) -> None:
-        """Give the hardware back. Safe to call twice."""
-        ...
+@runtime_checkable
+class Cabinet(ClimateSensor, BayBank, Hardware, Protocol):
+    """A whole station's hardware: one driver, or several put together."""

@@ -20,6 +20,10 @@ _STANDARD: Final = frozenset(logging.makeLogRecord({}).__dict__) | {
 }
 
 
+_SAYS_IT_AGAIN: Final = "awsiot"
+"""Logs each attempt to connect; the transport that uses it reports a trouble once."""
+
+
 class JsonFormatter(logging.Formatter):
     """``ts``, ``level``, ``logger``, ``message``, ``station_id``, whatever was passed as ``extra``,
     ``exception``."""
@@ -39,8 +43,15 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line, default=str, ensure_ascii=False)
 
 
+_REPETITIVE: Final = ("pymodbus",)
+"""Libraries that log every failure of every call; our drivers report a trouble once."""
+
+
 def configure(level: str) -> None:
     """Send everything from ``level`` on to standard error."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    logging.getLogger(_SAYS_IT_AGAIN).setLevel(logging.CRITICAL)
+    for library in _REPETITIVE:
+        logging.getLogger(library).setLevel(logging.DEBUG if level == "debug" else logging.CRITICAL)

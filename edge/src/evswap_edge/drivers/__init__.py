@@ -6,13 +6,14 @@ Another distribution adds a driver with an entry point in the group ``evswap_edg
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, Final, Generic, TypeVar
 
 from msgspec import Struct
 
 from evswap_edge import plugins
 from evswap_edge.clock import TimeSource
-from evswap_edge.hal import Cabinet
+from evswap_edge.hal import Cabinet, DriverUnavailable, Hardware
 from evswap_edge.plugins import Builtin
 
 SettingsT = TypeVar("SettingsT", bound=Struct)
@@ -20,7 +21,27 @@ SettingsT = TypeVar("SettingsT", bound=Struct)
 ENTRY_POINTS: Final = "evswap_edge.drivers"
 BUILTINS: Final = {
     "simulated": Builtin("evswap_edge.drivers.simulated:KIND"),
+    "modbus": Builtin("evswap_edge.drivers.modbus:KIND", extra="modbus"),
 }
+
+
+class Role(StrEnum):
+    """What a driver can do for a station, and the protocol of the HAL that it then offers."""
+
+    CLIMATE = "climate"
+    """``ClimateSensor``"""
+    BAYS = "bays"
+    """``BayBank``"""
+
+
+class SettingRefused(Exception):
+    """A setting of a driver that is of the right type and still cannot be. ``setting`` is its key."""
+
+    def __init__(self, setting: str, problem: str, *, nearest: str | None = None) -> None:
+        self.setting = setting
+        self.problem = problem
+        self.nearest = nearest
+        super().__init__(f"{setting}: {problem}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,19 +52,36 @@ class Surroundings:
     time: TimeSource
 
 
+def _accept(_: object) -> None:
+    """There is nothing to check beyond the settings' own constraints."""
+
+
 @dataclass(frozen=True, slots=True)
 class DriverKind(Generic[SettingsT]):
-    """A driver: what it lets be configured, and how it is opened.
+    """A driver: what it lets be configured, what it does for a station, and how it is opened.
 
     ``settings`` is a frozen struct that forbids unknown fields; its constraints and defaults are the
-    driver's own. ``open`` raises ``DriverUnavailable``.
+    driver's own. ``open`` raises ``DriverUnavailable``; what it returns has the protocol of each role that
+    the driver ``provides``. ``check`` looks at settings beyond their types and touches no hardware; it raises
+    ``SettingRefused``, or ``ConfigurationError`` about another file that a setting names.
     """
 
     settings: type[SettingsT]
-    open: Callable[[SettingsT, Surroundings], Awaitable[Cabinet]]
+    open: Callable[[SettingsT, Surroundings], Awaitable[Hardware]]
+    provides: frozenset[Role] = frozenset(Role)
+    check: Callable[[SettingsT], None] = _accept
 
 
 def load_driver(name: str) -> DriverKind[Any]:
     """The driver called ``name``. Raises ``UnknownPlugin`` or ``PluginUnavailable``."""
     kind: DriverKind[Any] = plugins.load(name, kind="driver", builtins=BUILTINS, group=ENTRY_POINTS)
     return kind
+
+
+async def open_cabinet(kind: DriverKind[Any], settings: Any, surroundings: Surroundings) -> Cabinet:
+    """Open a driver that is a whole station's. Raises ``DriverUnavailable``."""
+    hardware = await kind.open(settings, surroundings)
+    if isinstance(hardware, Cabinet):
+        return hardware
+    await hardware.aclose()
+    raise DriverUnavailable(device=type(hardware).__name__, reason="is not all of a station; mend its driver")
