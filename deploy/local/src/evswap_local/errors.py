@@ -11,6 +11,9 @@
     ``OtherSettings``         the running stack was started with other settings
     ``BadStack``              a file under cloud/stack cannot be applied
     ``CertificateUnusable``   a station's certificate has expired or is revoked
+    ``TerraformMissing``      there is no program ``terraform``
+    ``TerraformFailed``       Terraform could not make the stack
+    ``OtherMaker``            the stack in this state folder was made by the other of evswap and Terraform
     ``StationsMissing``       the stack runs, but not every station appeared
 """
 
@@ -110,6 +113,55 @@ class CertificateUnusable(LocalError):
             f"`evswap certificate renew {station_id}` issues another"
         )
         self.station_id, self.state = station_id, state
+
+
+class TerraformMissing(LocalError):
+    """Nothing called ``terraform`` is on the PATH."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "terraform is not on the PATH: install Terraform 1.9 or newer, or leave out --with terraform"
+        )
+
+
+class TerraformFailed(LocalError):
+    """``errors`` are what Terraform said, ``log`` has all of it."""
+
+    def __init__(self, errors: Sequence[str], log: Path) -> None:
+        super().__init__(f"terraform failed: {'; '.join(errors)}. {_mend(' '.join(errors))} (log: {log})")
+        self.errors, self.log = tuple(errors), log
+
+
+def _mend(said: str) -> str:
+    """What to do about an error of Terraform's."""
+    for signs, mend in MENDS.items():
+        if any(sign in said for sign in signs):
+            return mend
+    return "`evswap up` again goes on from where it ended"
+
+
+MENDS = {
+    ("query available provider", "Failed to install provider", "Could not retrieve the list"): (
+        "Connect to the provider's registry, or name a folder that has hashicorp/aws by "
+        "EVSWAP_TERRAFORM_PLUGIN_DIR"
+    ),
+    ("Unsupported Terraform Core version",): "Install Terraform 1.9 or newer",
+    ("lready exist", "ResourceInUse", "ResourceConflict"): (
+        "The local AWS has something that this Terraform does not know of: `evswap down`, and remove the "
+        "state folder"
+    ),
+}
+
+
+class OtherMaker(LocalError):
+    """The stack in the state folder ``path`` was made by ``made``, and ``wanted`` cannot take it over."""
+
+    def __init__(self, path: Path, made: str, wanted: str) -> None:
+        super().__init__(
+            f"the stack in {path} was made with {made}, and {wanted} cannot take it over: `evswap down` and "
+            f"remove the folder, or name another one by --state-dir"
+        )
+        self.path, self.made, self.wanted = path, made, wanted
 
 
 class StationsMissing(LocalError):

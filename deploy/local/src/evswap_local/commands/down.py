@@ -8,6 +8,7 @@ from evswap_local import emulator, fleet
 from evswap_local.context import Context
 from evswap_local.lock import exclusive
 from evswap_local.progress import Progress
+from evswap_local.terraform import child as terraform
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,7 +23,9 @@ def run(context: Context, _options: argparse.Namespace) -> int:
     context.state.make()
     progress = Progress()
     with exclusive(context.state.lock):
-        stopped = [name for name in (fleet.NAME, emulator.NAME) if _stop(context, name, progress)]
+        stopped = [
+            name for name in (fleet.NAME, terraform.NAME, emulator.NAME) if _stop(context, name, progress)
+        ]
         shutil.rmtree(context.state.temporary, ignore_errors=True)
         for note in context.state.run.iterdir():
             note.unlink()

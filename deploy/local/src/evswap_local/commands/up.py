@@ -78,7 +78,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         dest="maker",
         type=Maker,
         choices=list(Maker),
-        help=f"who makes the stack: {Maker.EVSWAP} in seconds, or {Maker.TERRAFORM} in a minute or two, by the "
+        help=f"who makes the stack: {Maker.EVSWAP} in seconds, or {Maker.TERRAFORM} in a minute, by the "
         f"configuration for AWS in cloud/terraform (default: the one that made it, else {Maker.EVSWAP})",
     )
     parser.add_argument(
