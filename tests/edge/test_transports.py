@@ -1,22 +1,26 @@
 """One contract, every transport: ``send`` returns when the far side has accepted, and raises otherwise.
 
 ``aws-iot`` meets a far side made of a TLS listener that speaks just enough MQTT 5 to misbehave on demand;
-what a complete broker does with it is tested end to end.
+what a complete broker does with it is tested end to end. ``greengrass`` meets the emulated nucleus.
 """
 
 import asyncio
+import os
 import ssl
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import ClassVar, Protocol
+from unittest import mock
 
 import pytest
 
 from evswap_edge import keys
 from evswap_edge.clock import SystemTime
+from evswap_edge.emulators.greengrass.configuration import Configuration
+from evswap_edge.emulators.greengrass.nucleus import EmulatedNucleus
 from evswap_edge.message import Message
 from evswap_edge.transports import (
     PERMANENT,
@@ -25,6 +29,7 @@ from evswap_edge.transports import (
     NotConnected,
     ReasonCode,
     Rejected,
+    RestartRequired,
     Transport,
     TransportError,
     load_transport,
@@ -32,17 +37,22 @@ from evswap_edge.transports import (
 from evswap_edge.transports.memory import MemoryTransport
 from tests.authority import Authority, common_name, key_pem, new_key
 from tests.edge.conftest import Eventually
+from tests.edge.nuclei import EVERYTHING_ALLOWED
 
 STATION = "station-01"
 MESSAGE = Message(topic="ev/station/station-01/telemetry", payload=b'{"n":1}', sequences=(1,))
 REFUSALS = [code for code in ReasonCode if code >= 0x80 and code is not ReasonCode.PACKET_TOO_LARGE]
 """PACKET_TOO_LARGE is no reason code of a PUBACK (MQTT 5, section 3.4.2.1): a broker hangs up with it."""
 
+NUCLEUS_ERRORS = {ReasonCode.NOT_AUTHORIZED: "UnauthorizedError"}
+"""The one refusal that a nucleus hands on; what the broker says, it keeps to itself."""
+
 
 class FarSide(Protocol):
     """What the suite sees of, and does to, the other end."""
 
     script: deque[ReasonCode]
+    refusals: list[ReasonCode]
 
     @property
     def accepted(self) -> list[tuple[str, bytes]]: ...
@@ -57,6 +67,8 @@ class FarSide(Protocol):
 
 
 class MemoryFarSide:
+    refusals = REFUSALS
+
     def __init__(self, transport: MemoryTransport) -> None:
         self._transport = transport
         self.script = transport.script
@@ -89,6 +101,7 @@ class Mqtt5FarSide:
     """A listener that takes MQTT 5 connections over mutual TLS and answers publishes by script."""
 
     script: deque[ReasonCode] = field(default_factory=deque)
+    refusals: list[ReasonCode] = field(default_factory=lambda: REFUSALS)
     accepted: list[tuple[str, bytes]] = field(default_factory=list)
     clients: list[str] = field(default_factory=list)
     goodbyes: int = 0
@@ -212,15 +225,77 @@ async def aws_iot(tmp_path: Path) -> AsyncIterator[tuple[Transport, Mqtt5FarSide
         await server.wait_closed()
 
 
+# --- greengrass -------------------------------------------------------------------------------------------
+
+
+class NucleusScript(deque[ReasonCode]):
+    """Reason codes, told as errors of a nucleus."""
+
+    def __init__(self, nucleus: EmulatedNucleus) -> None:
+        super().__init__()
+        self._to_fail = nucleus.operations.to_fail
+
+    def append(self, code: ReasonCode) -> None:
+        self._to_fail.append(NUCLEUS_ERRORS.get(code))
+
+    def extend(self, codes: Iterable[ReasonCode]) -> None:
+        for code in codes:
+            self.append(code)
+
+
+class NucleusFarSide:
+    refusals: ClassVar[list[ReasonCode]] = list(NUCLEUS_ERRORS)
+
+    def __init__(self, nucleus: EmulatedNucleus) -> None:
+        self.nucleus = nucleus
+        self.script: deque[ReasonCode] = NucleusScript(nucleus)
+        self.go_silent, self.answer_again = nucleus.hold_answers, nucleus.release_answers
+
+    @property
+    def accepted(self) -> list[tuple[str, bytes]]:
+        return [(message.topic, message.payload) for message in self.nucleus.published]
+
+    @property
+    def under_way(self) -> int:
+        return len(self.nucleus.operations.held)
+
+    def cut(self, *, reason_code: int | None = None) -> None:
+        self.nucleus.hang_up()
+
+
+@asynccontextmanager
+async def greengrass(tmp_path: Path) -> AsyncIterator[tuple[Transport, NucleusFarSide]]:
+    nucleus = EmulatedNucleus(
+        tmp_path / "ipc.socket",
+        component="com.evswap.Station",
+        thing_name=STATION,
+        configuration=Configuration(EVERYTHING_ALLOWED),
+    )
+    await nucleus.start()
+    kind = load_transport("greengrass")
+    with mock.patch.dict(os.environ, nucleus.environment()):
+        kind.check(kind.settings(), SystemTime())
+        transport = await kind.open(kind.settings(acknowledge_timeout_s=1), STATION, SystemTime())
+    try:
+        yield transport, NucleusFarSide(nucleus)
+    finally:
+        await transport.aclose()
+        await nucleus.aclose()
+
+
 # --- the contract -----------------------------------------------------------------------------------------
 
 Open = Callable[[Path], AbstractAsyncContextManager[tuple[Transport, FarSide]]]
-every_transport = pytest.mark.parametrize("open_transport", [memory, aws_iot], ids=["memory", "aws-iot"])
+OPEN: dict[str, Open] = {"memory": memory, "aws-iot": aws_iot, "greengrass": greengrass}
+every_transport = pytest.mark.parametrize("open_transport", OPEN.values(), ids=OPEN.keys())
+self_mending_transport = pytest.mark.parametrize(
+    "open_transport", [memory, aws_iot], ids=["memory", "aws-iot"]
+)
 
 
 @every_transport
 async def test_send_returns_when_the_far_side_has_every_byte(open_transport: Open, tmp_path: Path) -> None:
-    payload = bytes(range(256)) * 40
+    payload = bytes(range(256)) * 20
     async with open_transport(tmp_path) as (transport, far):
         await transport.connect()
         await transport.send(Message(MESSAGE.topic, payload, (1,)))
@@ -240,7 +315,7 @@ async def test_no_subscriber_is_no_failure(open_transport: Open, tmp_path: Path)
 async def test_a_refusal_is_raised_with_its_code(open_transport: Open, tmp_path: Path) -> None:
     async with open_transport(tmp_path) as (transport, far):
         await transport.connect()
-        for code in REFUSALS:
+        for code in far.refusals:
             far.script.append(code)
             with pytest.raises(Rejected, match=f"{code:#04x}") as refused:
                 await transport.send(MESSAGE)
@@ -272,7 +347,7 @@ async def test_without_a_link_nothing_is_sent(open_transport: Open, tmp_path: Pa
         assert far.accepted == []
 
 
-@every_transport
+@self_mending_transport
 @pytest.mark.parametrize("code", [None, ReasonCode.PACKET_TOO_LARGE, ReasonCode.QUOTA_EXCEEDED])
 async def test_a_link_that_breaks_fails_what_is_under_way_says_why_and_comes_back(
     open_transport: Open, tmp_path: Path, eventually: Eventually, code: ReasonCode | None
@@ -289,6 +364,24 @@ async def test_a_link_that_breaks_fails_what_is_under_way_says_why_and_comes_bac
         await transport.connect()
         await transport.send(MESSAGE)
         assert len(far.accepted) == 1
+
+
+async def test_a_nucleus_that_is_gone_is_gone_for_this_process(
+    tmp_path: Path, eventually: Eventually
+) -> None:
+    """Whoever is not self-mending: a new nucleus takes no SVCUID of the old one."""
+    async with greengrass(tmp_path) as (transport, far):
+        await transport.connect()
+        far.go_silent()
+        sending = asyncio.create_task(transport.send(MESSAGE))
+        await eventually(lambda: far.under_way == 1)
+        far.cut()
+        with pytest.raises(RestartRequired, match="started again"):
+            await sending
+        for again in (transport.connect, lambda: transport.send(MESSAGE)):
+            with pytest.raises(RestartRequired):
+                await again()
+        assert far.accepted == []
 
 
 @every_transport

@@ -36,6 +36,10 @@ _TOLD_OTHERWISE: Final = {
     "station_id": f"is the core's thing name ({THING_VARIABLE}); leave it out",
     "outbox": f"is {OUTBOX_NAME} in the component's work folder; leave it out",
 }
+_NO_DRIVER: Final = (
+    'is missing: deploy one, such as {"station": {"driver": {"name": "simulated", "bays": 8}}}; none is'
+    " assumed, or a cabinet would report batteries that nobody has seen"
+)
 _READ_AGAIN_S: Final = 5.0
 
 _log: Final = logging.getLogger(__name__)
@@ -186,6 +190,8 @@ def _document(given: Any, station_id: str) -> GivenDocument:
     settings = dict(given or {})
     for key in settings.keys() & _TOLD_OTHERWISE.keys():
         raise document.error((key,), _TOLD_OTHERWISE[key])
+    if "driver" not in settings:
+        raise document.error(("driver",), _NO_DRIVER)
     transport = settings.get("transport", {})
     if isinstance(transport, Mapping):
         settings["transport"] = {"name": "greengrass", **transport}

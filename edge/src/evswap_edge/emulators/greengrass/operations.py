@@ -90,7 +90,8 @@ class Operations:
         self.uplink = uplink
         self.refused: Counter[str] = Counter()
         self.most_under_way = 0
-        self.to_fail: deque[str] = deque()
+        self.to_fail: deque[str | None] = deque()
+        """How the next publishes are answered, one each: with this error, or as it comes."""
         self.holding = False
         self.held: deque[Held] = deque()
         self.local: list[Published] = []
@@ -155,8 +156,8 @@ class Operations:
     def _publish_to_iot_core(self, request: Request) -> Answer:
         message = Published(request.text("topicName"), b64decode(request.body.get("payload") or ""))
         self._require("PublishToIoTCore", access.MQTT, message.topic)
-        if self.to_fail:
-            raise Refusal(self.to_fail.popleft())
+        if self.to_fail and (error := self.to_fail.popleft()):
+            raise Refusal(error)
         qos = int(request.body.get("qos") or 0)
         held = Held(request, message, qos)
         if qos:
