@@ -20,31 +20,8 @@ _STANDARD: Final = frozenset(logging.makeLogRecord({}).__dict__) | {
 }
 
 
-_SAYS_IT_AGAIN: Final = "awsiot"
-"""Logs each attempt to connect; the transport that uses it reports a trouble once."""
-
-
-class JsonFormatter(logging.Formatter):
-    """``ts``, ``level``, ``logger``, ``message``, ``station_id``, whatever was passed as ``extra``,
-    ``exception``."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        line: dict[str, Any] = {
-            "ts": format_timestamp(datetime.fromtimestamp(record.created, UTC)),
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "message": record.getMessage(),
-        }
-        if station_id := STATION.get():
-            line["station_id"] = station_id
-        line |= {name: value for name, value in record.__dict__.items() if name not in _STANDARD}
-        if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line, default=str, ensure_ascii=False)
-
-
-_REPETITIVE: Final = ("pymodbus",)
-"""Libraries that log every failure of every call; our drivers report a trouble once."""
+_REPETITIVE: Final = ("awsiot", "pymodbus")
+"""Libraries that log every failure of every call. What uses them here reports a trouble once."""
 
 
 def configure(level: str) -> None:
@@ -52,6 +29,5 @@ def configure(level: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    logging.getLogger(_SAYS_IT_AGAIN).setLevel(logging.CRITICAL)
     for library in _REPETITIVE:
-        logging.getLogger(library).setLevel(logging.DEBUG if level == "debug" else logging.CRITICAL)
+        logging.getLogger(library).setLevel(logging.CRITICAL)
