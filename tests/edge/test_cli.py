@@ -77,7 +77,7 @@ def read_until(process: subprocess.Popen[str], text: str) -> list[str]:
 def test_help_teaches_with_an_example() -> None:
     result = call("--help")
     assert result.returncode == 0
-    for part in ("csr --station-id", "station.yaml", "check --config", "exit codes", "fleet"):
+    for part in ("provision --station-id", "station.yaml", "check --config", "exit codes", "fleet"):
         assert part in result.stdout
 
 

@@ -17,7 +17,10 @@ class NotReached(ProvisioningError):
     def __init__(self, address: str, reason: str) -> None:
         self.address = address
         self.reason = reason
-        super().__init__(f"{address} cannot be reached: {reason}; check host, port, CA file and the network")
+        super().__init__(
+            f"{address} cannot be reached: {reason} Check host, port, CA file and network, and that the "
+            f"claim is still active"
+        )
 
 
 class NotAnswered(ProvisioningError):
@@ -59,8 +62,8 @@ class StationRefused(ProvisioningError):
         self.station_id = station_id
         super().__init__(
             f"the cloud refuses {station_id} a certificate: most likely a station of that name has one for "
-            f"another key. Choose another --station-id, or revoke the old certificate if its key is lost; the "
-            f"log of the provisioning hook has the reason"
+            f"another key. Choose another --station-id, or revoke the old certificate if its key is lost; "
+            f"the log of the provisioning hook has the reason"
         )
 
 
