@@ -24,6 +24,25 @@ _REPETITIVE: Final = ("awsiot", "pymodbus")
 """Libraries that log every failure of every call. What uses them here reports a trouble once."""
 
 
+class JsonFormatter(logging.Formatter):
+    """``ts``, ``level``, ``logger``, ``message``, ``station_id``, whatever was passed as ``extra``,
+    ``exception``."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, Any] = {
+            "ts": format_timestamp(datetime.fromtimestamp(record.created, UTC)),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if station_id := STATION.get():
+            line["station_id"] = station_id
+        line |= {name: value for name, value in record.__dict__.items() if name not in _STANDARD}
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=str, ensure_ascii=False)
+
+
 def configure(level: str) -> None:
     """Send everything from ``level`` on to standard error."""
     handler = logging.StreamHandler(sys.stderr)
