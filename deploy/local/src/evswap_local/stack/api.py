@@ -16,6 +16,9 @@ STAGE = "dev"
 HTTP_METHODS = {"get", "put", "post", "delete", "options", "head", "patch"}
 ANY_METHOD = "x-amazon-apigateway-any-method"
 INTEGRATION = "x-amazon-apigateway-integration"
+VALIDATORS = "x-amazon-apigateway-request-validators"
+VALIDATOR = "x-amazon-apigateway-request-validator"
+PLACES = {"path": "path", "query": "querystring", "header": "header"}
 GATEWAY_RESPONSES = "x-amazon-apigateway-gateway-responses"
 INVOKE_STATEMENT = "apigateway"
 
@@ -32,7 +35,8 @@ def apply_api(clients: Clients, source: Source) -> Iterator[Change]:
         ]
     yield Change("REST API", name, Outcome.CREATED if made else Outcome.UNCHANGED)
     changes = [
-        *_apply_methods(clients, api_id, document["paths"]),
+        *_apply_validators(clients, api_id, document[VALIDATORS]),
+        *_apply_methods(clients, api_id, document),
         *_apply_gateway_responses(clients, api_id, document.get(GATEWAY_RESPONSES, {})),
     ]
     yield from changes
@@ -54,14 +58,38 @@ def api_url(endpoint_url: str, api_id: str) -> str:
     return f"{endpoint_url}/restapis/{api_id}/{STAGE}/_user_request_"
 
 
-def _apply_methods(clients: Clients, api_id: str, paths: Mapping[str, Any]) -> Iterator[Change]:
+def _apply_validators(clients: Clients, api_id: str, validators: Mapping[str, Any]) -> Iterator[Change]:
+    found = _validators(clients, api_id)
+    for name, wanted in validators.items():
+        if name in found and _covers(found[name], wanted):
+            yield Change("request validator", name, Outcome.UNCHANGED)
+            continue
+        if name in found:
+            clients.apigateway.delete_request_validator(
+                restApiId=api_id, requestValidatorId=found[name]["id"]
+            )
+        clients.apigateway.create_request_validator(restApiId=api_id, name=name, **wanted)
+        yield Change("request validator", name, Outcome.UPDATED if name in found else Outcome.CREATED)
+
+
+def _validators(clients: Clients, api_id: str) -> dict[str, dict[str, Any]]:
+    """Each request validator by its name."""
+    answer = clients.apigateway.get_request_validators(restApiId=api_id)
+    return {item["name"]: {**item} for item in answer["items"]}
+
+
+def _apply_methods(clients: Clients, api_id: str, document: Mapping[str, Any]) -> Iterator[Change]:
     resources = _resources(clients, api_id)
+    validators = _validators(clients, api_id)
+    paths = document["paths"]
     for path, item in paths.items():
         resource_id = _keep_resource(clients, api_id, path, resources)
         for key, operation in item.items():
             if key in HTTP_METHODS or key == ANY_METHOD:
                 method = "ANY" if key == ANY_METHOD else key.upper()
-                outcome = _keep_method(clients, api_id, resource_id, method, operation)
+                validator = validators[operation.get(VALIDATOR, document[VALIDATOR])]["id"]
+                wanted = {**_method(operation), "requestValidatorId": validator}
+                outcome = _keep_method(clients, api_id, resource_id, method, wanted, operation)
                 yield Change("method", f"{method} {path}", outcome)
     yield from _remove_others(clients, api_id, paths, resources)
 
@@ -84,9 +112,14 @@ def _keep_resource(clients: Clients, api_id: str, path: str, resources: dict[str
 
 
 def _keep_method(
-    clients: Clients, api_id: str, resource_id: str, method: str, operation: Mapping[str, Any]
+    clients: Clients,
+    api_id: str,
+    resource_id: str,
+    method: str,
+    wanted: Mapping[str, Any],
+    operation: Mapping[str, Any],
 ) -> Outcome:
-    wanted, integration = _method(operation), _integration(operation[INTEGRATION])
+    integration = _integration(operation[INTEGRATION])
     found = _find_method(clients, api_id, resource_id, method)
     if found is not None:
         if _covers(found, wanted) and _covers(found.get("methodIntegration", {}), integration):
@@ -119,9 +152,9 @@ def _method(operation: Mapping[str, Any]) -> dict[str, Any]:
         "apiKeyRequired": False,
         "operationName": operation["operationId"],
         "requestParameters": {
-            f"method.request.path.{parameter['name']}": True
+            f"method.request.{PLACES[parameter['in']]}.{parameter['name']}": True
             for parameter in operation.get("parameters", [])
-            if parameter["in"] == "path"
+            if parameter["required"]
         },
     }
 

@@ -51,10 +51,11 @@ class Terraform:
 
     def _make_ready(self, program: str) -> None:
         wanted = " ".join([self.workspace.fingerprint(), *plugin_options()])
-        done = self.workspace.initialised
-        if done.is_file() and done.read_text(encoding="utf-8") == wanted:
+        done, lock = self.workspace.initialised, self.workspace.lock_file
+        if lock.is_file() and done.is_file() and done.read_text(encoding="utf-8") == wanted:
             return
         self.say("  terraform init")
+        lock.unlink(missing_ok=True)
         child = self._start(
             [program, "init", "-no-color", "-reconfigure", *plugin_options()],
             environment_for_init(self.workspace.data),

@@ -42,6 +42,11 @@ class Workspace:
         return self.folder / "terraform.tfstate"
 
     @property
+    def lock_file(self) -> Path:
+        """The provider that ``terraform init`` has chosen."""
+        return self.configuration / ".terraform.lock.hcl"
+
+    @property
     def values(self) -> Path:
         """The variables for this machine."""
         return self.folder / "local.tfvars.json"
@@ -72,8 +77,11 @@ class Workspace:
     def prepare(self, configuration: Path, source: Source, package: Path) -> None:
         """Copies ``configuration`` anew and writes the variables; raises BadStack."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        chosen = self.lock_file.read_bytes() if self.lock_file.is_file() else None
         shutil.rmtree(self.configuration, ignore_errors=True)
         shutil.copytree(configuration, self.configuration, ignore=shutil.ignore_patterns(*LEFT_BEHIND))
+        if chosen is not None:
+            self.lock_file.write_bytes(chosen)
         backend = {"terraform": {"backend": {"local": {"path": str(self.state)}}}}
         write_private(self.configuration / "backend.tf.json", json.dumps(backend))
         write_private(self.values, json.dumps(_values(configuration, source, package), indent=2))
