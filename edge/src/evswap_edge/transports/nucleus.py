@@ -31,11 +31,11 @@ SOCKET_VARIABLE: Final = "AWS_GG_NUCLEUS_DOMAIN_SOCKET_FILEPATH_FOR_COMPONENT"
 TOKEN_VARIABLE: Final = "SVCUID"  # noqa: S105 - the variable's name
 THING_VARIABLE: Final = "AWS_IOT_THING_NAME"
 
-_NOBODY_LISTENS: Final = {
+_NOBODY_LISTENS: Final = (
+    "AWS_ERROR_FILE_INVALID_PATH",
     "AWS_IO_SOCKET_CONNECTION_REFUSED",
-    "AWS_IO_FILE_INVALID_PATH",
     "AWS_IO_SOCKET_TIMEOUT",
-}
+)
 _CONNECT_TIMEOUT_S: Final = 10.0
 _CLOSE_TIMEOUT_S: Final = 5.0
 _NEWS_TIMEOUT_S: Final = 1.0
@@ -112,14 +112,12 @@ class Nucleus:
             )
         except TimeoutError as error:
             raise ConnectionRefusedError(f"no answer within {_CONNECT_TIMEOUT_S:g} s") from error
-        except AwsCrtError as error:
-            if error.name in _NOBODY_LISTENS:
-                raise ConnectionRefusedError(f"nobody listens there ({error.name})") from error
+        except (AwsCrtError, RuntimeError) as error:
+            if any(name in str(error) for name in _NOBODY_LISTENS):
+                raise ConnectionRefusedError(f"nobody listens there ({error})") from error
             raise RestartRequired(
-                f"the nucleus hung up, the SVCUID may be an old one ({error.name})"
+                f"the nucleus hung up on this component; its SVCUID may be an old one ({_told(error)})"
             ) from error
-        except RuntimeError as error:
-            raise RestartRequired(f"the nucleus refused this component ({error})") from error
         # One thread: with more of them events overtake each other.
         nucleus._ipc = GreengrassCoreIPCClientV2(client=client, executor=ThreadPoolExecutor(max_workers=1))
         return nucleus

@@ -1,0 +1,216 @@
+"""What is the greengrass transport's own: it keeps to the limits of nucleus lite, so that they never hit.
+
+What every transport owes is in test_transports.
+"""
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evswap_edge.clock import SystemTime
+from evswap_edge.emulators.greengrass.configuration import Configuration
+from evswap_edge.emulators.greengrass.nucleus import EmulatedNucleus
+from evswap_edge.emulators.greengrass.uplink import Broker
+from evswap_edge.message import Message
+from evswap_edge.transports import (
+    NotAcknowledged,
+    NotConnected,
+    NotUnderGreengrass,
+    ReasonCode,
+    Rejected,
+    RestartRequired,
+    load_transport,
+)
+from evswap_edge.transports.greengrass import GreengrassTransport, Settings, frame_bytes
+from evswap_edge.transports.nucleus import Door
+from tests.edge.conftest import Eventually
+from tests.edge.nuclei import EVERYTHING_ALLOWED
+
+TOPIC = "ev/station/station-01/telemetry"
+
+
+@asynccontextmanager
+async def emulated(
+    folder: Path, defaults: Mapping[str, Any] = EVERYTHING_ALLOWED
+) -> AsyncIterator[EmulatedNucleus]:
+    nucleus = EmulatedNucleus(
+        folder / "ipc.socket", component="c", thing_name="station-01", configuration=Configuration(defaults)
+    )
+    await nucleus.start()
+    try:
+        yield nucleus
+    finally:
+        await nucleus.aclose()
+
+
+@asynccontextmanager
+async def connected(
+    nucleus: EmulatedNucleus, *, timeout_s: float = 20.0
+) -> AsyncIterator[GreengrassTransport]:
+    door = Door.of(nucleus.environment())
+    transport = GreengrassTransport(Settings(acknowledge_timeout_s=timeout_s), door, SystemTime())
+    try:
+        await transport.connect()
+        yield transport
+    finally:
+        await transport.aclose()
+
+
+def message(size: int = 10, *, topic: str = TOPIC, number: int = 1) -> Message:
+    return Message(topic, bytes(size), (number,))
+
+
+# --- frames -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [0, 1, 2, 3, 1_000, 7_000])
+@pytest.mark.parametrize("topic", [TOPIC, "$aws/rules/evswap_batch/ev/station/stätion/telemetry/batch"])
+async def test_the_size_of_a_frame_is_known_before_it_is_sent(tmp_path: Path, size: int, topic: str) -> None:
+    """To the byte, as AWS's own client writes it: an SDK that writes others is noticed here."""
+    async with emulated(tmp_path) as nucleus, connected(nucleus) as transport:
+        sent = message(size, topic=topic)
+        await transport.send(sent)
+        assert nucleus.largest_frame == frame_bytes(sent)
+
+
+async def test_the_longest_frame_passes_and_a_byte_more_is_never_sent(tmp_path: Path) -> None:
+    """A nucleus that saw the longer one would close the connection."""
+    fits = max(size for size in range(7_000, 7_500) if frame_bytes(message(size)) <= 10_000)
+    too_long = message(next(size for size in range(fits, 7_500) if frame_bytes(message(size)) > 10_000))
+    async with emulated(tmp_path) as nucleus, connected(nucleus) as transport:
+        await transport.send(message(fits))
+        with pytest.raises(Rejected, match="more than 10000") as refused:
+            await transport.send(too_long)
+        assert (refused.value.reason_code, refused.value.permanent) == (ReasonCode.PACKET_TOO_LARGE, True)
+        assert 9_990 < nucleus.largest_frame <= 10_000
+        await transport.send(message())
+        assert len(nucleus.published) == 2
+
+
+# --- under way --------------------------------------------------------------------------------------------
+
+
+async def test_ten_are_under_way_at_most_and_the_others_wait_for_a_place(
+    tmp_path: Path, eventually: Eventually
+) -> None:
+    async with emulated(tmp_path) as nucleus, connected(nucleus) as transport:
+        nucleus.hold_answers()
+        sending = [asyncio.create_task(transport.send(message(number=n))) for n in range(25)]
+        await eventually(lambda: len(nucleus.operations.held) == 10)
+        nucleus.release_answers()
+        await asyncio.gather(*sending)
+        assert len(nucleus.published) == 25
+        assert nucleus.operations.most_under_way == 10
+        assert nucleus.operations.refused == {}
+
+
+async def test_whoever_gave_up_waiting_still_takes_a_place(tmp_path: Path, eventually: Eventually) -> None:
+    """The message is under way until the nucleus says otherwise."""
+    async with emulated(tmp_path) as nucleus, connected(nucleus, timeout_s=0.2) as transport:
+        nucleus.hold_answers()
+        answers = await asyncio.gather(
+            *(transport.send(message()) for _ in range(10)), return_exceptions=True
+        )
+        assert {type(answer) for answer in answers} == {NotAcknowledged}
+        with pytest.raises(NotAcknowledged, match=r"within 0\.2 s"):
+            await transport.send(message())
+        assert len(nucleus.operations.held) == 10
+        nucleus.release_answers()
+        await eventually(lambda: len(nucleus.published) == 10)
+        await transport.send(message())
+        assert nucleus.operations.most_under_way == 10
+
+
+async def test_a_broker_that_is_away_is_reported_once_and_its_return_too(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="evswap_edge")
+    async with emulated(tmp_path) as nucleus, connected(nucleus) as transport:
+        nucleus.set_broker(Broker.DOWN)
+        for _ in range(3):
+            with pytest.raises(NotConnected, match="down, or too much is under way") as refused:
+                await transport.send(message())
+            assert refused.value.reason_code is None
+            await transport.connect()
+        nucleus.set_broker(Broker.UP)
+        await transport.send(message())
+    lines = [record.getMessage() for record in caplog.records if "way to AWS IoT Core" in record.getMessage()]
+    assert [line.partition(": ")[2][:11] for line in lines] == ["the nucleus", "works again"]
+
+
+async def test_a_missing_permission_is_named_with_what_to_add(tmp_path: Path) -> None:
+    async with emulated(tmp_path, {}) as nucleus, connected(nucleus) as transport:
+        with pytest.raises(Rejected) as refused:
+            await transport.send(message())
+    assert (refused.value.reason_code, refused.value.permanent) == (ReasonCode.NOT_AUTHORIZED, False)
+    for part in ("accessControl", "aws.greengrass#PublishToIoTCore", TOPIC, "aws.greengrass.ipc.mqttproxy"):
+        assert part in str(refused.value)
+
+
+async def test_an_error_that_nobody_expects_is_no_reason_to_give_a_message_up(tmp_path: Path) -> None:
+    async with emulated(tmp_path) as nucleus, connected(nucleus) as transport:
+        nucleus.operations.to_fail.append("InvalidArgumentsError")
+        with pytest.raises(Rejected, match="InvalidArgumentsError") as refused:
+            await transport.send(message())
+        assert not refused.value.permanent
+
+
+# --- the nucleus itself -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("left_behind", [False, True], ids=["no socket", "a socket that nobody listens to"])
+async def test_a_nucleus_that_is_not_there_yet_is_waited_for(
+    tmp_path: Path, eventually: Eventually, caplog: pytest.LogCaptureFixture, left_behind: bool
+) -> None:
+    if left_behind:
+        with socket.socket(socket.AF_UNIX) as of_an_earlier_run:
+            of_an_earlier_run.bind(str(tmp_path / "ipc.socket"))
+    nucleus = EmulatedNucleus(
+        tmp_path / "ipc.socket",
+        component="c",
+        thing_name="station-01",
+        configuration=Configuration(EVERYTHING_ALLOWED),
+    )
+    transport = GreengrassTransport(Settings(), Door.of(nucleus.environment()), SystemTime())
+    connecting = asyncio.create_task(transport.connect())
+    await eventually(lambda: "nobody listens" in caplog.text)
+    await nucleus.start()
+    await connecting
+    await transport.send(message())
+    await transport.aclose()
+    await nucleus.aclose()
+    assert caplog.text.count("nobody listens") == 1
+
+
+async def test_a_restarted_nucleus_takes_no_svcuid_of_the_one_before(tmp_path: Path) -> None:
+    async with emulated(tmp_path) as nucleus:
+        old = Door.of(nucleus.environment())
+        nucleus.restart()
+        transport = GreengrassTransport(Settings(), old, SystemTime())
+        with pytest.raises(RestartRequired, match="SVCUID may be an old one"):
+            await transport.connect()
+        await transport.aclose()
+
+
+@pytest.mark.parametrize("missing", ["SVCUID", "AWS_GG_NUCLEUS_DOMAIN_SOCKET_FILEPATH_FOR_COMPONENT"])
+async def test_an_environment_that_no_nucleus_gave_is_refused_by_name(
+    missing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SVCUID", "x")
+    monkeypatch.setenv("AWS_GG_NUCLEUS_DOMAIN_SOCKET_FILEPATH_FOR_COMPONENT", "/x")
+    monkeypatch.delenv(missing)
+    kind = load_transport("greengrass")
+    ways: list[Callable[[], object]] = [
+        lambda: kind.check(kind.settings(), SystemTime()),
+        lambda: Door.of(os.environ),
+    ]
+    for way in ways:
+        with pytest.raises(NotUnderGreengrass, match=rf"has no {missing}, .*emulate greengrass") as refused:
+            way()
+        assert refused.value.variable == missing
