@@ -62,6 +62,10 @@ class RestObserver:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the connection back. Safe to call twice."""
         self._client.close()
 
     def station(self, station_id: str) -> Station | None:
