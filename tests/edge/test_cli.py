@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -72,6 +73,12 @@ def read_until(process: subprocess.Popen[str], text: str) -> list[str]:
         if text in line:
             return seen
     raise AssertionError(f"ended without saying {text!r}: {seen}")
+
+
+def test_it_tells_its_version() -> None:
+    answer = call("--version")
+    assert (answer.returncode, answer.stderr) == (0, "")
+    assert re.fullmatch(r"evswap-edge \d+\.\d+\.\d+\n", answer.stdout)
 
 
 def test_help_teaches_with_an_example() -> None:

@@ -5,6 +5,7 @@ import logging
 import sys
 from collections.abc import Sequence
 from enum import IntEnum
+from importlib.metadata import version
 from typing import Final
 
 from evswap_edge import logs
@@ -82,6 +83,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--version", action="version", version=f"evswap-edge {version('evswap-edge')}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, command in COMMANDS.items():
         command.add_arguments(commands.add_parser(name, help=command.help, description=command.help))
