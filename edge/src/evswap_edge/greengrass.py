@@ -8,6 +8,7 @@ and beginning it anew on the same outbox: what waits there is sent by the next o
 
 import asyncio
 import logging
+import os
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
@@ -46,7 +47,6 @@ _log: Final = logging.getLogger(__name__)
 
 
 async def run_component(
-    environment: Mapping[str, str],
     time: TimeSource,
     stop: asyncio.Event,
     *,
@@ -58,9 +58,9 @@ async def run_component(
     Raises ``NotUnderGreengrass``, ``RestartRequired`` when the nucleus is gone, ``ConfigurationError`` when
     there is no usable configuration to begin with, and what ``run_station`` raises.
     """
-    station_id = _station_id(environment)
+    station_id = _station_id()
     STATION.set(station_id)
-    nucleus = await _unless(stop, Nucleus.reached(Door.of(environment), time))
+    nucleus = await _unless(stop, Nucleus.reached(Door.of_this_process(), time))
     if nucleus is None:
         return
     try:
@@ -174,8 +174,8 @@ class _Running:
         await self.task
 
 
-def _station_id(environment: Mapping[str, str]) -> str:
-    thing = required(environment, THING_VARIABLE)
+def _station_id() -> str:
+    thing = required(os.environ, THING_VARIABLE)
     if re.match(STATION_ID_PATTERN, thing) is None:
         problem = f"the thing name {thing!r} is no station id: letters, digits, - and _ only, at most 64"
         raise ConfigurationError(file=Path("environment"), line=None, key=THING_VARIABLE, problem=problem)

@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import os
 from typing import Final
 
 from evswap_edge import logs
@@ -26,6 +25,4 @@ def run(options: argparse.Namespace) -> None:  # noqa: ARG001
     """Run the station until a signal comes."""
     from evswap_edge.greengrass import run_component
 
-    asyncio.run(
-        until_stopped(lambda stop: run_component(os.environ, SystemTime(), stop, log_from=logs.configure))
-    )
+    asyncio.run(until_stopped(lambda stop: run_component(SystemTime(), stop, log_from=logs.configure)))

@@ -15,9 +15,9 @@ def is_allowed(access_control: Any, *, service: str, operation: str, resource: s
     A ``{iot:thingName}`` is no variable in nucleus lite 2.6, but itself.
     """
     return any(
-        operation in policy.get("operations", ()) or "*" in policy.get("operations", ())
+        {operation, "*"} & set(policy.get("operations") or ())
         for policy in _policies(access_control, service)
-        if any(_covers(pattern, resource, service) for pattern in policy.get("resources", ()))
+        if any(_covers(pattern, resource, service) for pattern in policy.get("resources") or ())
     )
 
 

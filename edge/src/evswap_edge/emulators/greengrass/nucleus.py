@@ -54,13 +54,14 @@ class EmulatedNucleus:
         self._connections: set[Connection] = set()
         self._subscriptions: list[Subscription] = []
         self._server: asyncio.Server | None = None
+        self._serving: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
         """Listen. Raises ``EmulatorError``."""
         if self.socket.is_socket():
             self.socket.unlink()
         try:
-            self._server = await asyncio.start_unix_server(self._serve, self.socket)
+            self._server = await asyncio.start_unix_server(self._accept, self.socket)
         except OSError as error:
             raise EmulatorError(f"{self.socket}: cannot listen there ({error}); name another path") from error
 
@@ -71,6 +72,7 @@ class EmulatedNucleus:
             server.close()
             self.hang_up()
             await server.wait_closed()
+            await asyncio.gather(*self._serving, return_exceptions=True)
             self.socket.unlink(missing_ok=True)
 
     def environment(self) -> dict[str, str]:
@@ -131,6 +133,11 @@ class EmulatedNucleus:
         }
 
     # --- a connection -------------------------------------------------------------------------------------
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        serving = asyncio.create_task(self._serve(reader, writer))
+        self._serving.add(serving)
+        serving.add_done_callback(self._serving.discard)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connection = Connection(reader, writer)

@@ -115,7 +115,7 @@ class Operations:
             perform = self._by_name.get(operation)
             if perform is None:
                 raise Refusal("ServiceError")
-            return perform(request)
+            return _valid(perform, request)
         except Refusal as refusal:
             self.refused[refusal.error] += 1
             raise
@@ -217,6 +217,13 @@ class Operations:
         ):
             self._tell({"unauthorized": operation, "resource": resource})
             raise Refusal("UnauthorizedError")
+
+
+def _valid(perform: Callable[[Request], Answer], request: Request) -> Answer:
+    try:
+        return perform(request)
+    except ValueError as error:
+        raise Refusal("ServiceError") from error
 
 
 def matches(topic_filter: str, topic: str) -> bool:

@@ -1,0 +1,296 @@
+"""A station under a nucleus: configured by it, changed by it, and sent home by it. The nucleus is emulated,
+the wire and AWS's client are real; the process is started for real in tests/greengrass."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evswap_edge.clock import SystemTime
+from evswap_edge.documents import ConfigurationError
+from evswap_edge.drivers import simulated
+from evswap_edge.emulators.greengrass.configuration import Configuration
+from evswap_edge.emulators.greengrass.nucleus import EmulatedNucleus
+from evswap_edge.greengrass import run_component
+from evswap_edge.hal import DriverUnavailable
+from evswap_edge.outbox import Outbox
+from evswap_edge.transports import NotUnderGreengrass, RestartRequired
+from evswap_schema import decode_batch, decode_reading
+from tests.edge.conftest import Eventually
+from tests.edge.nuclei import EVERYTHING_ALLOWED
+
+STATION: dict[str, Any] = {
+    "driver": {"name": "simulated", "bays": 8},
+    "sampling": {"interval_s": 0.05},
+    "reporting": {"mode": "every-sample", "batch_age_s": 1},
+    "publishing": {"retry_max_s": 1},
+}
+
+
+class Component:
+    """A running component, and the nucleus that it runs under."""
+
+    def __init__(
+        self,
+        nucleus: EmulatedNucleus,
+        events: list[Mapping[str, Any]],
+        monkeypatch: pytest.MonkeyPatch,
+        eventually: Eventually,
+    ) -> None:
+        self.nucleus = nucleus
+        self.events = events
+        self.stop = asyncio.Event()
+        self.levels: list[str] = []
+        self._monkeypatch = monkeypatch
+        self._eventually = eventually
+        for name, value in nucleus.environment().items():
+            monkeypatch.setenv(name, value)
+        self.task = asyncio.create_task(run_component(SystemTime(), self.stop, log_from=self.levels.append))
+
+    def started_again(self) -> "Component":
+        """As systemd does, with the SVCUID that the nucleus gives now."""
+        return Component(self.nucleus, self.events, self._monkeypatch, self._eventually)
+
+    async def until(self, condition: Callable[[], object]) -> None:
+        """Wait for ``condition``; fail with what the component ended with."""
+        await self._eventually(lambda: condition() or self.task.done())
+        if self.task.done():
+            self.task.result()
+
+    @property
+    def states(self) -> list[Any]:
+        return [event["state"] for event in self.events if "state" in event]
+
+    @property
+    def sequences(self) -> list[int | None]:
+        """Of what was sent sample by sample."""
+        sent = [message for message in self.nucleus.published if message.topic.endswith("/telemetry")]
+        return [decode_reading(message.payload).sequence for message in sent]
+
+    @property
+    def batched(self) -> int:
+        return sum(message.topic.endswith("/batch") for message in self.nucleus.published)
+
+    def configure(self, station: Mapping[str, Any]) -> None:
+        self.nucleus.configure({"station": station})
+
+
+@asynccontextmanager
+async def component(
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    eventually: Eventually,
+    station: Any = STATION,
+    *,
+    thing: str = "station-01",
+) -> AsyncIterator[Component]:
+    """Started in ``folder``, its work folder; ended, if it has not by itself, with the test."""
+    monkeypatch.chdir(folder)
+    events: list[Mapping[str, Any]] = []
+    defaults = EVERYTHING_ALLOWED | ({} if station is None else {"station": station})
+    nucleus = EmulatedNucleus(
+        folder / "ipc.socket",
+        component="com.evswap.Station",
+        thing_name=thing,
+        configuration=Configuration(defaults),
+        tell=events.append,
+    )
+    await nucleus.start()
+    running = Component(nucleus, events, monkeypatch, eventually)
+    try:
+        yield running
+    finally:
+        running.stop.set()
+        await asyncio.gather(running.task, return_exceptions=True)
+        await nucleus.aclose()
+
+
+def waiting(folder: Path) -> int:
+    outbox = Outbox(folder / "outbox.sqlite", station_id="station-01", boot_id="b", machine="m")
+    depth = outbox.depth
+    outbox.close()
+    return depth
+
+
+async def test_a_recipe_s_configuration_runs_although_its_numbers_are_text(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, eventually: Eventually
+) -> None:
+    async with component(
+        tmp_path, monkeypatch, eventually, STATION | {"log": {"level": "warning"}}
+    ) as running:
+        await running.until(lambda: len(running.sequences) >= 5)
+        assert running.nucleus.operations.configuration.read(("station", "sampling")) == {
+            "interval_s": "0.05"
+        }
+        assert (running.states, running.levels) == (["RUNNING"], ["warning"])
+        running.stop.set()
+        await running.task
+        assert running.sequences == list(range(1, len(running.sequences) + 1))
+    assert waiting(tmp_path) == 0
+
+
+async def test_a_change_is_applied_on_the_same_outbox(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, eventually: Eventually, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="evswap_edge")
+    async with component(tmp_path, monkeypatch, eventually) as running:
+        await running.until(lambda: len(running.sequences) >= 3)
+        running.configure({"reporting": {"mode": "batched"}, "log": {"level": "debug"}})
+        await running.until(lambda: running.batched)
+        running.stop.set()
+        await running.task
+        alone = running.sequences
+        batches = [decode_batch(m.payload) for m in running.nucleus.published if m.topic.endswith("/batch")]
+    together = [reading.sequence for batch in batches for reading in batch.readings]
+    assert alone + together == list(range(1, len(alone) + len(together) + 1))
+    assert running.levels == ["info", "debug"]
+    assert "new configuration applied" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        (
+            {"sampling": {"interval_s": "often"}},
+            "sampling.interval_s: expected float, got str; found 'often'",
+        ),
+        ({"sampling": {"interval_s": -1}}, "sampling.interval_s: expected float >= 0.05; found -1"),
+        ({"samplign": {"interval_s": 1}}, "samplign: unknown key; .*did you mean 'sampling'"),
+        ({"driver": {"name": "simulatd"}}, "driver.name: no driver is called 'simulatd'"),
+        ({"outbox": {"path": "/elsewhere"}}, "outbox: is outbox.sqlite in the component's work folder"),
+        ({"station_id": "another"}, r"station_id: is the core's thing name \(AWS_IOT_THING_NAME\)"),
+        (
+            {"transport": {"acknowledge_timeout_s": 0}},
+            "transport.acknowledge_timeout_s: expected float >= 0.1",
+        ),
+    ],
+)
+async def test_a_change_that_cannot_be_used_is_refused_and_the_station_goes_on(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    eventually: Eventually,
+    caplog: pytest.LogCaptureFixture,
+    change: dict[str, Any],
+    complaint: str,
+) -> None:
+    async with component(tmp_path, monkeypatch, eventually) as running:
+        await running.until(lambda: running.states == ["RUNNING"])
+        running.configure(change)
+        await running.until(lambda: "the one before stays" in caplog.text)
+        seen = len(running.sequences)
+        await running.until(lambda: len(running.sequences) > seen + 3)
+        assert (running.states, running.levels) == (["RUNNING"], ["info"])
+        # It was not even stopped for it.
+        assert not any("hung_up" in event for event in running.events)
+    (line,) = [r.getMessage() for r in caplog.records if "the one before stays" in r.getMessage()]
+    assert line.startswith(
+        "new configuration refused, the one before stays: component configuration, station: "
+    )
+    assert re.search(complaint, line)
+
+
+async def test_a_change_whose_hardware_is_not_there_is_taken_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, eventually: Eventually, caplog: pytest.LogCaptureFixture
+) -> None:
+    opened = simulated.KIND.open
+
+    async def only_eight_bays(settings: Any, *rest: Any) -> Any:
+        if settings.bays != 8:
+            raise DriverUnavailable(device="cabinet", reason="no ninth bay")
+        return await opened(settings, *rest)
+
+    monkeypatch.setattr(
+        simulated, "KIND", type(simulated.KIND)(**vars_of(simulated.KIND, open=only_eight_bays))
+    )
+    async with component(tmp_path, monkeypatch, eventually) as running:
+        await running.until(lambda: len(running.sequences) >= 2)
+        running.configure({"driver": {"bays": 9}})
+        await running.until(lambda: "no ninth bay" in caplog.text)
+        seen = len(running.sequences)
+        await running.until(lambda: len(running.sequences) > seen + 2)
+        assert running.states == ["RUNNING"]
+
+
+def vars_of(kind: Any, **changed: Any) -> dict[str, Any]:
+    return {name: getattr(kind, name) for name in kind.__dataclass_fields__} | changed
+
+
+@pytest.mark.parametrize(
+    ("station", "complaint"),
+    [
+        (None, "driver: is missing: deploy one"),
+        ({}, "driver: is missing: deploy one"),
+        ("text", "driver: is missing: deploy one"),
+        (STATION | {"sampling": {"interval_s": "0"}}, "sampling.interval_s: expected float >= 0.05"),
+        (STATION | {"transport": "mqtt"}, "transport: expected object"),
+    ],
+)
+async def test_without_a_usable_configuration_it_does_not_begin_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, eventually: Eventually, station: Any, complaint: str
+) -> None:
+    async with component(tmp_path, monkeypatch, eventually, station) as running:
+        with pytest.raises(ConfigurationError, match=complaint):
+            await running.task
+        assert running.states == ["ERRORED"]
+    assert not (tmp_path / "outbox.sqlite").exists()
+
+
+async def test_a_thing_that_can_be_no_station_is_refused_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, eventually: Eventually
+) -> None:
+    async with component(tmp_path, monkeypatch, eventually, thing="core:1") as running:
+        with pytest.raises(ConfigurationError, match="AWS_IOT_THING_NAME: the thing name 'core:1'"):
+            await running.task
+
+
+async def test_without_a_nucleus_it_says_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AWS_IOT_THING_NAME", raising=False)
+    with pytest.raises(NotUnderGreengrass, match="AWS_IOT_THING_NAME"):
+        await run_component(SystemTime(), asyncio.Event())
+
+
+async def test_it_can_be_stopped_while_it_waits_for_the_nucleus(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SVCUID", "x")
+    monkeypatch.setenv("AWS_GG_NUCLEUS_DOMAIN_SOCKET_FILEPATH_FOR_COMPONENT", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_IOT_THING_NAME", "station-01")
+    stop = asyncio.Event()
+    task = asyncio.create_task(run_component(SystemTime(), stop))
+    stop.set()
+    async with asyncio.timeout(20):
+        await task
+
+
+async def test_a_nucleus_that_is_restarted_ends_it_and_costs_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, eventually: Eventually
+) -> None:
+    """With messages under way and without an answer, several times over."""
+    async with component(tmp_path, monkeypatch, eventually) as running:
+        last = running
+        for _ in range(3):
+            last = await outlived_by_the_next(last)
+        seen = len(last.sequences)
+        await last.until(lambda: len(last.sequences) > seen + 3)
+        last.stop.set()
+        await last.task
+        arrived = {sequence or 0 for sequence in last.sequences}
+    assert waiting(tmp_path) == 0
+    assert arrived == set(range(1, max(arrived) + 1))
+
+
+async def outlived_by_the_next(running: Component) -> Component:
+    """Let it publish, restart the nucleus while there is no answer, and start it again."""
+    seen = len(running.sequences)
+    await running.until(lambda: len(running.sequences) > seen + 3)
+    running.nucleus.hold_answers()
+    await running.until(lambda: len(running.nucleus.operations.held) >= 2)
+    running.nucleus.restart()
+    with pytest.raises(RestartRequired, match="started again"):
+        await running.task
+    running.nucleus.release_answers()
+    return running.started_again()

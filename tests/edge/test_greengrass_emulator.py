@@ -1,0 +1,344 @@
+"""The emulated nucleus behaves as nucleus lite 2.6 was seen to: AWS's own client talks to it here."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from awsiot import greengrasscoreipc
+from awsiot.eventstreamrpc import ConnectionClosedError, StreamClosedError
+from awsiot.greengrasscoreipc import model
+from awsiot.greengrasscoreipc.clientv2 import GreengrassCoreIPCClientV2
+
+from evswap_edge.emulators import EmulatorError
+from evswap_edge.emulators.greengrass import access
+from evswap_edge.emulators.greengrass.commands import Commands
+from evswap_edge.emulators.greengrass.configuration import Configuration
+from evswap_edge.emulators.greengrass.nucleus import EmulatedNucleus
+from evswap_edge.emulators.greengrass.operations import matches
+from evswap_edge.emulators.greengrass.recipe import read_recipe
+from evswap_edge.emulators.greengrass.uplink import Broker, Published
+from evswap_edge.eventstream import Frame, encode
+from tests.edge.conftest import Eventually
+from tests.edge.nuclei import EVERYTHING_ALLOWED
+
+Ipc = GreengrassCoreIPCClientV2
+CONNECT = {":message-type": 4, ":message-flags": 0, ":stream-id": 0, ":version": "0.1.0"}
+
+
+class Surroundings:
+    """A nucleus, and what it said."""
+
+    def __init__(self, folder: Path) -> None:
+        self.events: list[dict[str, Any]] = []
+        defaults = EVERYTHING_ALLOWED | {
+            "station": {"sampling": {"interval_s": 5, "fast": True}, "names": ["a", 1]}
+        }
+        self.nucleus = EmulatedNucleus(
+            folder / "ipc.socket",
+            component="com.evswap.Station",
+            thing_name="station-01",
+            configuration=Configuration(defaults),
+            tell=lambda event: self.events.append(dict(event)),
+        )
+
+    async def client(self) -> Ipc:
+        client = await asyncio.to_thread(
+            greengrasscoreipc.connect, ipc_socket=str(self.nucleus.socket), authtoken=self.nucleus.token
+        )
+        return Ipc(client=client, executor=ThreadPoolExecutor(max_workers=1))
+
+
+@asynccontextmanager
+async def surroundings(folder: Path) -> AsyncIterator[tuple[Surroundings, Ipc]]:
+    around = Surroundings(folder)
+    await around.nucleus.start()
+    ipc = await around.client()
+    try:
+        yield around, ipc
+    finally:
+        await asyncio.to_thread(ipc.close)
+        await around.nucleus.aclose()
+
+
+def answer(future: "Future[Any]") -> "asyncio.Future[Any]":
+    return asyncio.wrap_future(future)
+
+
+def publish(ipc: Ipc, size: int = 10, topic: str = "a/b") -> "asyncio.Future[Any]":
+    return answer(
+        ipc.publish_to_iot_core_async(topic_name=topic, qos=model.QOS.AT_LEAST_ONCE, payload=bytes(size))
+    )
+
+
+# --- the wire ---------------------------------------------------------------------------------------------
+
+
+async def test_whoever_knows_no_svcuid_is_hung_up_on_without_a_word(tmp_path: Path) -> None:
+    async with surroundings(tmp_path) as (around, _):
+        for first in (
+            encode(Frame(CONNECT, b'{"authToken": "guess"}')),
+            encode(
+                Frame(
+                    CONNECT | {":version": "0.2.0"}, json.dumps({"authToken": around.nucleus.token}).encode()
+                )
+            ),
+            encode(Frame(CONNECT, b"no json")),
+            encode(Frame({":message-type": 0, ":stream-id": 1, "operation": "aws.greengrass#UpdateState"})),
+            b"GET / HTTP/1.1\r\n\r\n",
+        ):
+            reader, writer = await asyncio.open_unix_connection(around.nucleus.socket)
+            writer.write(first)
+            assert await reader.read() == b""
+            writer.close()
+
+
+async def test_a_frame_over_the_limit_ends_the_connection(tmp_path: Path, eventually: Eventually) -> None:
+    async with surroundings(tmp_path) as (around, ipc):
+        with pytest.raises(StreamClosedError):
+            await publish(ipc, 8_000)
+        await eventually(lambda: any("over 10000" in event.get("hung_up", "") for event in around.events))
+        with pytest.raises(ConnectionClosedError):
+            await publish(ipc)
+        assert around.nucleus.published == []
+
+
+async def test_after_a_restart_the_old_svcuid_is_void(tmp_path: Path) -> None:
+    async with surroundings(tmp_path) as (around, _):
+        old = around.nucleus.token
+        around.nucleus.restart()
+        assert around.nucleus.token != old
+        with pytest.raises(Exception, match="CLOSED"):
+            await asyncio.to_thread(
+                greengrasscoreipc.connect, ipc_socket=str(around.nucleus.socket), authtoken=old
+            )
+        again = await around.client()
+        assert (await answer(again.update_state_async(state="RUNNING"))) is not None
+        await asyncio.to_thread(again.close)
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda ipc: ipc.get_secret_value_async(secret_id="s"),
+        lambda ipc: ipc.get_thing_shadow_async(thing_name="t", shadow_name=""),
+        lambda ipc: ipc.list_components_async(),
+        lambda ipc: ipc.put_component_metric_async(metrics=[]),
+    ],
+    ids=["secrets", "shadows", "components", "metrics"],
+)
+async def test_what_nucleus_lite_does_not_have_is_a_service_error_without_a_text(
+    tmp_path: Path, ask: Callable[[Ipc], "Future[Any]"]
+) -> None:
+    async with surroundings(tmp_path) as (_, ipc):
+        with pytest.raises(model.ServiceError) as refused:
+            await answer(ask(ipc))
+        assert str(refused.value) == ""
+
+
+# --- configuration and state ------------------------------------------------------------------------------
+
+
+async def test_scalars_of_a_recipe_are_text_and_those_of_a_deployment_what_they_are(tmp_path: Path) -> None:
+    async with surroundings(tmp_path) as (around, ipc):
+        read = ipc.get_configuration_async
+        assert (await answer(read(key_path=["station"]))).value == {
+            "sampling": {"interval_s": "5", "fast": "true"},
+            "names": ["a", "1"],
+        }
+        around.nucleus.configure({"station": {"sampling": {"interval_s": 1}}})
+        sampling = (await answer(read(key_path=["station", "sampling"]))).value
+        assert sampling == {"interval_s": 1, "fast": "true"}
+        assert (await answer(read(key_path=["station", "sampling", "interval_s"]))).value == {"interval_s": 1}
+        for nothing in (
+            {"key_path": ["station", "none"]},
+            {"key_path": ["station"], "component_name": "other"},
+        ):
+            with pytest.raises(model.ResourceNotFoundError):
+                await answer(read(**nothing))
+
+
+async def test_an_event_names_the_leaf_alone_and_nothing_comes_of_no_change(
+    tmp_path: Path, eventually: Eventually
+) -> None:
+    async with surroundings(tmp_path) as (around, ipc):
+        seen: list[list[str]] = []
+        started, _ = ipc.subscribe_to_configuration_update_async(
+            key_path=["station"],
+            on_stream_event=lambda event: seen.append(event.configuration_update_event.key_path),
+        )
+        await answer(started)
+        around.nucleus.configure({"station": {"sampling": {"interval_s": "5"}}, "other": 1})
+        around.nucleus.configure({"station": {"sampling": {"interval_s": 2}}})
+        await answer(
+            ipc.update_configuration_async(key_path=["station", "sampling"], value_to_merge={"interval_s": 3})
+        )
+        await eventually(lambda: seen == [["interval_s"], ["interval_s"]])
+
+
+async def test_a_state_is_heard(tmp_path: Path) -> None:
+    async with surroundings(tmp_path) as (around, ipc):
+        await answer(ipc.update_state_async(state="RUNNING"))
+        assert {"state": "RUNNING"} in around.events
+
+
+# --- AWS IoT Core -----------------------------------------------------------------------------------------
+
+
+async def test_the_eleventh_publish_without_a_puback_is_refused(tmp_path: Path) -> None:
+    async with surroundings(tmp_path) as (around, ipc):
+        around.nucleus.set_broker(Broker.SILENT)
+        for _ in range(10):
+            await publish(ipc)  # a success, although the broker has nothing
+        assert around.nucleus.published == []
+        with pytest.raises(model.ServiceError):
+            await publish(ipc)
+        around.nucleus.set_broker(Broker.UP)
+        await publish(ipc)
+        assert len(around.nucleus.published) == 11
+
+
+async def test_a_link_that_breaks_loses_what_the_component_was_told_is_sent(tmp_path: Path) -> None:
+    async with surroundings(tmp_path) as (around, ipc):
+        around.nucleus.set_broker(Broker.SILENT)
+        await publish(ipc)
+        around.nucleus.set_broker(Broker.DOWN)
+        with pytest.raises(model.ServiceError):
+            await publish(ipc)
+        around.nucleus.set_broker(Broker.UP)
+        assert (around.nucleus.published, {"lost": 1} in around.events) == ([], True)
+
+
+async def test_a_long_message_for_the_component_vanishes(tmp_path: Path, eventually: Eventually) -> None:
+    async with surroundings(tmp_path) as (around, ipc):
+        seen: list[int] = []
+        started, operation = ipc.subscribe_to_iot_core_async(
+            topic_name="down/+",
+            qos="1",
+            on_stream_event=lambda event: seen.append(len(event.message.payload)),
+        )
+        await answer(started)
+        for size in (4_999, 5_000, 1):
+            around.nucleus.deliver(Published("down/x", bytes(size)))
+        around.nucleus.deliver(Published("elsewhere/x", b""))
+        await eventually(lambda: seen == [4_999, 1])
+        assert {"vanished": 5_000} in around.events
+        await asyncio.wrap_future(operation.close())
+        around.nucleus.deliver(Published("down/x", b"nobody listens any more"))
+        await publish(ipc)
+        assert seen == [4_999, 1]
+
+
+async def test_components_talk_to_each_other(tmp_path: Path, eventually: Eventually) -> None:
+    async with surroundings(tmp_path) as (_, ipc):
+        seen: list[bytes] = []
+        started, _ = ipc.subscribe_to_topic_async(
+            topic="local/#", on_stream_event=lambda event: seen.append(event.binary_message.message)
+        )
+        await answer(started)
+        message = model.PublishMessage(binary_message=model.BinaryMessage(message=b"hello"))
+        await answer(ipc.publish_to_topic_async(topic="local/x", publish_message=message))
+        await eventually(lambda: seen == [b"hello"])
+
+
+# --- access -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("resource", "topic", "allowed"),
+    [
+        ("ev/station/*/telemetry", "ev/station/s-1/telemetry", True),
+        ("ev/station/*/telemetry", "ev/station/s-1/telemetry/batch", False),
+        ("ev/station/*/telemetry", "Xev/station/s-1/telemetry", False),
+        ("ev/station/+/telemetry", "ev/station/s-1/telemetry", True),
+        ("ev/station/+/telemetry", "ev/station/s-1/s-2/telemetry", False),
+        ("$aws/rules/r/#", "$aws/rules/r/ev/x", True),
+        ("ev/station/{iot:thingName}/telemetry", "ev/station/s-1/telemetry", False),
+        ("ev/station/s.1/telemetry", "ev/station/s-1/telemetry", False),
+    ],
+)
+def test_which_resource_covers_which_topic(resource: str, topic: str, allowed: bool) -> None:
+    operation = "aws.greengrass#PublishToIoTCore"
+    control = {access.MQTT: {"policy": {"operations": [operation], "resources": [resource]}}}
+    asked = {"service": access.MQTT, "operation": operation, "resource": topic}
+    assert access.is_allowed(control, **asked) is allowed
+    assert not access.is_allowed(control, **asked | {"operation": "aws.greengrass#SubscribeToIoTCore"})
+    assert not access.is_allowed(control, **asked | {"service": access.LOCAL})
+    assert not access.is_allowed(None, **asked)
+
+
+async def test_what_no_policy_allows_is_unauthorized(tmp_path: Path) -> None:
+    async with surroundings(tmp_path) as (around, ipc):
+        around.nucleus.configure({"accessControl": {access.MQTT: {"all": {"resources": ["other/*"]}}}})
+        with pytest.raises(model.UnauthorizedError) as refused:
+            await publish(ipc)
+        assert str(refused.value) == ""
+        assert around.nucleus.published == []
+
+
+@pytest.mark.parametrize(
+    ("topic_filter", "topic", "matching"),
+    [
+        ("a/+", "a/b", True),
+        ("a/+", "a/b/c", False),
+        ("a/#", "a", True),
+        ("a/#", "a/b/c", True),
+        ("a.b", "axb", False),
+    ],
+)
+def test_which_filter_matches_which_topic(topic_filter: str, topic: str, matching: bool) -> None:
+    assert matches(topic_filter, topic) is matching
+
+
+# --- what a person types ----------------------------------------------------------------------------------
+
+
+async def test_commands_are_obeyed_and_wrong_ones_explained(tmp_path: Path) -> None:
+    async with surroundings(tmp_path) as (around, ipc):
+        obey = Commands(around.nucleus).obey
+        assert obey("fail UnauthorizedError 2\n") == "ok"
+        answers = [publish(ipc) for _ in range(3)]
+        await asyncio.wait(answers)
+        assert [type(each.exception()) for each in answers] == [model.UnauthorizedError] * 2 + [type(None)]
+        assert obey("answers hold") == obey("answers release") == obey("broker silent") == "ok"
+        status = json.loads(obey("status").removeprefix("ok "))
+        assert (status["published"], status["refused"]) == (1, {"UnauthorizedError": 2})
+        for wrong, hint in (
+            ("broker sideways", "up, silent, down"),
+            ("configure {", "JSON object"),
+            ("configure []", "JSON object"),
+            ("answers", "hold or release"),
+            ("fail Everything", "ServiceError"),
+            ("publish", "a topic"),
+            ("sing", "configure, broker"),
+        ):
+            assert obey(wrong).startswith("error: ")
+            assert hint in obey(wrong)
+        assert obey("restart") == f"ok SVCUID={around.nucleus.token}"
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [("a: [", "is no YAML"), ("- 1", "is it a recipe"), ("componentname: x", "case-sensitive")],
+)
+def test_a_file_that_is_no_recipe_is_refused_by_name(tmp_path: Path, text: str, problem: str) -> None:
+    file = tmp_path / "recipe.yaml"
+    with pytest.raises(EmulatorError, match="cannot be read"):
+        read_recipe(file)
+    file.write_text(text)
+    with pytest.raises(EmulatorError, match=problem):
+        read_recipe(file)
+
+
+async def test_a_socket_that_cannot_be_made_is_refused_and_no_file_is_removed_for_it(tmp_path: Path) -> None:
+    file = tmp_path / "precious"
+    file.write_text("not a socket")
+    for path in (file, tmp_path / "nowhere" / "ipc.socket", tmp_path / ("long" * 40)):
+        nucleus = EmulatedNucleus(path, component="c", thing_name="t", configuration=Configuration({}))
+        with pytest.raises(EmulatorError, match="name another path"):
+            await nucleus.start()
+    assert file.read_text() == "not a socket"
