@@ -26,8 +26,13 @@ from evswap_edge.eventstream import Frame, encode
 from tests.edge.conftest import Eventually
 from tests.edge.nuclei import EVERYTHING_ALLOWED
 
-Ipc = GreengrassCoreIPCClientV2
-CONNECT = {":message-type": 4, ":message-flags": 0, ":stream-id": 0, ":version": "0.1.0"}
+Ipc = Any  # GreengrassCoreIPCClientV2: the SDK has no types
+CONNECT: dict[str, int | str] = {
+    ":message-type": 4,
+    ":message-flags": 0,
+    ":stream-id": 0,
+    ":version": "0.1.0",
+}
 
 
 class Surroundings:
@@ -50,7 +55,7 @@ class Surroundings:
         client = await asyncio.to_thread(
             greengrasscoreipc.connect, ipc_socket=str(self.nucleus.socket), authtoken=self.nucleus.token
         )
-        return Ipc(client=client, executor=ThreadPoolExecutor(max_workers=1))
+        return GreengrassCoreIPCClientV2(client=client, executor=ThreadPoolExecutor(max_workers=1))
 
 
 @asynccontextmanager

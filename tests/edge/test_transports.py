@@ -8,11 +8,11 @@ import asyncio
 import os
 import ssl
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import Protocol
 from unittest import mock
 
 import pytest
@@ -52,8 +52,9 @@ class FarSide(Protocol):
     """What the suite sees of, and does to, the other end."""
 
     script: deque[ReasonCode]
-    refusals: list[ReasonCode]
 
+    @property
+    def refusals(self) -> Sequence[ReasonCode]: ...
     @property
     def accepted(self) -> list[tuple[str, bytes]]: ...
     @property
@@ -67,7 +68,7 @@ class FarSide(Protocol):
 
 
 class MemoryFarSide:
-    refusals = REFUSALS
+    refusals: Sequence[ReasonCode] = tuple(REFUSALS)
 
     def __init__(self, transport: MemoryTransport) -> None:
         self._transport = transport
@@ -101,7 +102,7 @@ class Mqtt5FarSide:
     """A listener that takes MQTT 5 connections over mutual TLS and answers publishes by script."""
 
     script: deque[ReasonCode] = field(default_factory=deque)
-    refusals: list[ReasonCode] = field(default_factory=lambda: REFUSALS)
+    refusals: Sequence[ReasonCode] = tuple(REFUSALS)
     accepted: list[tuple[str, bytes]] = field(default_factory=list)
     clients: list[str] = field(default_factory=list)
     goodbyes: int = 0
@@ -244,7 +245,7 @@ class NucleusScript(deque[ReasonCode]):
 
 
 class NucleusFarSide:
-    refusals: ClassVar[list[ReasonCode]] = list(NUCLEUS_ERRORS)
+    refusals: Sequence[ReasonCode] = tuple(NUCLEUS_ERRORS)
 
     def __init__(self, nucleus: EmulatedNucleus) -> None:
         self.nucleus = nucleus

@@ -145,6 +145,7 @@ class Nucleus:
             self._loop.call_soon_threadsafe(changed)
 
         def subscribe(ipc: GreengrassCoreIPCClientV2) -> "Future[Any]":
+            started: Future[Any]
             started, _ = ipc.subscribe_to_configuration_update_async(
                 key_path=list(key_path), on_stream_event=on_event
             )
