@@ -10,7 +10,8 @@ renamed station) goes on under a new stream, so two machines never give two samp
     ├── OutboxInUse         another process has it open
     ├── OutboxFull          no room on the disk, or it became read-only
     ├── OutboxDamaged       not a database, or a broken one
-    └── OutboxTooNew        written by a later version of this program
+    ├── OutboxTooNew        written by a later version of this program
+    └── OutboxStale         nothing was written for too long (asked from outside, by a health check)
 """
 
 import fcntl
@@ -87,6 +88,15 @@ class OutboxTooNew(OutboxError):
         )
 
 
+class OutboxStale(OutboxError):
+    """The last sample was written ``age_s`` seconds ago, or never; at most ``limit_s`` are in order."""
+
+    def __init__(self, path: Path, *, age_s: float, limit_s: float) -> None:
+        self.age_s = age_s
+        self.limit_s = limit_s
+        super().__init__(path, f"not written for {age_s:.0f} s (limit {limit_s:.0f} s): is the station up?")
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """One stored sample. ``uptime`` is the monotonic time of its ``boot_id`` in seconds when it was
@@ -108,6 +118,22 @@ def machine_name() -> str:
     except FileNotFoundError:
         known_by = ""
     return str(uuid5(_MACHINE_NAMESPACE, known_by or os.uname().nodename))
+
+
+def written_at(path: Path) -> float:
+    """When something was committed last (seconds since 1970), seen from outside and without disturbing the
+    station; 0 when there is no outbox yet.
+
+    In WAL mode a commit is written to the log beside the database.
+    """
+    return max(_modified(path), _modified(path.with_name(f"{path.name}-wal")))
+
+
+def _modified(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
 
 
 class Outbox:

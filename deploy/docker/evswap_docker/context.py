@@ -1,0 +1,69 @@
+"""The folders that the images are built from: what the Dockerfiles copy, and nothing else."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from evswap_docker.settings import FOLDER, ROOT
+from evswap_docker.wheels import Target, build_own, keep_wheels
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """An image: the requirements and distributions inside, and other files of the checkout."""
+
+    name: str
+    requirements: tuple[str, ...]
+    distributions: tuple[str, ...]
+    entrypoint: str
+    folders: tuple[str, ...] = ()
+
+
+STATION = Recipe(
+    name="station",
+    requirements=("station.txt",),
+    distributions=("shared", "edge"),
+    entrypoint="station.py",
+)
+AWS = Recipe(
+    name="aws",
+    requirements=("local.txt", "ministack.txt", "lambda.txt"),
+    distributions=("shared", "edge", "cloud", "deploy/local"),
+    entrypoint="aws.py",
+    folders=("cloud/stack",),
+)
+RECIPES = {recipe.name: recipe for recipe in (AWS, STATION)}
+
+
+@contextmanager
+def context_of(recipe: Recipe, target: Target, cache: Path) -> Iterator[Path]:
+    """A folder to build in, gone afterwards; raises WheelsMissing."""
+    cache.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=cache, prefix=f".{recipe.name}-") as folder:
+        fill(Path(folder), recipe, target, cache)
+        yield Path(folder)
+
+
+def fill(folder: Path, recipe: Recipe, target: Target, cache: Path) -> None:
+    """Puts everything that the Dockerfile copies into ``folder``; raises WheelsMissing."""
+    requirements = [ROOT / "requirements" / name for name in recipe.requirements]
+    wheels = folder / "wheels"
+    shutil.copytree(keep_wheels(cache, target, requirements), wheels, copy_function=_link_or_copy)
+    build_own(recipe.distributions, wheels)
+    (folder / "requirements").mkdir()
+    for file in requirements:
+        shutil.copy(file, folder / "requirements")
+    for name in recipe.folders:
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(FOLDER / "evswap_docker" / recipe.entrypoint, folder)
+    shutil.copy(FOLDER / f"{recipe.name}.Dockerfile", folder / "Dockerfile")
+
+
+def _link_or_copy(source: str, target: str) -> None:
+    try:
+        Path(target).hardlink_to(source)
+    except OSError:
+        shutil.copy2(source, target)

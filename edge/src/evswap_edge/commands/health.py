@@ -1,0 +1,31 @@
+"""``evswap-edge health``."""
+
+import argparse
+import time
+from typing import Final
+
+from evswap_edge.commands import arguments
+from evswap_edge.config import StationConfig, read_any
+from evswap_edge.outbox import OutboxStale, written_at
+
+HELP: Final = "say whether a station samples: for the health check of a container or a supervisor"
+
+_MISSED_SAMPLES: Final = 3
+_GRACE_S: Final = 10.0
+
+add_arguments = arguments.add_config
+
+
+def run(options: argparse.Namespace) -> None:
+    """Look when each outbox was written last. Whether the cloud is reached does not count: a station that is
+    offline does its work. Raises ``OutboxStale``."""
+    for station in read_any(options.config).stations:
+        _demand_fresh(station)
+
+
+def _demand_fresh(station: StationConfig) -> None:
+    limit_s = _MISSED_SAMPLES * station.sampling.interval_s + _GRACE_S
+    age_s = max(0.0, time.time() - written_at(station.outbox_path))
+    if age_s > limit_s:
+        raise OutboxStale(station.outbox_path, age_s=age_s, limit_s=limit_s)
+    print(f"{station.station_id}: wrote {age_s:.1f} s ago (limit {limit_s:.0f} s)")
