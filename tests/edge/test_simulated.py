@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evswap_edge.drivers import Surroundings, load_driver
+from evswap_edge.drivers import Surroundings, load_driver, open_cabinet
 from evswap_edge.drivers.simulated import Pack, Settings, SimulatedCabinet
 from evswap_edge.hal import Climate
 from evswap_edge.testing import ManualTime
@@ -95,8 +95,8 @@ async def test_time_can_run_faster() -> None:
 @pytest.mark.parametrize("bays", [1, 250])
 async def test_it_is_opened_by_its_name(bays: int) -> None:
     kind = load_driver("simulated")
-    cabinet = await kind.open(
-        kind.settings(bays=bays), Surroundings(station_id="station-01", time=ManualTime())
+    cabinet = await open_cabinet(
+        kind, kind.settings(bays=bays), Surroundings(station_id="station-01", time=ManualTime())
     )
     assert len(await cabinet.read_bays()) == bays
     await cabinet.aclose()

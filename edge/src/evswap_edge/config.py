@@ -224,9 +224,10 @@ def _driver(document: Document, section: dict[str, Any]) -> Chosen[DriverKind[An
 
 def _composed(document: Document, section: dict[str, Any]) -> Chosen[DriverKind[Any]]:
     """``{climate: {name: modbus, ...}, bays: {name: simulated}}``"""
+    roles = [role.value for role in Role]
     for name in section:
-        if name not in tuple(Role):
-            raise document.unknown(("driver", name), Role)
+        if name not in roles:
+            raise document.unknown(("driver", name), roles)
     parts = tuple(_part(document, role, section.get(role)) for role in Role)
     kind = DriverKind(settings=Struct, open=lambda _, surroundings: open_composed(parts, surroundings))
     name = " and ".join(f"{part.name} ({part.role})" for part in parts)

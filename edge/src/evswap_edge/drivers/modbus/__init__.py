@@ -5,6 +5,7 @@ The pattern for a driver: settings with their constraints; what the wire says in
 them behind a protocol of the HAL.
 """
 
+from pathlib import Path
 from typing import Annotated, Final
 
 from msgspec import Meta, Struct
@@ -31,7 +32,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     factory."""
 
     registers: NameOrFile
-    port: Annotated[str, Meta(min_length=1)] | None = None
+    port: Path | None = None
     tcp: Annotated[str, Meta(pattern=r"^[^\s:]+:\d{1,5}\Z")] | None = None
     unit: Unit | None = None
     baudrate: Baudrate | None = None

@@ -1,0 +1,150 @@
+"""One contract, every driver: it does what it declares, in values that the contract allows, and may be
+interrupted.
+
+A new driver gets a row in ``DRIVERS``: how its hardware is had, and the settings that find it.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from typing import Any, Final
+
+import msgspec
+import pytest
+
+from evswap_edge.drivers import BUILTINS, DriverKind, Role, Surroundings, load_driver
+from evswap_edge.drivers.simulated import Settings as SimulatedSettings
+from evswap_edge.hal import BayBank, ClimateSensor, Hardware, SensorError
+from evswap_edge.testing import ManualTime
+from evswap_schema import Bay
+from evswap_schema.fields import Celsius, Percent
+from tests.edge.climate import RTU, TCP, plugged_in
+
+Have = Callable[[], AbstractAsyncContextManager[Any]]
+PROTOCOLS: Final = {Role.CLIMATE: ClimateSensor, Role.BAYS: BayBank}
+
+
+@asynccontextmanager
+async def simulated() -> AsyncIterator[Any]:
+    yield SimulatedSettings(bays=8)
+
+
+@asynccontextmanager
+async def modbus_rtu() -> AsyncIterator[Any]:
+    async with plugged_in(RTU) as plugged:
+        yield plugged.settings()
+
+
+@asynccontextmanager
+async def modbus_tcp() -> AsyncIterator[Any]:
+    async with plugged_in(TCP) as plugged:
+        yield plugged.settings()
+
+
+DRIVERS: Final[dict[str, tuple[str, Have]]] = {
+    "simulated": ("simulated", simulated),
+    "modbus-rtu": ("modbus", modbus_rtu),
+    "modbus-tcp": ("modbus", modbus_tcp),
+}
+every_driver = pytest.mark.parametrize(("name", "have"), DRIVERS.values(), ids=DRIVERS)
+
+
+def reads(kind: DriverKind[Any], hardware: Hardware) -> list[Callable[[], Any]]:
+    """What can be read of ``hardware``."""
+    found: list[Callable[[], Any]] = []
+    if Role.CLIMATE in kind.provides:
+        assert isinstance(hardware, ClimateSensor)
+        found.append(hardware.read_climate)
+    if Role.BAYS in kind.provides:
+        assert isinstance(hardware, BayBank)
+        found.append(hardware.read_bays)
+    return found
+
+
+@asynccontextmanager
+async def opened(name: str, have: Have) -> AsyncIterator[tuple[DriverKind[Any], Hardware]]:
+    kind = load_driver(name)
+    async with have() as settings:
+        kind.check(settings)
+        surroundings = Surroundings(station_id="station-01", time=ManualTime())
+        hardware = await kind.open(settings, surroundings)
+        try:
+            yield kind, hardware
+        finally:
+            await hardware.aclose()
+
+
+def test_every_driver_of_ours_is_held_to_it() -> None:
+    assert {name for name, _ in DRIVERS.values()} == set(BUILTINS)
+
+
+@every_driver
+async def test_it_has_the_protocol_of_each_role_that_it_declares(name: str, have: Have) -> None:
+    async with opened(name, have) as (kind, hardware):
+        assert kind.provides
+        for role, protocol in PROTOCOLS.items():
+            assert isinstance(hardware, protocol) is (role in kind.provides)
+
+
+@every_driver
+async def test_what_it_reads_is_what_the_contract_allows(name: str, have: Have) -> None:
+    async with opened(name, have) as (_, hardware):
+        if isinstance(hardware, ClimateSensor):
+            climate = await hardware.read_climate()
+            msgspec.convert(climate.temperature, Celsius)
+            msgspec.convert(climate.humidity, Percent)
+        if isinstance(hardware, BayBank):
+            bays = tuple(await hardware.read_bays())
+            msgspec.convert(msgspec.to_builtins(bays), tuple[Bay, ...])
+            assert [bay.bay for bay in bays] == sorted({bay.bay for bay in bays})
+
+
+@every_driver
+async def test_a_reading_may_be_given_up_at_any_moment_and_asked_for_again(name: str, have: Have) -> None:
+    async with opened(name, have) as (kind, hardware):
+        for read in reads(kind, hardware):
+            for turns in range(12):
+                asked = asyncio.ensure_future(read())
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                asked.cancel()
+                with suppress(asyncio.CancelledError, SensorError):
+                    await asked
+            await eventually_reads(read)
+
+
+@every_driver
+async def test_two_who_ask_at_once_both_get_their_answer(name: str, have: Have) -> None:
+    async with opened(name, have) as (kind, hardware):
+        for read in reads(kind, hardware):
+            await asyncio.gather(*(read() for _ in range(5)))
+
+
+@every_driver
+async def test_it_can_be_closed_twice_and_opened_again(name: str, have: Have) -> None:
+    kind = load_driver(name)
+    surroundings = Surroundings(station_id="station-01", time=ManualTime())
+    async with have() as settings:
+        for _ in range(2):
+            hardware = await kind.open(settings, surroundings)
+            for read in reads(kind, hardware):
+                await read()
+            await hardware.aclose()
+            await hardware.aclose()
+
+
+@every_driver
+def test_its_settings_are_frozen_and_know_their_keys(name: str, have: Have) -> None:
+    config = load_driver(name).settings.__struct_config__
+    assert config.frozen
+    assert config.forbid_unknown_fields
+
+
+async def eventually_reads(read: Callable[[], Any]) -> None:
+    """A wire may have to settle after what was given up."""
+    async with asyncio.timeout(20):
+        while True:
+            with suppress(SensorError):
+                await read()
+                return
+            await asyncio.sleep(0.01)
