@@ -3,8 +3,11 @@
 from pathlib import Path
 
 import pytest
+import yaml
 
 from evswap_cloud.__main__ import main
+from evswap_cloud.package import LOCAL, TARGETS
+from tests.cloud.messages import STACK
 
 
 @pytest.mark.parametrize("target", ["windows-x86_64-cp313", "linux-x86_64", "linux-riscv64-cp313", "local "])
@@ -36,3 +39,8 @@ def test_wheels_that_pip_refuses_leave_nothing_behind(
     assert main(["package", "--output", str(tmp_path / "out"), "--requirements", str(requirements)]) == 1
     assert "hashes" in capsys.readouterr().err
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_all_builds_what_the_functions_run_on_and_this_machine() -> None:
+    functions = yaml.safe_load((STACK / "functions.yaml").read_text())
+    assert {functions["package_target"], LOCAL} <= set(TARGETS)

@@ -6,14 +6,39 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import SkipAloud
-from tests.e2e.local_stack import ROOT, LocalStack, stack_in
+from tests.e2e.local_stack import MAKER, ROOT, LocalStack, shared_stack, stack_in
+from tests.terraform.tool import find_terraform
 
-STATIONS = 3
+MARKER = "any_maker"
+LONGEST_S = 600
+OWN = "own_stack"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", f"{MARKER}: holds whoever made the stack: EVSWAP_E2E_WITH={MAKER}")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """On Terraform's stack: what holds there too, and last what breaks the stack, as there is only one."""
+    if MAKER == "evswap":
+        return
+    folder = Path(__file__).parent
+    others = [item for item in items if folder in item.path.parents and not item.get_closest_marker(MARKER)]
+    config.hook.pytest_deselected(items=others)
+    items[:] = sorted((item for item in items if item not in others), key=_breaks_the_stack)
+    for item in items:
+        item.add_marker(pytest.mark.timeout(LONGEST_S))
+
+
+def _breaks_the_stack(item: pytest.Item) -> bool:
+    return OWN in getattr(item, "fixturenames", ())
 
 
 @pytest.fixture(scope="session")
 def local_aws(skip_aloud: SkipAloud) -> None:
-    """What every stack needs: the emulator's environment, which `make` makes."""
+    """What every stack needs: the emulator's environment, which `make` makes; Terraform where asked for."""
+    if MAKER == "terraform" and find_terraform() is None:
+        skip_aloud("terraform is not on the PATH", could_run=False)
     if not (ROOT / ".venv-ministack").exists():
         skip_aloud(
             "the local AWS is not installed; run the tests by `make test` or `make system`", could_run=True
@@ -21,15 +46,23 @@ def local_aws(skip_aloud: SkipAloud) -> None:
 
 
 @pytest.fixture(scope="session")
-def stack(local_aws: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
-    """Three stations that sample twice a second. Tests share it, so none of them may stop a part of it."""
-    with stack_in(tmp_path_factory.mktemp("stack")) as running:
-        running.up("--stations", str(STATIONS), "--interval", "0.5")
-        yield running
+def stack(
+    local_aws: None, pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory
+) -> LocalStack:
+    """A few stations that sample twice a second. Tests share it, so none of them may stop a part of it."""
+    return shared_stack(pytestconfig, lambda: tmp_path_factory.mktemp("stack"))
 
 
 @pytest.fixture
-def own_stack(local_aws: None, tmp_path: Path) -> Iterator[LocalStack]:
-    """A stack that is not up yet, for a test that stops, kills and starts parts of it."""
+def own_stack(
+    local_aws: None,
+    pytestconfig: pytest.Config,
+    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[LocalStack]:
+    """A stack for a test that stops, kills and starts parts of it: not up yet, or used by others before."""
+    if MAKER == "terraform":
+        yield shared_stack(pytestconfig, lambda: tmp_path_factory.mktemp("stack"))
+        return
     with stack_in(tmp_path) as own:
         yield own

@@ -3,11 +3,12 @@
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,14 +16,22 @@ from typing import Any
 
 import boto3
 import psutil
+import pytest
 
+from evswap_hil.deadline import wait_until
 from evswap_hil.observers.mqtt import Visitor, connect
 from evswap_hil.observers.rest import RestObserver
 from evswap_hil.stack import Stack, read_stack
+from evswap_local.terraform.tool import PLUGIN_DIR
+from tests.terraform.tool import find_plugins
 
 ROOT = Path(__file__).parents[2]
 EVSWAP = Path(sys.executable).with_name("evswap")
-UP_WITHIN_S = 120
+UP_WITHIN_S = {"evswap": 120, "terraform": 400}
+MAKER = os.environ.get("EVSWAP_E2E_WITH", "evswap")
+"""Who makes the stacks that the suite runs on: `evswap`, or `terraform` by the configuration for AWS."""
+
+STATIONS = 3
 EVER = datetime.min.replace(tzinfo=UTC)
 
 
@@ -35,17 +44,53 @@ class Stored:
     metadata: dict[str, str]
 
 
-class LocalStack:
-    """One stack with a state folder and ports of its own."""
+@dataclass(frozen=True)
+class Interrupted:
+    """What an `evswap up` left behind that was interrupted while it made the stack."""
 
-    def __init__(self, state_dir: Path) -> None:
-        self.state_dir = state_dir
+    exit_code: int
+    said: str
+    made: int
+    left: list[psutil.Process]
+    locked: bool
+    half_made: bool
+
+
+class LocalStack:
+    """One stack with a state folder and ports of its own, made by `maker`."""
+
+    def __init__(self, state_dir: Path, maker: str = MAKER) -> None:
+        self.state_dir, self.maker = state_dir, maker
+        self.interrupted: Interrupted | None = None
         self.port, self.mqtt_port = free_ports(2)
 
     def up(self, *options: str) -> None:
         """`evswap up`, which has to succeed."""
-        answer = self.run("up", "--port", str(self.port), "--mqtt-port", str(self.mqtt_port), *options)
+        answer = self.run("up", "--with", self.maker, *self._ports(), *options)
         assert answer.returncode == 0, f"{answer.stdout}\n{answer.stderr}\n{self.logs()}"
+
+    def interrupt_first_up(self) -> None:
+        """An `evswap up` that is interrupted while Terraform works, and what it leaves behind."""
+        terraform = self.state_dir / "terraform"
+        made = terraform / "terraform.tfstate"
+        command = [
+            *(str(EVSWAP), "up", "--state-dir", str(self.state_dir)),
+            *("--with", self.maker, *self._ports()),
+        ]
+        with subprocess.Popen(
+            command, cwd=ROOT, env={**os.environ, **terraform_plugins()}, stderr=subprocess.PIPE, text=True
+        ) as up:
+            wait_until(lambda: _resources(made) or up.poll(), what="Terraform makes something", within=120)
+            up.send_signal(signal.SIGINT)
+            said = up.communicate(timeout=120)[1]
+        self.interrupted = Interrupted(
+            exit_code=up.returncode,
+            said=said,
+            made=_resources(made),
+            left=self.remains(),
+            locked=(terraform / ".terraform.tfstate.lock.info").exists(),
+            half_made=(terraform / "begun").exists(),
+        )
 
     def down(self) -> None:
         """`evswap down`, which has to succeed."""
@@ -59,9 +104,13 @@ class LocalStack:
             cwd=ROOT,
             capture_output=True,
             text=True,
-            timeout=UP_WITHIN_S,
+            timeout=UP_WITHIN_S[self.maker],
+            env={**os.environ, **terraform_plugins()},
             check=False,
         )
+
+    def _ports(self) -> tuple[str, ...]:
+        return ("--port", str(self.port), "--mqtt-port", str(self.mqtt_port))
 
     def logs(self) -> str:
         """The last lines of every log, for a test that has failed."""
@@ -73,6 +122,18 @@ class LocalStack:
     @property
     def described(self) -> Stack:
         return read_stack(self.state_dir / "stack.json")
+
+    @property
+    def described_as_json(self) -> dict[str, Any]:
+        """All of stack.json."""
+        content: dict[str, Any] = json.loads((self.state_dir / "stack.json").read_text())
+        return content
+
+    @property
+    def credentials(self) -> dict[str, str]:
+        """The administrator's, as the environment variables that programs look for."""
+        keys = _credentials(Path(self.described_as_json["credentials_file"]))
+        return {name.upper(): value for name, value in keys.items()}
 
     def api(self) -> RestObserver:
         return RestObserver(self.described.api_url)
@@ -94,9 +155,8 @@ class LocalStack:
 
     def aws(self, service: str) -> Any:
         """A boto3 client of this stack, as its administrator."""
-        described = json.loads((self.state_dir / "stack.json").read_text())
-        keys = _credentials(Path(described["credentials_file"]))
-        session = boto3.Session(keys["aws_access_key_id"], keys["aws_secret_access_key"])
+        described, keys = self.described_as_json, self.credentials
+        session = boto3.Session(keys["AWS_ACCESS_KEY_ID"], keys["AWS_SECRET_ACCESS_KEY"])
         return session.client(
             service,  # type: ignore[call-overload]
             endpoint_url=described["aws_endpoint_url"],
@@ -136,9 +196,9 @@ class LocalStack:
 
 
 @contextmanager
-def stack_in(folder: Path) -> Iterator[LocalStack]:
+def stack_in(folder: Path, maker: str = MAKER) -> Iterator[LocalStack]:
     """A stack that is gone afterwards, whatever happened."""
-    stack = LocalStack(folder / "state")
+    stack = LocalStack(folder / "state", maker)
     try:
         yield stack
     finally:
@@ -146,6 +206,40 @@ def stack_in(folder: Path) -> Iterator[LocalStack]:
         for process in stack.remains():
             process.kill()
         shutil.rmtree(stack.state_dir, ignore_errors=True)
+
+
+def shared_stack(config: pytest.Config, new_folder: Callable[[], Path], maker: str = MAKER) -> LocalStack:
+    """The one running stack of this test run, up with a few stations that sample twice a second.
+
+    Kept by the run and not by a fixture: suites in several folders look at it, and Terraform takes a minute.
+    Its first apply is interrupted: whatever holds on this stack, holds after that.
+    """
+    stacks = config.stash.setdefault(SHARED, {})
+    if maker not in stacks:
+        kept = ExitStack()
+        config.add_cleanup(kept.close)
+        stacks[maker] = kept.enter_context(stack_in(new_folder(), maker))
+        if maker == "terraform":
+            stacks[maker].interrupt_first_up()
+        stacks[maker].up("--stations", str(STATIONS), "--interval", "0.5")
+    return stacks[maker]
+
+
+SHARED = pytest.StashKey[dict[str, LocalStack]]()
+
+
+def _resources(state: Path) -> int:
+    """How many resources Terraform's state holds."""
+    try:
+        return len(json.loads(state.read_text())["resources"])
+    except (FileNotFoundError, ValueError, KeyError):
+        return 0
+
+
+def terraform_plugins() -> dict[str, str]:
+    """Where this machine has the provider, when it needs no registry for it."""
+    plugins = find_plugins()
+    return {PLUGIN_DIR: str(plugins)} if plugins else {}
 
 
 def free_ports(count: int) -> list[int]:

@@ -5,8 +5,11 @@ import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
-from tests.e2e.conftest import STATIONS
-from tests.e2e.local_stack import LocalStack
+import pytest
+
+from tests.e2e.local_stack import STATIONS, LocalStack
+
+pytestmark = pytest.mark.any_maker
 
 EVSWAP_HIL = Path(sys.executable).with_name("evswap-hil")
 

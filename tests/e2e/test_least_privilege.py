@@ -9,6 +9,8 @@ import yaml
 from tests.e2e.local_stack import ROOT, LocalStack
 from tests.e2e.probe import ALLOWED, Call, Probe, probe
 
+pytestmark = pytest.mark.any_maker
+
 FUNCTIONS = yaml.safe_load((ROOT / "cloud" / "stack" / "functions.yaml").read_text())["functions"]
 REFUSED = {"AccessDenied", "AccessDeniedException"}
 NOBODY = "least-privilege"
@@ -24,7 +26,7 @@ class Resources:
         self.strange_table, self.strange_bucket = f"{self.table}-strange", f"{self.archive}-strange"
         queues = stack.aws("sqs").list_queues()["QueueUrls"]
         self.queues = {url.rsplit("/", 1)[-1]: url for url in queues}
-        self.functions = {key: value["name"] for key, value in FUNCTIONS.items()}
+        self.thing = described.visitor_station_id
 
     def put_item(self, table: str) -> Call:
         return Call("dynamodb", "put_item", {"TableName": table, "Item": {"station_id": {"S": NOBODY}}})
@@ -51,6 +53,8 @@ class Resources:
                 return [self.put_item(self.table), self.put_object(f"bulk/{NOBODY}.jsonl.gz")]
             case "api":
                 return [self.item("get_item"), Call("dynamodb", "scan", {"TableName": self.table})]
+            case "provision":
+                return [Call("iot", "list_thing_principals", {"thingName": self.thing})]
             case _:
                 pytest.fail(f"say what the function {function} may do, and what not")
 
@@ -72,6 +76,15 @@ class Resources:
                 return [*nobody, self.put_object("bulk/x"), self.receive("batch"), self.item("get_item")]
             case "bulk":
                 return [*nobody, self.put_object("telemetry/x"), self.receive("telemetry")]
+            case "provision":
+                revoke = {"certificateId": "0" * 64, "newStatus": "REVOKED"}
+                return [
+                    *nobody,
+                    self.item("get_item"),
+                    Call("iot", "create_thing", {"thingName": NOBODY}),
+                    Call("iot", "update_certificate", revoke),
+                    Call("iot", "delete_thing", {"thingName": self.thing}),
+                ]
             case _:
                 return [
                     *nobody,

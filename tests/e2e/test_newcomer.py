@@ -3,11 +3,14 @@
 import json
 import stat
 
+import pytest
+
 from evswap_hil.deadline import wait_until
 from evswap_hil.observers.listeners import listeners
-from tests.e2e.conftest import STATIONS
-from tests.e2e.local_stack import LocalStack
+from tests.e2e.local_stack import STATIONS, LocalStack
 from tests.e2e.messages import SEED_FIELDS
+
+pytestmark = pytest.mark.any_maker
 
 MINUTE_S = 60
 

@@ -15,6 +15,8 @@ from evswap_hil.deadline import wait_until
 from tests.authority import Authority, common_name, key_pem, new_key
 from tests.e2e.local_stack import LocalStack
 
+pytestmark = pytest.mark.any_maker
+
 EDGE = Path(sys.executable).with_name("evswap-edge")
 VISITOR = "visitor"
 

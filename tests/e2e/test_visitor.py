@@ -10,6 +10,8 @@ from evswap_hil.observers.mqtt import REFUSALS, connect
 from tests.e2e.local_stack import LocalStack
 from tests.e2e.messages import seed_message, telemetry_topic
 
+pytestmark = pytest.mark.any_maker
+
 SHOWN_WITHIN_S = 5
 VISITOR = "visitor"
 

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from evswap_cloud.package import LOCAL, PackagingError, UnknownTarget, build
+from evswap_cloud.package import LOCAL, TARGETS, PackagingError, UnknownTarget, build
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -19,6 +19,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         dest="targets",
         metavar="TARGET",
         help=f"linux-x86_64-cp313, linux-aarch64-cp313 or {LOCAL} (this interpreter, default); repeatable",
+    )
+    package.add_argument(
+        "--all",
+        action="store_const",
+        const=list(TARGETS),
+        dest="targets",
+        help=f"build {', '.join(TARGETS)}",
     )
     package.add_argument(
         "--output", type=Path, default=Path("dist"), help="folder of the zips (default: dist)"

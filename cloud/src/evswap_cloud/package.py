@@ -20,6 +20,9 @@ import evswap_cloud
 import evswap_schema
 
 LOCAL: Final = "local"
+TARGETS: Final = ("linux-aarch64-cp313", "linux-x86_64-cp313", LOCAL)
+"""What ``--all`` builds: Lambda's two processors, and this machine."""
+
 REQUIREMENTS: Final = Path("requirements") / "lambda.txt"
 
 _TARGET: Final = re.compile(r"linux-(?P<machine>x86_64|aarch64)-cp3(?P<minor>\d{2})")

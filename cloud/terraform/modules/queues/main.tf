@@ -13,6 +13,7 @@ resource "aws_sqs_queue" "end" {
   visibility_timeout_seconds = each.value.visibility_timeout_s
   message_retention_seconds  = each.value.message_retention_s
   receive_wait_time_seconds  = each.value.receive_wait_s
+  max_message_size           = each.value.maximum_message_bytes
   sqs_managed_sse_enabled    = each.value.encryption == "SSE-SQS"
 }
 
@@ -23,6 +24,7 @@ resource "aws_sqs_queue" "read" {
   visibility_timeout_seconds = each.value.visibility_timeout_s
   message_retention_seconds  = each.value.message_retention_s
   receive_wait_time_seconds  = each.value.receive_wait_s
+  max_message_size           = each.value.maximum_message_bytes
   sqs_managed_sse_enabled    = each.value.encryption == "SSE-SQS"
 
   redrive_policy = jsonencode({

@@ -30,9 +30,11 @@ def apply_api(clients: Clients, source: Source) -> Iterator[Change]:
     api_id = find_api(clients, name)
     made = api_id is None
     if api_id is None:
-        api_id = clients.apigateway.create_rest_api(name=name, endpointConfiguration={"types": ["REGIONAL"]})[
-            "id"
-        ]
+        api_id = clients.apigateway.create_rest_api(
+            name=name,
+            description=document["info"]["description"],
+            endpointConfiguration={"types": ["REGIONAL"]},
+        )["id"]
     yield Change("REST API", name, Outcome.CREATED if made else Outcome.UNCHANGED)
     changes = [
         *_apply_validators(clients, api_id, document[VALIDATORS]),

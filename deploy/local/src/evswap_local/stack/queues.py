@@ -49,6 +49,7 @@ def _attributes(source: Source, queue: dict[str, Any]) -> Any:
     attributes = {
         "VisibilityTimeout": str(queue["visibility_timeout_s"]),
         "MessageRetentionPeriod": str(queue["message_retention_s"]),
+        "MaximumMessageSize": str(queue["maximum_message_bytes"]),
         "ReceiveMessageWaitTimeSeconds": str(queue.get("receive_wait_s", LONGEST_POLL_S)),
         "SqsManagedSseEnabled": "true" if queue.get("encryption") == "SSE-SQS" else "false",
     }

@@ -1,0 +1,247 @@
+"""What an AWS holds of the stack, read through its API: a line for each setting, to compare two of them."""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+Client = Any
+Inventory = dict[str, str]
+"""`kind/name/setting/...` -> the setting's value, as JSON."""
+
+
+class Reader:
+    """Reads one AWS. `client` makes a boto3 client; `endpoint` is what its queue URLs begin with."""
+
+    def __init__(self, client: Any, endpoint: str) -> None:
+        self._client, self._endpoint = client, endpoint
+
+    def inventory(self) -> Inventory:
+        """Everything, with the names that only this AWS has (its port, ids) taken out."""
+        kinds = {
+            "table": self.tables,
+            "bucket": self.buckets,
+            "queue": self.queues,
+            "role": self.roles,
+            "function": self.functions,
+            "log-group": self.log_groups,
+            "rule": self.rules,
+            "iot": self.devices,
+            "api": self.api,
+            "only-aws": self.only_aws,
+        }
+        found = {kind: dict(read()) for kind, read in kinds.items()}
+        return dict(_flat(json.loads(self._without_ids(json.dumps(found, default=str)))))
+
+    def _without_ids(self, text: str) -> str:
+        text = text.replace(self._endpoint, "http://aws")
+        for api in self._client("apigateway").get_rest_apis()["items"]:
+            text = text.replace(api["id"], "API")
+        return text
+
+    def tables(self) -> Iterator[tuple[str, Any]]:
+        dynamodb = self._client("dynamodb")
+        for name in dynamodb.list_tables()["TableNames"]:
+            table = dynamodb.describe_table(TableName=name)["Table"]
+            backups = dynamodb.describe_continuous_backups(TableName=name)["ContinuousBackupsDescription"]
+            yield (
+                name,
+                {
+                    "keys": table["KeySchema"],
+                    "attributes": table["AttributeDefinitions"],
+                    "billing": table.get("BillingModeSummary", {}).get("BillingMode"),
+                    "encryption": _only(table.get("SSEDescription", {}), "Status", "SSEType"),
+                    "deletion_protection": table.get("DeletionProtectionEnabled", False),
+                    "recovery": backups["PointInTimeRecoveryDescription"]["PointInTimeRecoveryStatus"],
+                    "stream": table.get("StreamSpecification"),
+                },
+            )
+
+    def buckets(self) -> Iterator[tuple[str, Any]]:
+        s3 = self._client("s3")
+        for bucket in s3.list_buckets()["Buckets"]:
+            name = bucket["Name"]
+            encryption = s3.get_bucket_encryption(Bucket=name)["ServerSideEncryptionConfiguration"]["Rules"]
+            lifecycle = s3.get_bucket_lifecycle_configuration(Bucket=name)["Rules"]
+            yield (
+                name,
+                {
+                    "versioning": s3.get_bucket_versioning(Bucket=name).get("Status"),
+                    "encryption": [rule["ApplyServerSideEncryptionByDefault"] for rule in encryption],
+                    "public_access": s3.get_public_access_block(Bucket=name)[
+                        "PublicAccessBlockConfiguration"
+                    ],
+                    "ownership": s3.get_bucket_ownership_controls(Bucket=name)["OwnershipControls"]["Rules"],
+                    "lifecycle": {rule.pop("ID"): rule for rule in lifecycle},
+                },
+            )
+
+    def queues(self) -> Iterator[tuple[str, Any]]:
+        sqs = self._client("sqs")
+        for url in sqs.list_queues()["QueueUrls"]:
+            attributes = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
+            settings = {
+                name: value
+                for name, value in attributes.items()
+                if not name.startswith("Approximate") and not name.endswith("Timestamp")
+            }
+            redrive = json.loads(settings.pop("RedrivePolicy", "null"))
+            yield url.rpartition("/")[2], {**settings, "redrive": redrive}
+
+    def roles(self) -> Iterator[tuple[str, Any]]:
+        iam = self._client("iam")
+        for role in iam.list_roles()["Roles"]:
+            name = role["RoleName"]
+            inline = iam.list_role_policies(RoleName=name)["PolicyNames"]
+            yield (
+                name,
+                {
+                    "trust": role["AssumeRolePolicyDocument"],
+                    "description": role.get("Description"),
+                    "inline": {
+                        policy: iam.get_role_policy(RoleName=name, PolicyName=policy)["PolicyDocument"]
+                        for policy in inline
+                    },
+                    "attached": iam.list_attached_role_policies(RoleName=name)["AttachedPolicies"],
+                },
+            )
+
+    def functions(self) -> Iterator[tuple[str, Any]]:
+        functions = self._client("lambda")
+        for function in functions.list_functions()["Functions"]:
+            name = function["FunctionName"]
+            settings = _only(
+                function,
+                *("Description", "Handler", "Runtime", "Architectures", "MemorySize", "Timeout", "Role"),
+                *("Environment", "TracingConfig", "LoggingConfig", "Layers", "DeadLetterConfig"),
+            )
+            sources = functions.list_event_source_mappings(FunctionName=name)["EventSourceMappings"]
+            concurrency = functions.get_function_concurrency(FunctionName=name)
+            yield (
+                name,
+                {
+                    **settings,
+                    "code": function["CodeSha256"],
+                    "concurrency": concurrency.get("ReservedConcurrentExecutions"),
+                    "permissions": self._permissions(functions, name),
+                    "sources": {source["EventSourceArn"]: _source(source) for source in sources},
+                },
+            )
+
+    def _permissions(self, functions: Client, name: str) -> Any:
+        try:
+            policy = functions.get_policy(FunctionName=name)["Policy"]
+        except functions.exceptions.ResourceNotFoundException:
+            return {}
+        return {statement.pop("Sid"): statement for statement in json.loads(policy)["Statement"]}
+
+    def log_groups(self) -> Iterator[tuple[str, Any]]:
+        for group in self._client("logs").describe_log_groups()["logGroups"]:
+            yield group["logGroupName"], {"retention_days": group.get("retentionInDays")}
+
+    def rules(self) -> Iterator[tuple[str, Any]]:
+        iot = self._client("iot")
+        for rule in iot.list_topic_rules()["rules"]:
+            found = iot.get_topic_rule(ruleName=rule["ruleName"])["rule"]
+            yield (
+                rule["ruleName"],
+                _only(
+                    found, "sql", "awsIotSqlVersion", "description", "ruleDisabled", "actions", "errorAction"
+                ),
+            )
+
+    def devices(self) -> Iterator[tuple[str, Any]]:
+        iot = self._client("iot")
+        for policy in iot.list_policies()["policies"]:
+            document = iot.get_policy(policyName=policy["policyName"])["policyDocument"]
+            yield f"policy {policy['policyName']}", json.loads(document)
+        for kind in iot.list_thing_types()["thingTypes"]:
+            yield (
+                f"thing type {kind['thingTypeName']}",
+                {"deprecated": kind["thingTypeMetadata"]["deprecated"]},
+            )
+        for template in iot.list_provisioning_templates()["templates"]:
+            found = iot.describe_provisioning_template(templateName=template["templateName"])
+            settings = _only(
+                found, "description", "enabled", "type", "provisioningRoleArn", "preProvisioningHook"
+            )
+            yield (
+                f"template {template['templateName']}",
+                {**settings, "body": json.loads(found["templateBody"])},
+            )
+
+    def api(self) -> Iterator[tuple[str, Any]]:
+        gateway = self._client("apigateway")
+        [api] = gateway.get_rest_apis()["items"]
+        validators = gateway.get_request_validators(restApiId=api["id"])["items"]
+        names = {validator["id"]: validator["name"] for validator in validators}
+        yield "endpoint", api["endpointConfiguration"]["types"]
+        yield "description", api.get("description")
+        yield (
+            "validators",
+            {
+                each["name"]: _only(each, "validateRequestBody", "validateRequestParameters")
+                for each in validators
+            },
+        )
+        for resource in gateway.get_resources(restApiId=api["id"], limit=500)["items"]:
+            yield f"resource {resource['path']}", sorted(resource.get("resourceMethods", {}))
+            for verb in resource.get("resourceMethods", {}):
+                method = gateway.get_method(restApiId=api["id"], resourceId=resource["id"], httpMethod=verb)
+                yield f"{verb} {resource['path']}", _method(method, names)
+        for response in gateway.get_gateway_responses(restApiId=api["id"], limit=500)["items"]:
+            if not response.get("defaultResponse"):
+                settings = _only(response, "statusCode", "responseParameters", "responseTemplates")
+                yield f"response {response['responseType']}", settings
+        for stage in gateway.get_stages(restApiId=api["id"])["item"]:
+            settings = _only(stage, "accessLogSettings", "tracingEnabled", "methodSettings")
+            yield f"stage {stage['stageName']}", settings
+        yield "usage plans", [plan["name"] for plan in gateway.get_usage_plans()["items"]]
+
+    def only_aws(self) -> Iterator[tuple[str, Any]]:
+        """What nobody needs on one machine, by name."""
+        for alarm in self._client("cloudwatch").describe_alarms()["MetricAlarms"]:
+            yield f"alarm {alarm['AlarmName']}", alarm["AlarmActions"]
+        for topic in self._client("sns").list_topics()["Topics"]:
+            yield f"topic {topic['TopicArn']}", True
+        for budget in self._client("budgets").describe_budgets(AccountId="000000000000").get("Budgets", []):
+            yield f"budget {budget['BudgetName']}", budget["BudgetLimit"]
+
+
+def _only(found: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    return {name: found[name] for name in names if found.get(name) not in (None, [], {}, "")}
+
+
+def _source(source: Mapping[str, Any]) -> dict[str, Any]:
+    names = ("BatchSize", "MaximumBatchingWindowInSeconds", "ScalingConfig", "FunctionResponseTypes")
+    return {**_only(source, *names), "enabled": source["State"]}
+
+
+def _method(method: Mapping[str, Any], validators: Mapping[str, str]) -> dict[str, Any]:
+    integration = ("type", "httpMethod", "uri", "passthroughBehavior", "timeoutInMillis")
+    return {
+        **_only(method, "authorizationType", "operationName", "requestParameters"),
+        "key_required": method.get("apiKeyRequired", False),
+        "validator": validators.get(method.get("requestValidatorId", "")),
+        "integration": _only(method["methodIntegration"], *integration),
+    }
+
+
+def _flat(node: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    """Mappings become paths; lists, whose order nobody promises, become one sorted value."""
+    if isinstance(node, dict) and node:
+        for key, value in node.items():
+            yield from _flat(value, f"{path}/{key}" if path else key)
+    elif isinstance(node, list):
+        yield path, json.dumps(sorted(json.dumps(_sorted(each), sort_keys=True) for each in node))
+    else:
+        yield path, json.dumps(node, sort_keys=True)
+
+
+def _sorted(node: Any) -> Any:
+    match node:
+        case dict():
+            return {key: _sorted(value) for key, value in node.items()}
+        case list():
+            return sorted((_sorted(each) for each in node), key=lambda each: json.dumps(each, sort_keys=True))
+        case _:
+            return node

@@ -1,0 +1,202 @@
+"""The configuration by itself: its form, what it refuses and how, and what prod has that dev has not."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evswap_local.terraform.workspace import exceptions
+from tests.terraform.conftest import Account
+from tests.terraform.tool import CONFIGURATION, ROOT, Plan, Terraform
+
+HERE = ("-var=account_id=000000000000", "-input=false", "-no-color")
+DEV, PROD = "-var-file=environments/dev.tfvars", "-var-file=environments/prod.tfvars"
+
+
+def refusal(terraform: Terraform, *options: str, environment: dict[str, str] | None = None) -> str:
+    """What a plan that is refused says, on one line."""
+    answer = terraform.run("plan", *options, environment=environment)
+    assert answer.returncode == 1, answer.stdout
+    return " ".join(answer.stderr.replace("│", "").split())
+
+
+def test_it_is_formatted(terraform: Terraform) -> None:
+    answer = terraform.run("fmt", "-check", "-recursive", "-diff", str(CONFIGURATION))
+    assert answer.returncode == 0, answer.stdout
+
+
+def test_it_is_valid(terraform: Terraform) -> None:
+    answer = terraform.run("validate", "-json")
+    found = json.loads(answer.stdout)
+    assert (found["valid"], found["diagnostics"]) == (True, [])
+
+
+def test_every_wrong_variable_is_refused_with_what_to_write(terraform: Terraform) -> None:
+    wrong = {
+        "region": ("Frankfurt", "name one like us-east-1"),
+        "account_id": ("12345", "`aws sts get-caller-identity` shows yours"),
+        "environment": ("test", "use -var-file=environments/dev.tfvars"),
+        "prefix": ("Evswap_", "lower-case letters, digits and hyphens"),
+        "api_rate_limit": ("0", "1 to 10000 requests a second"),
+        "api_burst_limit": ("6000", "1 to 5000 requests at once"),
+        "object_lock_days": ("-1", "0 for no object lock"),
+        "monthly_budget_usd": ("0", "more than 0 US dollars"),
+        "alarm_emails": ('["nobody"]', "no e-mail address"),
+        "without": ('["alarms"]', "Only iot-logging and tls-only"),
+    }
+    said = refusal(
+        terraform, DEV, "-no-color", *(f"-var={name}={value}" for name, (value, _) in wrong.items())
+    )
+    assert [mend for _, mend in wrong.values() if mend not in said] == []
+
+
+def test_without_an_environment_it_says_what_is_missing(terraform: Terraform) -> None:
+    said = refusal(terraform, "-input=false", "-no-color")
+    assert 'The root module input variable "environment" is not set' in said
+
+
+def test_without_credentials_it_says_so(terraform: Terraform) -> None:
+    said = refusal(terraform, DEV, *HERE)
+    assert "No valid credential sources found" in said
+    assert "No valid credential sources found" in (ROOT / "docs" / "aws.md").read_text()
+
+
+def test_a_region_that_does_not_exist_is_named(terraform: Terraform, account: Account) -> None:
+    said = refusal(terraform, DEV, *HERE, "-var=region=us-east-9", environment=account.environment())
+    assert "us-east-9" in said
+    assert "egion" in said
+
+
+def test_another_accounts_credentials_are_refused(terraform: Terraform, account: Account) -> None:
+    said = refusal(
+        terraform, DEV, "-var=account_id=123456789012", "-no-color", environment=account.environment()
+    )
+    assert "AWS account ID not allowed: 000000000000" in said
+
+
+def test_zips_that_are_not_built_are_named_with_the_command(
+    terraform: Terraform, account: Account, tmp_path: Path
+) -> None:
+    said = refusal(terraform, DEV, *HERE, f"-var=packages={tmp_path}", environment=account.environment())
+    assert f"{tmp_path}/evswap-cloud-linux-aarch64-cp313.zip is not there: `evswap-cloud package --all` builds it" in said
+
+
+# --- dev and prod ---
+
+
+@pytest.fixture(scope="module")
+def dev(terraform: Terraform, account: Account, zips: Path) -> Plan:
+    return planned(terraform, account, zips, DEV)
+
+
+@pytest.fixture(scope="module")
+def prod(terraform: Terraform, account: Account, zips: Path) -> Plan:
+    return planned(
+        terraform, account, zips, PROD, "-var=object_lock_days=30", '-var=alarm_emails=["a@example.com"]'
+    )
+
+
+def planned(terraform: Terraform, account: Account, zips: Path, *options: str) -> Plan:
+    """What a first apply would make, with nothing left out."""
+    stack = f"-var=stack_folder={account.source.folder}"
+    return terraform.plan(*HERE, stack, f"-var=packages={zips}", *options, environment=account.environment())
+
+
+def modes(plan: Plan) -> dict[str, str]:
+    functions = plan.after("aws_lambda_function").values()
+    return {each["function_name"]: each["tracing_config"][0]["mode"] for each in functions}
+
+
+def only(plan: Plan, kind: str) -> dict[str, Any]:
+    [found] = plan.after(kind).values()
+    return found
+
+
+def test_x_ray_is_on_in_prod_alone_and_for_the_api_alone(dev: Plan, prod: Plan) -> None:
+    assert set(modes(dev).values()) == {"PassThrough"}
+    assert [name for name, mode in modes(prod).items() if mode == "Active"] == ["evswap-api"]
+    assert only(prod, "aws_api_gateway_stage")["xray_tracing_enabled"] is True
+    assert only(dev, "aws_api_gateway_stage")["xray_tracing_enabled"] is False
+    extra = prod.after("aws_iam_role_policy").keys() - dev.after("aws_iam_role_policy").keys()
+    assert extra == {'module.function["api"].aws_iam_role_policy.tracing[0]'}
+
+
+def test_prod_protects_its_data(dev: Plan, prod: Plan) -> None:
+    assert only(prod, "aws_dynamodb_table")["deletion_protection_enabled"] is True
+    assert only(dev, "aws_dynamodb_table")["deletion_protection_enabled"] is False
+    assert {each["force_destroy"] for each in prod.after("aws_s3_bucket").values()} == {False}
+    locked = {each["bucket"]: each["object_lock_enabled"] for each in prod.after("aws_s3_bucket").values()}
+    assert locked == {"evswap-archive-000000000000": False, "evswap-compacted-000000000000": True}
+
+
+def test_prod_demands_an_api_key_of_readers_but_not_of_browsers_asking_first(dev: Plan, prod: Plan) -> None:
+    keys = {
+        each["http_method"]: each["api_key_required"]
+        for each in prod.after("aws_api_gateway_method").values()
+    }
+    assert keys == {"GET": True, "ANY": True, "OPTIONS": False}
+    assert {each["api_key_required"] for each in dev.after("aws_api_gateway_method").values()} == {False}
+
+
+@pytest.mark.parametrize("environment", ["dev", "prod"])
+def test_buckets_refuse_plain_http_and_aws_iot_logs(request: pytest.FixtureRequest, environment: str) -> None:
+    plan: Plan = request.getfixturevalue(environment)
+    policies = [json.loads(each["policy"]) for each in plan.after("aws_s3_bucket_policy").values()]
+    assert [policy["Statement"][0]["Effect"] for policy in policies] == ["Deny", "Deny"]
+    assert all(
+        policy["Statement"][0]["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+        for policy in policies
+    )
+    assert only(plan, "aws_iot_logging_options")["default_log_level"] == "ERROR"
+
+
+def test_only_compacted_objects_go_to_glacier_after_90_days_and_only_large_ones(prod: Plan) -> None:
+    moves = {
+        each["bucket"]: (rule["filter"][0]["and"][0]["object_size_greater_than"], rule["transition"])
+        for each in prod.after("aws_s3_bucket_lifecycle_configuration").values()
+        for rule in each["rule"]
+        if rule["transition"]
+    }
+    [(smallest, [move])] = moves.values()
+    assert smallest == 128 * 1024 - 1
+    assert (move["days"], move["storage_class"]) == (90, "GLACIER_IR")
+
+
+def test_the_seeds_monitoring_table_is_there(prod: Plan) -> None:
+    alarms = {each["alarm_name"]: each for each in prod.after("aws_cloudwatch_metric_alarm").values()}
+    limits = {name: each["threshold"] for name, each in alarms.items()}
+    assert limits["evswap-function-errors-live"] == 1
+    assert limits["evswap-function-duration-bulk"] == 5_000
+    assert limits["evswap-table-throttles-stations"] == 0
+    assert limits["evswap-api-5xx-rest"] == 5
+    assert limits["evswap-api-latency-rest"] == 1_000
+    assert {
+        "evswap-left-over-telemetry-dlq",
+        "evswap-left-over-batch-dlq",
+        "evswap-left-over-rule-errors",
+    } <= limits.keys()
+    assert {"evswap-queue-age-telemetry", "evswap-queue-age-batch"} <= limits.keys()
+    assert {each["treat_missing_data"] for each in alarms.values()} == {"notBreaching"}
+    [rate] = [
+        query for query in alarms["evswap-function-errors-live"]["metric_query"] if query["return_data"]
+    ]
+    assert rate["expression"] == "100 * errors / MAX([invocations, 1])"
+
+
+def test_every_log_is_kept_seven_days(prod: Plan) -> None:
+    groups = prod.after("aws_cloudwatch_log_group").values()
+    assert {each["retention_in_days"] for each in groups} == {7}
+    assert len(groups) == 6
+
+
+def test_everything_that_can_be_is_tagged(prod: Plan) -> None:
+    tags = {json.dumps(each["tags_all"]) for each in prod.after("aws_lambda_function").values()}
+    assert tags == {json.dumps({"environment": "prod", "managed-by": "terraform", "project": "evswap"})}
+
+
+def test_what_can_be_left_out_is_what_the_local_aws_cannot_have() -> None:
+    declared = (CONFIGURATION / "variables.tf").read_text()
+    known = exceptions(CONFIGURATION)
+    assert f"setsubtract(var.without, {json.dumps(sorted(known))})" in declared
+    assert all(entry["cause"] for entry in known.values())
