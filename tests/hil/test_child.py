@@ -94,8 +94,11 @@ def _lives(stat: Path) -> bool:
 
 def test_a_log_is_continued(start: Start, tmp_path: Path) -> None:
     for word in ("one", "two"):
-        child = start(f"print('{word}')")
-        wait_until(lambda child=child: not child.is_running, what="its end", within=WITHIN_S)
-        child.stop(WITHIN_S)
+        ends_by_itself(start(f"print('{word}')"))
     assert tail(tmp_path / "logs" / "child.log", lines=9) == "one\ntwo"
     assert tail(tmp_path / "nothing.log", lines=9) == ""
+
+
+def ends_by_itself(child: Child) -> None:
+    wait_until(lambda: not child.is_running, what="its end", within=WITHIN_S)
+    assert child.stop(WITHIN_S) == 0
