@@ -21,11 +21,19 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-_COMPLETE = "evswap-complete"
+COMPLETE = "evswap-complete"
 _KEPT = 2
 """Environments: the new one, and the one before it, which may still run."""
 
-_PIP = ("--quiet", "--disable-pip-version-check", "--no-input", "--no-index", "--require-hashes")
+_PIP = (
+    "--quiet",
+    "--disable-pip-version-check",
+    "--no-input",
+    "--no-compile",
+    "--no-index",
+    "--require-hashes",
+)
+"""Compiled is what is imported, when it first is: an SD card is slow, and most is never imported."""
 
 
 class InstallationError(Exception):
@@ -51,13 +59,13 @@ def install(artifact: Path, work: Path) -> None:
         manifest = json.loads(archive.read("manifest.json"))
         _check_device(manifest["targets"])
         environment = work / "venvs" / hashlib.sha256(artifact.read_bytes()).hexdigest()[:16]
-        if (environment / _COMPLETE).exists():
+        if (environment / COMPLETE).exists():
             print(f"evswap: {manifest['version']} is installed")
         else:
             _make(environment, archive)
             print(f"evswap: {manifest['version']} installed into {environment}")
-    _point(work / "venv", environment)
-    _forget_old(environment)
+    point(work / "venv", environment)
+    forget_old(environment)
 
 
 def this_device() -> str:
@@ -90,7 +98,7 @@ def _make(environment: Path, archive: zipfile.ZipFile) -> None:
             [*pip, "--find-links", str(wheels), "--requirement", str(requirements)],
             "the artifact's wheels cannot be installed: build it again",
         )
-    (environment / _COMPLETE).touch()
+    (environment / COMPLETE).touch()
 
 
 def _run(command: list[str], problem: str) -> None:
@@ -100,19 +108,21 @@ def _run(command: list[str], problem: str) -> None:
         raise InstallationError(f"{problem}\n{said}")
 
 
-def _point(link: Path, environment: Path) -> None:
+def point(link: Path, environment: Path) -> None:
     """Move ``link`` in one step, so that there always is one."""
     new = link.with_name(link.name + ".new")
     if new.is_symlink():
         new.unlink()
     new.symlink_to(environment.relative_to(link.parent))
     new.replace(link)
-    (environment / _COMPLETE).touch()
+    (environment / COMPLETE).touch()
 
 
-def _forget_old(current: Path) -> None:
+def forget_old(current: Path) -> None:
+    """Remove all environments but the ``_KEPT`` newest."""
+
     def installed_at(environment: Path) -> float:
-        complete = environment / _COMPLETE
+        complete = environment / COMPLETE
         return complete.stat().st_mtime if complete.exists() else 0.0
 
     by_age = sorted(current.parent.iterdir(), key=installed_at, reverse=True)
