@@ -17,7 +17,7 @@ from tests.conftest import SkipAloud
 from tests.e2e.local_stack import LocalStack, shared_stack
 from tests.local.real import Emulator
 from tests.terraform.inventory import Inventory, Reader
-from tests.terraform.tool import ROOT, Terraform, find_plugins, find_terraform
+from tests.terraform.tool import ROOT, Plan, Terraform, find_plugins, find_terraform
 
 MINISTACK = ROOT / ".venv-ministack" / "bin" / "python"
 LONGEST_S = 600
@@ -120,3 +120,13 @@ def zips(package: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("zips")
     shutil.copy(package, folder / "evswap-cloud-linux-aarch64-cp313.zip")
     return folder
+
+
+@pytest.fixture(scope="session")
+def dev(terraform: Terraform, account: Account, zips: Path) -> Plan:
+    """What a first apply would make for dev, with nothing left out."""
+    return terraform.plan(
+        *("-var-file=environments/dev.tfvars", "-var=account_id=000000000000"),
+        *(f"-var=packages={zips}", f"-var=stack_folder={account.source.folder}"),
+        environment=account.environment(),
+    )

@@ -57,16 +57,9 @@ def _index(instance: dict[str, Any]) -> str:
 
 
 def test_the_whole_configuration_is_applied_but_for_the_listed_exceptions(
-    terraform: Terraform, account: Account, zips: Path, applied: Workspace
+    dev: Plan, applied: Workspace
 ) -> None:
-    whole = terraform.plan(
-        "-var-file=environments/dev.tfvars",
-        "-var=account_id=000000000000",
-        f"-var=packages={zips}",
-        f"-var=stack_folder={account.source.folder}",
-        environment=account.environment(),
-    )
-    missing = {change["address"] for change in whole.changes()} - addresses(applied.state)
+    missing = {change["address"] for change in dev.changes()} - addresses(applied.state)
     assert exceptions(CONFIGURATION).keys() == LEFT_OUT.keys()
     assert len(missing) >= len(LEFT_OUT)
     for address in missing:
@@ -116,6 +109,19 @@ def test_the_alarms_that_drift_are_kept_all_the_same(stack: LocalStack) -> None:
         assert alarm["TreatMissingData"] == "notBreaching"
     latency = next(alarm for alarm in alarms if alarm["AlarmName"] == "evswap-api-latency-rest")
     assert (latency["ExtendedStatistic"], latency["Period"], latency["Threshold"]) == ("p95", 300, 1_000)
+
+
+def test_a_stack_does_not_move_to_another_region_in_silence(
+    terraform: Terraform, stack: LocalStack, applied: Workspace
+) -> None:
+    answer = terraform.run(
+        *("plan", "-input=false", "-no-color", f"-state={applied.state}", "-var-file=environments/dev.tfvars"),
+        *(f"-var-file={applied.values}", "-var=region=eu-central-1"),
+        environment={**stack.credentials, "AWS_ENDPOINT_URL": stack.described_as_json["aws_endpoint_url"]},
+    )
+    assert answer.returncode == 1
+    said = " ".join(answer.stderr.replace("│", "").split())
+    assert "at home in account 000000000000, region us-east-1, and stays there" in said
 
 
 # --- the exceptions ---

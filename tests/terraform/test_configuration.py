@@ -10,6 +10,7 @@ from evswap_local.terraform.workspace import exceptions
 from tests.terraform.conftest import Account
 from tests.terraform.tool import CONFIGURATION, ROOT, Plan, Terraform
 
+STACK = f"-var=stack_folder={ROOT / 'cloud' / 'stack'}"
 HERE = ("-var=account_id=000000000000", "-input=false", "-no-color")
 DEV, PROD = "-var-file=environments/dev.tfvars", "-var-file=environments/prod.tfvars"
 
@@ -78,29 +79,26 @@ def test_another_accounts_credentials_are_refused(terraform: Terraform, account:
 def test_zips_that_are_not_built_are_named_with_the_command(
     terraform: Terraform, account: Account, tmp_path: Path
 ) -> None:
-    said = refusal(terraform, DEV, *HERE, f"-var=packages={tmp_path}", environment=account.environment())
-    assert f"{tmp_path}/evswap-cloud-linux-aarch64-cp313.zip is not there: `evswap-cloud package --all` builds it" in said
+    said = refusal(
+        terraform, DEV, *HERE, f"-var=packages={tmp_path}", STACK, environment=account.environment()
+    )
+    zip_file = tmp_path / "evswap-cloud-linux-aarch64-cp313.zip"
+    assert f"{zip_file} is not there: `evswap-cloud package --all` builds it" in said
 
 
 # --- dev and prod ---
 
 
 @pytest.fixture(scope="module")
-def dev(terraform: Terraform, account: Account, zips: Path) -> Plan:
-    return planned(terraform, account, zips, DEV)
-
-
-@pytest.fixture(scope="module")
 def prod(terraform: Terraform, account: Account, zips: Path) -> Plan:
-    return planned(
-        terraform, account, zips, PROD, "-var=object_lock_days=30", '-var=alarm_emails=["a@example.com"]'
+    options = (
+        PROD,
+        STACK,
+        f"-var=packages={zips}",
+        "-var=object_lock_days=30",
+        '-var=alarm_emails=["a@example.com"]',
     )
-
-
-def planned(terraform: Terraform, account: Account, zips: Path, *options: str) -> Plan:
-    """What a first apply would make, with nothing left out."""
-    stack = f"-var=stack_folder={account.source.folder}"
-    return terraform.plan(*HERE, stack, f"-var=packages={zips}", *options, environment=account.environment())
+    return terraform.plan(*HERE, *options, environment=account.environment())
 
 
 def modes(plan: Plan) -> dict[str, str]:
@@ -153,12 +151,13 @@ def test_buckets_refuse_plain_http_and_aws_iot_logs(request: pytest.FixtureReque
 
 def test_only_compacted_objects_go_to_glacier_after_90_days_and_only_large_ones(prod: Plan) -> None:
     moves = {
-        each["bucket"]: (rule["filter"][0]["and"][0]["object_size_greater_than"], rule["transition"])
-        for each in prod.after("aws_s3_bucket_lifecycle_configuration").values()
+        address: (rule["filter"][0]["and"][0]["object_size_greater_than"], rule["transition"])
+        for address, each in prod.after("aws_s3_bucket_lifecycle_configuration").items()
         for rule in each["rule"]
         if rule["transition"]
     }
-    [(smallest, [move])] = moves.values()
+    [(address, (smallest, [move]))] = moves.items()
+    assert address.endswith('["compacted"]')
     assert smallest == 128 * 1024 - 1
     assert (move["days"], move["storage_class"]) == (90, "GLACIER_IR")
 

@@ -1,8 +1,10 @@
 """Terraform's process while somebody reads what it says."""
 
 import os
+import signal
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
@@ -14,6 +16,9 @@ NAME = "terraform"
 LOOK_S = 0.1
 STOP_DEADLINE_S = 90.0
 """Terraform ends when the calls under way have ended, and writes down what they made."""
+
+ENDED_BY_OTHERS = -signal.SIGKILL
+"""Taken for the worst, where its exit code went to somebody else."""
 
 
 class Child:
@@ -51,7 +56,8 @@ class Child:
     ) -> None:
         try:
             if self.exit_code is None:
-                psutil.Process(self._pid).terminate()
+                with suppress(psutil.NoSuchProcess):
+                    psutil.Process(self._pid).terminate()
                 self._await_end()
         finally:
             stop_terraform(self._processes)
@@ -63,7 +69,11 @@ class Child:
             self._look()
 
     def _look(self) -> None:
-        ended, status = os.waitpid(self._pid, os.WNOHANG)
+        try:
+            ended, status = os.waitpid(self._pid, os.WNOHANG)
+        except ChildProcessError:
+            self.exit_code = ENDED_BY_OTHERS
+            return
         if ended:
             self.exit_code = os.waitstatus_to_exitcode(status)
 
