@@ -9,6 +9,7 @@ from labgrid.driver.common import Driver
 from labgrid.protocol import CommandProtocol, PowerProtocol
 
 from evswap_hil.bench.protocols import ClimateProtocol, CloudProtocol, LinkProtocol, StationProtocol
+from evswap_hil.bench.strategy import StationStrategy
 from evswap_hil.emulator import Fault
 from evswap_hil.observers.archive import Account
 
@@ -164,10 +165,21 @@ class FakeShell(Driver, CommandProtocol):
 def bench_of_nothing(world: World, *, power: bool = False) -> Target:
     """A target with everything that the strategy wants; the strategy itself is the caller's."""
     target = Target("main")
-    if power:
-        FakePower(target, "power", world=world)
-    FakeCloud(target, "cloud", world=world)
-    FakeClimate(target, "climate", world=world)
-    FakeLink(target, "link", world=world)
-    FakeStation(target, "station", world=world)
+    parts: dict[str, Any] = {
+        **({"power": FakePower} if power else {}),
+        "cloud": FakeCloud,
+        "climate": FakeClimate,
+        "link": FakeLink,
+        "station": FakeStation,
+    }
+    for name, driver in parts.items():
+        driver(target, name, world=world)
     return target
+
+
+def strategy_of(world: World, *, power: bool = False) -> StationStrategy:
+    """The strategy of a bench of nothing."""
+    # labgrid's base class, which mypy does not see, takes both arguments.
+    make: Any = StationStrategy
+    strategy: StationStrategy = make(bench_of_nothing(world, power=power), None)
+    return strategy

@@ -8,7 +8,7 @@ from labgrid.strategy.common import StrategyError
 from evswap_hil.bench.errors import NotOnline, NotReached, StationRefused
 from evswap_hil.bench.facade import Bench
 from evswap_hil.bench.strategy import StationStrategy, Status
-from tests.bench.fakes import STATION, World, bench_of_nothing
+from tests.bench.fakes import STATION, World, strategy_of
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def world() -> World:
 
 @pytest.fixture
 def states(world: World) -> StationStrategy:
-    return StationStrategy(bench_of_nothing(world), None)
+    return strategy_of(world)
 
 
 def test_from_nothing_to_online_and_back(world: World, states: StationStrategy) -> None:
@@ -48,7 +48,7 @@ def test_what_is_reached_already_is_left_alone(world: World, states: StationStra
 
 
 def test_power_comes_first_and_goes_last(world: World) -> None:
-    states = StationStrategy(bench_of_nothing(world, power=True), None)
+    states = strategy_of(world, power=True)
     states.transition("booted")
     # Nobody knows what was left behind: off comes before on.
     assert world.told[:4] == ["power on", "power off", "power on", "cloud on"]
@@ -110,7 +110,7 @@ def test_what_a_test_broke_is_mended(world: World, states: StationStrategy) -> N
 @given(st.lists(st.sampled_from(["off", "booted", "online", "kill"]), max_size=8), st.booleans())
 def test_every_way_ends_where_it_was_to(way: list[str], power: bool) -> None:
     world = World()
-    states = StationStrategy(bench_of_nothing(world, power=power), None)
+    states = strategy_of(world, power=power)
     for step in way:
         if step == "kill":
             if states.status is Status.online:

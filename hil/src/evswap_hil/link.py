@@ -58,17 +58,13 @@ class Link:
         self._far_end = (host, port)
         self._state = LinkState.FORWARDING
         self._lines: dict[asyncio.Task[None], _Line] = {}
-        self._listener = _listen(listen_port)
+        listener = _listen(listen_port)
+        self.address: tuple[str, int] = listener.getsockname()
+        """Host and port where the link is entered."""
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="link", daemon=True)
         self._thread.start()
-        self._server = self._order(asyncio.start_server(self._serve, sock=self._listener))
-
-    @property
-    def address(self) -> tuple[str, int]:
-        """Host and port where the link is entered."""
-        host, port = self._listener.getsockname()
-        return str(host), int(port)
+        self._server = self._order(asyncio.start_server(self._serve, sock=listener))
 
     @property
     def state(self) -> LinkState:

@@ -55,6 +55,8 @@ def run(order: Order, tell: Callable[[Outcome], None]) -> Report:
     recorder = Recorder(options=_options(order), tools=tools, tell=tell)
     began, clock = datetime.now(UTC), time.monotonic()
     ended = _pytest(order, recorder)
+    if ended == pytest.ExitCode.INTERRUPTED:
+        raise KeyboardInterrupt
     if recorder.problems or ended not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
         raise BenchError(f"the suites could not be run ({ended!s}): " + "\n".join(recorder.problems))
     return Report(

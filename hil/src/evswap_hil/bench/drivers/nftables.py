@@ -41,10 +41,13 @@ class NftablesLinkDriver(Driver, LinkProtocol):
     def _close(self, verdict: str) -> None:
         """Both directions: an answer that still came in would keep a connection alive."""
         self._open()
+        port = self.broker.port
         rules = (
-            f"table {TABLE} {{ "
-            f"chain out {{ type filter hook output priority 0; tcp dport {self.broker.port} {verdict}; }} "
-            f"chain in {{ type filter hook input priority 0; tcp sport {self.broker.port} drop; }} }}"
+            f"add table {TABLE}; "
+            f"add chain {TABLE} out {{ type filter hook output priority 0; }}; "
+            f"add rule {TABLE} out tcp dport {port} {verdict}; "
+            f"add chain {TABLE} in {{ type filter hook input priority 0; }}; "
+            f"add rule {TABLE} in tcp sport {port} drop"
         )
         self.shell.run_check(f"sudo nft '{rules}'")
 
