@@ -283,6 +283,18 @@ async def test_a_nucleus_that_is_restarted_ends_it_and_costs_nothing(
     assert arrived == set(range(1, max(arrived) + 1))
 
 
+async def test_a_nucleus_that_goes_is_noticed_also_when_there_is_nothing_to_send(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, eventually: Eventually
+) -> None:
+    async with component(
+        tmp_path, monkeypatch, eventually, STATION | {"sampling": {"interval_s": 3600}}
+    ) as running:
+        await running.until(lambda: len(running.sequences) == 1 and running.states == ["RUNNING"])
+        running.nucleus.restart()
+        with pytest.raises(RestartRequired, match="the nucleus ended its connection"):
+            await running.task
+
+
 async def outlived_by_the_next(running: Component) -> Component:
     """Let it publish, restart the nucleus while there is no answer, and start it again."""
     seen = len(running.sequences)
