@@ -1,7 +1,10 @@
 """What a message costs the station, from sample to acknowledgement, beside bare SQLite and a bare codec."""
 
 import asyncio
+import socket
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +14,9 @@ import msgspec
 
 from evswap_edge.backoff import Backoff
 from evswap_edge.clock import SystemTime
+from evswap_edge.documents import NameOrFile
+from evswap_edge.drivers import Surroundings
+from evswap_edge.drivers.modbus import Settings, open_modbus
 from evswap_edge.outbox import Outbox
 from evswap_edge.publisher import Publisher
 from evswap_edge.reporting import EverySample
@@ -21,6 +27,8 @@ from tests.shared.cabinets import minute_of_readings
 
 _MESSAGES = 100
 _ACKNOWLEDGED_AT_ONCE = 20
+_READS = 50
+_QUESTION = bytes.fromhex("00 01 00 00 00 06 01 04 00 01 00 02")
 
 
 def measure() -> list[Figure]:
@@ -31,6 +39,7 @@ def measure() -> list[Figure]:
             _encoding_cost(reading, outbox),
             _outbox_cost(reading, outbox, floor_us),
             _delivery_cost(reading, outbox, floor_us),
+            _modbus_cost(),
         ]
 
 
@@ -65,6 +74,17 @@ def _delivery_cost(reading: Reading, outbox: Outbox, floor_us: float) -> Figure:
     )
 
 
+def _modbus_cost() -> Figure:
+    """Over TCP, since RTU rests between two questions. The sensor is another process, and not counted."""
+    with _emulated_sensor() as address:
+        return Figure(
+            name="climate read over Modbus TCP (two registers), decoded and checked",
+            per_item_us=cost_us(lambda: asyncio.run(_read_climate(address)), items=_READS),
+            floor_name="the same bytes written to and read from a bare socket",
+            floor_us=cost_us(lambda: _ask_barely(address), items=_READS),
+        )
+
+
 def _encoder(reading: Reading, outbox: Outbox) -> Callable[[int], bytes]:
     def encode(sequence: int) -> bytes:
         return encode_reading(msgspec.structs.replace(reading, stream_id=outbox.stream_id, sequence=sequence))
@@ -94,6 +114,36 @@ async def _store_and_publish(outbox: Outbox, encode: Callable[[int], bytes]) -> 
         publisher.notify()
     stop.set()
     await publishing
+
+
+async def _read_climate(address: str) -> None:
+    settings = Settings(registers=NameOrFile("sht20"), tcp=address, timeout_s=10)
+    sensor = await open_modbus(settings, Surroundings(station_id="station-01", time=SystemTime()))
+    for _ in range(_READS):
+        await sensor.read_climate()
+    await sensor.aclose()
+
+
+def _ask_barely(address: str) -> None:
+    host, _, port = address.rpartition(":")
+    with socket.create_connection((host, int(port))) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for _ in range(_READS):
+            connection.sendall(_QUESTION)
+            connection.recv(64)
+
+
+@contextmanager
+def _emulated_sensor() -> Iterator[str]:
+    command = [sys.executable, "-m", "evswap_edge", "emulate", "climate", "--listen", "127.0.0.1:0"]
+    sensor = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        assert sensor.stdout is not None
+        ready, _, address = sensor.stdout.readline().strip().partition(" ")
+        assert ready == "ready"
+        yield address
+    finally:
+        sensor.communicate()
 
 
 @contextmanager

@@ -132,7 +132,8 @@ class Line:
         """Ask nothing while an answer is owed, and not right behind the last one."""
         if self._now() < self._owed_until and isinstance(self._address, SerialAddress):
             raise self.failure(unit, "still owes the answer to an earlier request")
-        await asyncio.sleep(max(0.0, self._quiet_until - self._now()))
+        if (rest_s := self._quiet_until - self._now()) > 0:
+            await asyncio.sleep(rest_s)
 
     def _registers(self, answer: ModbusPDU, unit: int, block: Block) -> Sequence[int]:
         if isinstance(self._address, SerialAddress):
