@@ -10,10 +10,13 @@ import signal
 import socket
 import subprocess
 import sys
+import termios
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from evswap_edge import registers
 
 LONGEST_S = 60
 SHORT_S = 0.5
@@ -234,7 +237,7 @@ def test_a_link_that_another_has_taken_over_is_left_to_it(link: Path, start: Sta
         (["--listen", "127.0.0.1"], 2, "has to be HOST:PORT, such as 127.0.0.1:5020"),
         (["--link", "LINK", "--unit", "300"], 2, "has to be 1 to 247"),
         (["--listen", "192.0.2.1:5020"], 1, "cannot listen on 192.0.2.1:5020"),
-        ([], 2, "one of the arguments --link --listen is required"),
+        ([], 2, "one of the arguments --link --port --listen is required"),
     ],
 )
 def test_what_cannot_begin_says_why(
@@ -256,3 +259,45 @@ def test_help_teaches_the_commands() -> None:
     told = subprocess.run(command, capture_output=True, text=True, timeout=LONGEST_S, check=True).stdout
     for part in ("ready PATH", "fault wrong-length", "status", "--registers"):
         assert part in told
+
+
+@pytest.fixture
+def cable() -> Iterator[tuple[int, int]]:
+    """A serial line: our end, and the one that the emulator's adapter is at."""
+    ours, theirs = os.openpty()
+    yield ours, theirs
+    os.close(ours)
+    os.close(theirs)
+
+
+def test_it_answers_behind_an_adapter(cable: tuple[int, int], start: Start, tmp_path: Path) -> None:
+    slow_line = tmp_path / "map.yaml"
+    text = (Path(registers.__file__).parent / "sht20.yaml").read_text()
+    slow_line.write_text(
+        text.replace("9600, parity: none, stop_bits: 1", "19200, parity: even, stop_bits: 2")
+    )
+    ours, theirs = cable
+    name = os.ttyname(theirs)
+    emulator = start("--port", name, "--registers", slow_line, "--temperature", 30.5)
+    assert emulator.line() == f"ready {name}"
+    os.write(ours, ASK_TEMPERATURE)
+    heard = b""
+    while len(heard) < len(SAYS_30_5) and select.select([ours], [], [], LONGEST_S)[0]:
+        heard += os.read(ours, 256)
+    assert heard == SAYS_30_5
+    _, _, mode, _, speed_in, speed_out, _ = termios.tcgetattr(theirs)
+    assert (speed_in, speed_out) == (termios.B19200, termios.B19200)
+    assert mode & termios.CSTOPB
+    # Parity cannot be looked at: the kernel takes it away from a pseudo-terminal.
+    second = start("--port", name)
+    code, said = second.ended()
+    assert code == 1
+    assert "in use by another program" in said
+
+
+def test_what_is_no_adapter_is_told(start: Start, tmp_path: Path) -> None:
+    plain = tmp_path / "file"
+    plain.write_text("")
+    for port, reason in ((tmp_path / "none", "is the adapter plugged in?"), (plain, "is no serial port")):
+        code, said = start("--port", port).ended()
+        assert (code, str(port) in said, reason in said) == (1, True, True), said

@@ -1,4 +1,4 @@
-"""A climate sensor on Modbus that is not there: RTU on a pseudo-terminal, or TCP.
+"""A climate sensor on Modbus that is not there: RTU on a pseudo-terminal or an adapter, or TCP.
 
 What it measures and what is wrong with it is told while it runs, by ``obey``.
 """
@@ -13,7 +13,7 @@ from typing import Final
 from evswap_edge.emulators import EmulatorError
 from evswap_edge.emulators.encoding import encode
 from evswap_edge.emulators.modbus_device import RTU, TCP, ModbusDevice, Registers, WireFault
-from evswap_edge.emulators.terminal import serve_terminal
+from evswap_edge.emulators.terminal import serve_adapter, serve_terminal
 from evswap_edge.registers import ClimateMap, Table
 
 FROZEN: Final = "frozen"
@@ -50,6 +50,13 @@ class ClimateEmulator:
         """Serve Modbus RTU at the serial port ``link``; gives its name. Raises ``EmulatorError``."""
         async with serve_terminal(link, self._device.conversation(RTU).hear):
             yield str(link)
+
+    @asynccontextmanager
+    async def on_adapter(self, port: Path) -> AsyncIterator[str]:
+        """Serve Modbus RTU behind a serial adapter of this machine; gives its name. Raises
+        ``EmulatorError``."""
+        async with serve_adapter(port, self._layout.factory, self._device.conversation(RTU).hear):
+            yield str(port)
 
     @asynccontextmanager
     async def on_tcp(self, host: str, port: int) -> AsyncIterator[str]:

@@ -1,7 +1,9 @@
-"""A serial port that is not there: a pseudo-terminal with a name of one's own choice."""
+"""A device's end of a serial line: a pseudo-terminal with a name of one's own choice, or a real adapter."""
 
 import asyncio
+import fcntl
 import os
+import termios
 import tty
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
@@ -9,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from evswap_edge.emulators import EmulatorError
+from evswap_edge.registers import Factory, Parity
 
 Hear = Callable[[bytes], Awaitable[bytes]]
 """What the device says to what it heard."""
@@ -38,6 +41,46 @@ async def serve_terminal(link: Path, hear: Hear) -> AsyncIterator[None]:
         # As long as ``line`` was open here, a client could come and go without the device seeing a hang-up.
         os.close(line)
         os.close(device)
+
+
+@asynccontextmanager
+async def serve_adapter(port: Path, line: Factory, hear: Hear) -> AsyncIterator[None]:
+    """Let ``hear`` answer at the far end of the serial adapter ``port``, which talks as ``line`` says.
+
+    Raises ``EmulatorError`` when the adapter cannot be opened, or is in use.
+    """
+    try:
+        adapter = os.open(port, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise EmulatorError(
+            f"{port}: cannot be opened: {error.strerror}; is the adapter plugged in?"
+        ) from error
+    try:
+        _set_up(adapter, port, line)
+        async with _answering(adapter, hear):
+            yield
+    finally:
+        os.close(adapter)
+
+
+def _set_up(adapter: int, port: Path, line: Factory) -> None:
+    """Eight data bits, no flow control, no modem lines (termios(3)); and nobody else may use it."""
+    speed = getattr(termios, f"B{line.baudrate}", None)
+    if speed is None:
+        raise EmulatorError(f"{port}: no serial port talks at {line.baudrate} baud; look at the register map")
+    parity = {Parity.NONE: 0, Parity.EVEN: termios.PARENB, Parity.ODD: termios.PARENB | termios.PARODD}
+    stop = termios.CSTOPB if line.stop_bits == 2 else 0
+    try:
+        fcntl.flock(adapter, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        tty.setraw(adapter)
+        attributes = termios.tcgetattr(adapter)
+        attributes[2] = termios.CS8 | termios.CREAD | termios.CLOCAL | parity[line.parity] | stop
+        attributes[4] = attributes[5] = speed
+        termios.tcsetattr(adapter, termios.TCSANOW, attributes)
+    except BlockingIOError as error:
+        raise EmulatorError(f"{port}: is in use by another program; `fuser -v` on it shows which") from error
+    except termios.error as error:
+        raise EmulatorError(f"{port}: is no serial port: {error.args[-1]}") from error
 
 
 @asynccontextmanager

@@ -1,4 +1,5 @@
-"""An RS-485 climate sensor (temperature, humidity): Modbus RTU on a pseudo-terminal, or Modbus TCP.
+"""An RS-485 climate sensor (temperature, humidity): Modbus RTU on a pseudo-terminal or behind a serial
+adapter, or Modbus TCP.
 
 Says `ready PATH` when it can be read. Then it takes commands as lines on standard input, and answers each
 with one line (`ok` or `error: ...`):
@@ -45,6 +46,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Where it hangs, what it is, and what it begins with."""
     wire = parser.add_mutually_exclusive_group(required=True)
     wire.add_argument("--link", type=Path, metavar="PATH", help="Modbus RTU: the serial port to make")
+    wire.add_argument(
+        "--port",
+        type=Path,
+        metavar="DEVICE",
+        help="Modbus RTU: a real adapter, as the map's factory settings",
+    )
     wire.add_argument("--listen", type=_address, metavar="HOST:PORT", help="Modbus TCP: where to listen")
     known = ", ".join(names())
     parser.add_argument(
@@ -96,7 +103,9 @@ def _layout(text: str) -> ClimateMap:
 
 
 def _wire(emulator: "ClimateEmulator", options: argparse.Namespace) -> AbstractAsyncContextManager[str]:
-    return emulator.on_terminal(options.link) if options.link else emulator.on_tcp(*options.listen)
+    if options.link:
+        return emulator.on_terminal(options.link)
+    return emulator.on_adapter(options.port) if options.port else emulator.on_tcp(*options.listen)
 
 
 def _address(text: str) -> tuple[str, int]:
