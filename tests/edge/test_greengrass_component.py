@@ -239,6 +239,35 @@ async def test_without_a_usable_configuration_it_does_not_begin_and_says_so(
     assert not (tmp_path / "outbox.sqlite").exists()
 
 
+@pytest.mark.parametrize("kept", [True, False], ids=["remembered", "forgotten"])
+async def test_a_bad_configuration_that_is_still_there_after_a_reboot_does_not_keep_the_station_down(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    eventually: Eventually,
+    caplog: pytest.LogCaptureFixture,
+    kept: bool,
+) -> None:
+    async with component(tmp_path, monkeypatch, eventually) as first:
+        await first.until(lambda: len(first.sequences) >= 2)
+        first.configure({"driver": {"bays": "many"}})
+        first.stop.set()
+        await first.task
+        if not kept:
+            (tmp_path / "last-good-configuration.json").write_text("{ half")
+        again = first.started_again()
+        if kept:
+            seen = len(again.sequences)
+            await again.until(lambda: len(again.sequences) > seen + 2)
+            again.stop.set()
+            await again.task
+            assert "configuration refused, the last good one stays" in caplog.text
+            assert again.states == ["RUNNING", "RUNNING"]
+        else:
+            with pytest.raises(ConfigurationError, match=r"driver\.bays"):
+                await again.task
+            assert again.states == ["RUNNING", "ERRORED"]
+
+
 async def test_a_thing_that_can_be_no_station_is_refused_by_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, eventually: Eventually
 ) -> None:

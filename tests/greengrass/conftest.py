@@ -59,9 +59,11 @@ def start_nucleus(device: Device, tmp_path: Path) -> Iterator[Callable[[], Nucle
 
 @pytest.fixture
 def start(device: Device) -> Iterator[Callable[[NucleusProcess], ComponentProcess]]:
-    """Start the component under a nucleus, with an empty outbox; it is gone when the test is."""
-    for left in device.work.glob("outbox*"):
-        left.unlink()
+    """Start the component under a nucleus, with nothing in its work folder but what was installed; it is gone
+    when the test is."""
+    for left in device.work.iterdir():
+        if not left.name.startswith("venv"):
+            left.unlink()
     started: list[ComponentProcess] = []
 
     def start(nucleus: NucleusProcess) -> ComponentProcess:

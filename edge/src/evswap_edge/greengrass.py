@@ -2,16 +2,19 @@
 
 The nucleus tells who the station is (the core's thing) and how it is configured; a deployment may change the
 latter at any time. A change is looked at as a whole before anything happens: one that cannot be used is
-refused and logged, and the station goes on as it was. One that can be used is applied by stopping the station
-and beginning it anew on the same outbox: what waits there is sent by the next one.
+refused and logged, and the station goes on as it was; also after a reboot, when the nucleus still has the bad
+one in store. One that can be used is applied by stopping the station and beginning it anew on the same
+outbox: what waits there is sent by the next one.
 """
 
 import asyncio
+import json
 import logging
 import os
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -41,6 +44,9 @@ _NO_DRIVER: Final = (
     'is missing: deploy one, such as {"station": {"driver": {"name": "simulated", "bays": 8}}}; none is'
     " assumed, or a cabinet would report batteries that nobody has seen"
 )
+_LAST_GOOD: Final = Path("last-good-configuration.json")
+"""In the work folder: what the station ran with, as the nucleus told it."""
+
 _READ_AGAIN_S: Final = 5.0
 
 _log: Final = logging.getLogger(__name__)
@@ -85,7 +91,7 @@ class _Component:
         try:
             # First, or a change between reading and watching would go unnoticed.
             await self._nucleus.watch_configuration([KEY], self._changed.set)
-            station = await self._begin(await self._wanted())
+            station = await self._begin(await self._wanted_at_first())
             await self._nucleus.report(RUNNING)
             await self._keep_up(station, stop)
         except RestartRequired:
@@ -115,13 +121,27 @@ class _Component:
 
     # --- configuration ------------------------------------------------------------------------------------
 
-    async def _wanted(self) -> Configuration:
+    async def _wanted(self) -> "_Wanted":
         """What the nucleus has in store, looked at as a whole. Raises ``ConfigurationError`` or
         ``TransportError``."""
-        configuration = station_of(_document(await self._nucleus.configuration(KEY), self._station_id))
+        return self._checked(await self._nucleus.configuration(KEY))
+
+    async def _wanted_at_first(self) -> "_Wanted":
+        """As ``_wanted``, or what the station ran with before, when the nucleus has nothing usable."""
+        try:
+            return await self._wanted()
+        except ConfigurationError as error:
+            if (last_good := _remembered()) is None:
+                raise
+            wanted = self._checked(last_good)
+            _log.error("configuration refused, the last good one stays: %s", error, extra={"key": error.key})
+            return wanted
+
+    def _checked(self, told: Any) -> "_Wanted":
+        configuration = station_of(_document(told, self._station_id))
         for station in configuration.stations:
             station.transport.kind.check(station.transport.settings, self._time)
-        return configuration
+        return _Wanted(told, configuration)
 
     async def _follow(self, station: "_Running") -> "_Running":
         """The station as it is wanted now: ``station`` itself when nothing changed, or nothing usable did."""
@@ -136,36 +156,47 @@ class _Component:
             _log.warning("new configuration cannot be read: %s; reads again in %s s", error, _READ_AGAIN_S)
             asyncio.get_running_loop().call_later(_READ_AGAIN_S, self._changed.set)
             return station
-        return station if wanted == station.configuration else await self._replace(station, wanted)
+        if wanted.configuration == station.wanted.configuration:
+            return station
+        return await self._replace(station, wanted)
 
-    async def _replace(self, station: "_Running", wanted: Configuration) -> "_Running":
+    async def _replace(self, station: "_Running", wanted: "_Wanted") -> "_Running":
         """End ``station`` and begin the wanted one; when its hardware is not there, the former one again."""
         await station.end()
         try:
             successor = await self._begin(wanted)
         except DriverError as error:
             _log.error("new configuration refused, the one before stays: %s", error)
-            return await self._begin(station.configuration)
-        _log.info("new configuration applied: %s", describe(wanted.stations[0]))
+            return await self._begin(station.wanted)
+        _log.info("new configuration applied: %s", describe(wanted.configuration.stations[0]))
         return successor
 
-    async def _begin(self, configuration: Configuration) -> "_Running":
-        self._log_from(configuration.log.level)
-        station = _Running(configuration, self._time)
+    async def _begin(self, wanted: "_Wanted") -> "_Running":
+        self._log_from(wanted.configuration.log.level)
+        station = _Running(wanted, self._time)
         await _first(station.begun.wait(), ended=station.task)
         if station.task.done():
             station.task.result()
+        await asyncio.to_thread(_remember, wanted.told)
         return station
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """A usable configuration, and how the nucleus told it."""
+
+    told: Any
+    configuration: Configuration
 
 
 class _Running:
     """A station at work."""
 
-    def __init__(self, configuration: Configuration, time: TimeSource) -> None:
-        self.configuration = configuration
+    def __init__(self, wanted: _Wanted, time: TimeSource) -> None:
+        self.wanted = wanted
         self.begun = asyncio.Event()
         self._stop = asyncio.Event()
-        (station,) = configuration.stations
+        (station,) = wanted.configuration.stations
         self.task = asyncio.create_task(run_station(station, time, self._stop, begun=self.begun))
 
     async def end(self) -> None:
@@ -198,6 +229,24 @@ def _document(given: Any, station_id: str) -> GivenDocument:
     settings |= {"station_id": station_id, "outbox": {"path": OUTBOX_NAME}}
     document.data = settings
     return document
+
+
+def _remember(told: Any) -> None:
+    """Keep what the station runs with. Without it only a bad configuration at a reboot would hurt."""
+    draft = _LAST_GOOD.with_suffix(".draft")
+    try:
+        draft.write_text(json.dumps(told), encoding="utf-8")
+        draft.replace(_LAST_GOOD)
+    except OSError as error:
+        _log.warning("the configuration cannot be remembered in %s: %s", _LAST_GOOD.absolute(), error)
+
+
+def _remembered() -> Any:
+    """What ``_remember`` has kept; None when it has kept nothing that can be read."""
+    try:
+        return json.loads(_LAST_GOOD.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
 
 
 async def _first(*events: Awaitable[Any], ended: "asyncio.Task[Any]") -> None:
