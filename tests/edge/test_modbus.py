@@ -5,13 +5,15 @@ import fcntl
 import os
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from evswap_edge.documents import NameOrFile
-from evswap_edge.drivers.modbus import ModbusClimate, ports
+from evswap_edge.drivers.modbus import ModbusClimate, Settings, ports
 from evswap_edge.hal import Climate, DriverUnavailable, SensorError
-from tests.edge.climate import RTU, TCP, emulator, next_good, opened, plugged_in
+from tests.edge.climate import RTU, TCP, TIMEOUT_S, Wire, emulator, next_good, opened, plugged_in
+from tests.edge.conftest import LONGEST_WAIT_S
 
 WIRES = [RTU, TCP]
 FAULTS = [
@@ -69,14 +71,28 @@ async def test_a_late_answer_is_never_taken_for_the_next_one(wire: str) -> None:
             assert (await next_good(driver)).temperature == 20 + round_
 
 
+async def ask_and_give_up(driver: ModbusClimate, plugged: Wire) -> None:
+    """Cancel a reading after its question was heard."""
+    asked = asyncio.create_task(driver.read_climate())
+    await heard(plugged)
+    asked.cancel()
+    with suppress(asyncio.CancelledError):
+        await asked
+
+
+async def heard(plugged: Wire) -> None:
+    """The first question has arrived at the sensor."""
+    async with asyncio.timeout(LONGEST_WAIT_S):
+        while "requests 1" not in plugged.emulator.obey("status"):
+            await asyncio.sleep(0.001)
+
+
 @pytest.mark.parametrize("wire", WIRES)
 async def test_the_answer_to_a_cancelled_read_is_never_taken_for_the_next_one(wire: str) -> None:
     async with plugged_in(wire) as plugged, opened(plugged.settings()) as driver:
         plugged.emulator.obey("fault slow")
         plugged.emulator.obey("temperature 10")
-        with suppress(TimeoutError):
-            async with asyncio.timeout(0.1):
-                await driver.read_climate()
+        await ask_and_give_up(driver, plugged)
         plugged.emulator.obey("fault none")
         plugged.emulator.obey("temperature 20")
         assert (await next_good(driver)).temperature == 20
@@ -86,9 +102,7 @@ async def test_a_late_answer_that_came_ends_the_wait_for_it() -> None:
     """The next question need not wait for as long as an answer that never comes."""
     async with plugged_in(RTU) as plugged, opened(plugged.settings(timeout_s=5)) as driver:
         plugged.emulator.obey("fault slow")
-        with suppress(TimeoutError):
-            async with asyncio.timeout(0.1):
-                await driver.read_climate()
+        await ask_and_give_up(driver, plugged)
         plugged.emulator.obey("fault none")
         with pytest.raises(SensorError, match="still owes the answer"):
             await driver.read_climate()
@@ -105,6 +119,40 @@ async def test_noise_on_the_line_before_a_question_is_no_part_of_its_answer() ->
         plugged.emulator.obey("fault none")
         for _ in range(3):
             assert (await next_good(driver)).temperature == 21.5
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        ("00 01 00 00 00 04 01 04 c8 00", "an answer that was cut short: 10 bytes for 13"),
+        ("00 01 00 00 00 0e 01 04 c8 00 00 00 00 00 00 00 00 00 00 00", "an answer that makes no sense"),
+        ("00 09 00 00 00 07 01 04 04 00 d7 01 90", "an answer that belongs to another question"),
+        ("00 01 00 07 00 07 01 04 04 00 d7 01 90", "an answer that belongs to another question"),
+        ("ff", "an answer that was cut short: 1 bytes for 13"),
+    ],
+)
+async def test_nonsense_is_a_failed_reading_and_nothing_else(answer: str, reason: str) -> None:
+    trouble: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: trouble.append(context))
+
+    ended = asyncio.Queue[None]()
+
+    async def babble(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while await reader.read(64):
+            writer.write(bytes.fromhex(answer))
+        writer.close()
+        await writer.wait_closed()
+        ended.put_nowait(None)
+
+    async with await asyncio.start_server(babble, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        settings = Settings(registers=NameOrFile("sht20"), tcp=f"127.0.0.1:{port}", timeout_s=TIMEOUT_S)
+        async with opened(settings) as driver:
+            for _ in range(2):
+                with pytest.raises(SensorError, match=reason):
+                    await driver.read_climate()
+        await ended.get()
+    assert trouble == []
 
 
 @pytest.mark.parametrize("wire", WIRES)
@@ -169,8 +217,7 @@ async def test_hardware_that_is_pulled_out_during_a_question_fails_that_one(wire
         driver = await driver_context.__aenter__()
         plugged.emulator.obey("fault silent")
         asked = asyncio.create_task(driver.read_climate())
-        while "requests 1" not in plugged.emulator.obey("status"):
-            await asyncio.sleep(0.001)
+        await heard(plugged)
     with pytest.raises(SensorError, match=r"the port was lost|no answer"):
         await asked
     await driver_context.__aexit__(None, None, None)

@@ -13,9 +13,9 @@ from typing import Final
 from pymodbus.client import AsyncModbusSerialClient, AsyncModbusTcpClient
 from pymodbus.client.base import ModbusBaseClient
 from pymodbus.constants import ExcCodes
-from pymodbus.exceptions import ModbusException
-from pymodbus.framer import FramerRTU
-from pymodbus.pdu import ExceptionResponse, ModbusPDU
+from pymodbus.exceptions import ModbusException, ModbusIOException
+from pymodbus.framer import FramerRTU, FramerSocket
+from pymodbus.pdu import DecodePDU, ExceptionResponse, ModbusPDU
 
 from evswap_edge.drivers.modbus import ports
 from evswap_edge.drivers.modbus.decoding import Block
@@ -176,10 +176,21 @@ class Line:
         )
 
     def _overhear(self, sending: bool, data: bytes) -> bytes:
-        """What arrived since the question, whether it makes a frame or not."""
-        if not sending and len(data) > len(self._heard):
+        """What arrived since the question, whether it makes a frame or not. What cannot be decoded is kept
+        from the library: it would raise in the event loop, where nobody could catch it."""
+        if sending:
+            return data
+        if len(data) > len(self._heard):
             self._heard = data
-        return data
+        return data if self._can_be_decoded(data) else b""
+
+    def _can_be_decoded(self, data: bytes) -> bool:
+        framer = FramerRTU if isinstance(self._address, SerialAddress) else FramerSocket
+        try:
+            framer(DecodePDU(False)).handleFrame(data, 0, 0)
+        except ModbusIOException:
+            return False
+        return True
 
     def _note_late_answer(self, sending: bool, pdu: ModbusPDU) -> ModbusPDU:
         """Nothing is owed any more. The question that it belongs to has been given up: nobody gets to see
@@ -199,6 +210,8 @@ class Line:
             return f"an answer that was cut short: {len(self._heard)} bytes for {whole}"
         if serial and not _checksum_fits(self._heard):
             return f"an answer with a wrong checksum ({len(self._heard)} bytes)"
+        if not self._can_be_decoded(self._heard):
+            return f"an answer that makes no sense ({len(self._heard)} bytes)"
         return f"an answer that belongs to another question ({len(self._heard)} bytes)"
 
     async def _why_not(self) -> str:
