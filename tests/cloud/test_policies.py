@@ -10,6 +10,7 @@ from evswap_cloud.policies import (
     MAX_POLICY_CHARACTERS,
     POLICIES,
     claim_policy,
+    greengrass_policy,
     main,
     render,
     station_policy,
@@ -107,4 +108,17 @@ def test_the_command_prints_what_it_would_write(capsys: pytest.CaptureFixture[st
     assert json.loads(capsys.readouterr().out) == {
         "station.json": station_policy(),
         "claim.json": claim_policy(),
+        "greengrass.json": greengrass_policy(),
     }
+
+
+def test_a_core_s_own_policy_holds_nothing_of_a_station_and_only_its_own_thing() -> None:
+    """The nucleus has both policies; what a station says is in the other one."""
+    policy = greengrass_policy()
+    for action in ("iot:Publish", "iot:Subscribe", "iot:Receive"):
+        for resource in resources(action, policy):
+            assert re.match(rf"topic(filter)?/\$aws/things/{re.escape(THING)}/", resource), resource
+    assert resources("iot:Connect", policy) == []
+    assert resources("iot:AssumeRoleWithCertificate", policy) == ["rolealias/${prefix}-greengrass"]
+    everywhere = [one["Action"] for one in policy["Statement"] if "*" in one["Resource"]]
+    assert [all(action.startswith("greengrass:") for action in actions) for actions in everywhere] == [True]

@@ -1,5 +1,5 @@
 """The AWS IoT policies, made from the contract: a station's from its topic table, the claim's from its
-provisioning.
+provisioning, a Greengrass core's from what a nucleus does.
 
 ``python -m evswap_cloud.policies --write`` writes them to ``cloud/stack/policies``.
 
@@ -22,6 +22,12 @@ MAX_POLICY_CHARACTERS: Final = 2_048
 """AWS IoT's limit for one policy document, white space not counted."""
 
 _THING: Final = "${iot:Connection.Thing.ThingName}"
+_CORE_ACTIONS: Final = [
+    "greengrass:GetComponentVersionArtifact",
+    "greengrass:GetDeploymentConfiguration",
+    "greengrass:ListThingGroupsForCoreDevice",
+    "greengrass:ResolveComponentCandidates",
+]
 _TEMPLATE: Final = "${prefix}-station"
 _FOLDER: Final = Path(__file__).parents[2] / "stack" / "policies"
 
@@ -60,9 +66,31 @@ def claim_policy() -> dict[str, Any]:
     return {"Version": "2012-10-17", "Statement": statements}
 
 
+def greengrass_policy() -> dict[str, Any]:
+    """The policy document of a Greengrass core, beside that of the station that it is: what the nucleus needs
+    for itself, and nothing of the station's topics.
+
+    Deployments come as jobs, or to the other nucleus by a named shadow. The credentials that fetch artifacts
+    are those of the role alias ``${prefix}-greengrass``. After AWS's "Minimal AWS IoT policy for AWS IoT
+    Greengrass V2 core devices"; the last statement's actions know no resource that is a thing's own.
+    """
+    own = f"$aws/things/{_THING}"
+    spoken = [f"{own}/greengrassv2/health/json"]
+    heard = [f"{own}/jobs/*", f"{own}/shadow/name/AWSManagedGreengrassV2Deployment/*"]
+    statements = [
+        _allow("iot:Publish", [_arn(f"topic/{topic}") for topic in (*spoken, *heard)]),
+        _allow("iot:Subscribe", [_arn(f"topicfilter/{topic}") for topic in heard]),
+        _allow("iot:Receive", [_arn(f"topic/{topic}") for topic in heard]),
+        _allow("iot:AssumeRoleWithCertificate", [_arn("rolealias/${prefix}-greengrass")]),
+        _allow(_CORE_ACTIONS, ["*"]),
+    ]
+    return {"Version": "2012-10-17", "Statement": statements}
+
+
 POLICIES: Final[Mapping[str, Callable[[], dict[str, Any]]]] = {
     "station.json": station_policy,
     "claim.json": claim_policy,
+    "greengrass.json": greengrass_policy,
 }
 """The files in ``cloud/stack/policies``, and what makes them."""
 
@@ -77,7 +105,7 @@ def _connect() -> Statement:
     return {**_allow("iot:Connect", [_arn(f"client/{_THING}")]), "Condition": attached}
 
 
-def _allow(action: str, resources: list[str]) -> Statement:
+def _allow(action: str | list[str], resources: list[str]) -> Statement:
     return {"Effect": "Allow", "Action": action, "Resource": resources}
 
 
