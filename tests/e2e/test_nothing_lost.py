@@ -32,8 +32,9 @@ def test_every_committed_reading_is_archived_once(own_stack: LocalStack) -> None
     wait_until(
         lambda: len(own_stack.keys("telemetry/")) >= len(committed), what="as many archived", within=120
     )
+    archive = Archive(own_stack)
     copies = wait_until(
-        lambda: (found := archived(own_stack)).keys() >= committed and found, what="all archived", within=60
+        lambda: (found := archive.copies()).keys() >= committed and found, what="all archived", within=120
     ).found
     raw = sum(copies[reading] for reading in committed)
     print(f"{len(committed)} readings committed, all archived; {raw - len(committed)} raw duplicates")
@@ -63,18 +64,28 @@ def last_sequences(stack: LocalStack) -> dict[str, int]:
     }
 
 
-def archived(stack: LocalStack) -> Counter[tuple[str, int]]:
-    """How often each reading of the fleet is in the archive, every version of every object counted."""
-    s3, bucket = stack.aws("s3"), stack.described.archive_bucket
-    pages = s3.get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix="telemetry/")
-    found = (version for page in pages for version in page.get("Versions", ()))
-    versions = [version for version in found if "/station-" in version["Key"]]
-    copies: Counter[tuple[str, int]] = Counter()
-    for version in versions:
-        body = s3.get_object(Bucket=bucket, Key=version["Key"], VersionId=version["VersionId"])["Body"].read()
-        reading = json.loads(body)
-        copies[reading["stream_id"], reading["sequence"]] += 1
-    return copies
+class Archive:
+    """What the archive holds of the fleet; each version of each object is read once, however often one asks."""
+
+    def __init__(self, stack: LocalStack) -> None:
+        self._s3, self._bucket = stack.aws("s3"), stack.described.archive_bucket
+        self._readings: dict[tuple[str, str], tuple[str, int]] = {}
+
+    def copies(self) -> Counter[tuple[str, int]]:
+        """How often each reading of a stream is there."""
+        pages = self._s3.get_paginator("list_object_versions").paginate(
+            Bucket=self._bucket, Prefix="telemetry/"
+        )
+        for version in (version for page in pages for version in page.get("Versions", ())):
+            found = (version["Key"], version["VersionId"])
+            if "/station-" in version["Key"] and found not in self._readings:
+                self._readings[found] = self._reading(*found)
+        return Counter(self._readings.values())
+
+    def _reading(self, key: str, version_id: str) -> tuple[str, int]:
+        answer = self._s3.get_object(Bucket=self._bucket, Key=key, VersionId=version_id)
+        reading = json.loads(answer["Body"].read())
+        return reading["stream_id"], reading["sequence"]
 
 
 def ask(database: Path, question: str) -> Any:

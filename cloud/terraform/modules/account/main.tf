@@ -9,12 +9,6 @@ data "aws_iam_policy_document" "trust" {
       type        = "Service"
       identifiers = ["${each.key}.amazonaws.com"]
     }
-
-    condition {
-      test     = "StringEquals"
-      variable = "aws:SourceAccount"
-      values   = [var.account_id]
-    }
   }
 }
 
