@@ -75,10 +75,13 @@ def has_certificate(station_id: str, directory: Path, *, now: datetime) -> bool:
     """Whether there is a certificate for the station's key that has not expired. Raises ``KeyFileError``."""
     from cryptography import x509
 
+    path = certificate_path(directory, station_id)
     try:
-        certificate = certificate_path(directory, station_id).read_bytes()
+        certificate = path.read_bytes()
     except FileNotFoundError:
         return False
+    except OSError as error:
+        raise KeyFileError(path, f"cannot be read: {error.strerror}") from error
     if not key_path(directory, station_id).exists() or not certifies_key(certificate, station_id, directory):
         return False
     return now < x509.load_pem_x509_certificate(certificate).not_valid_after_utc

@@ -36,6 +36,10 @@ _PASSING_CODES: Final = frozenset({"InvocationError", "ThrottlingException", "To
 asked at once."""
 
 
+_SILENT: Final = "no connection within {:g} s, as when the CA file is another's."
+"""awscrt's TLS holds the news of a failed handshake back for 10 to 30 s, against timing attacks."""
+
+
 class Claim(Struct, frozen=True, kw_only=True):
     """Where to ask, and what to show; without ``ca_file`` the system's trust store counts."""
 
@@ -88,7 +92,7 @@ class ClaimConnection:
             news = self._next("the connection", time.monotonic() + self._claim.timeout_s)
         except NotAnswered as error:
             self._stop()
-            raise NotReached(self._claim.address, f"nothing within {error.timeout_s:g} s") from error
+            raise NotReached(self._claim.address, _SILENT.format(error.timeout_s)) from error
         except BaseException:
             self._stop()
             raise

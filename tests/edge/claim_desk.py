@@ -1,0 +1,191 @@
+"""The far side of fleet provisioning, over real MQTT 5 and real TLS, which does what a test tells it to.
+
+The real one is tried in tests/local; this one gives the answers that the real one never gives when asked.
+"""
+
+import json
+import socket
+import ssl
+import struct
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cryptography.x509 import load_pem_x509_csr
+
+from evswap_edge.provisioning.claim import Claim
+from evswap_schema import provisioning
+from tests.authority import LOOPBACK, Authority, common_name, key_pem, new_key
+
+CONNECT, CONNACK, PUBLISH, PUBACK, SUBSCRIBE, SUBACK, DISCONNECT = 0x10, 0x20, 0x30, 0x40, 0x80, 0x90, 0xE0
+NOT_AUTHORIZED = 0x87
+REGISTER = provisioning.registration_topic(provisioning.TEMPLATE)
+HANGS_UP = "hangs up"
+SILENCE = "silence"
+
+Answer = dict[str, Any] | str | None
+
+
+def refusal(code: str, *, status: int = 400) -> dict[str, Any]:
+    return {"errorCode": code, "errorMessage": f"made up {code}", "statusCode": status}
+
+
+@dataclass
+class Desk:
+    """``signing`` and ``registering`` are answered one after the other; when none is left, all is well."""
+
+    authority: Authority
+    port: int = 0
+    connack: int = 0
+    suback: int = 0
+    signing: deque[Answer] = field(default_factory=deque)
+    registering: deque[Answer] = field(default_factory=deque)
+    clients: list[str] = field(default_factory=list)
+    requests: list[tuple[str, Any]] = field(default_factory=list)
+    other_key: bool = False
+    """Certifies a key of its own instead of the one in the request."""
+    before_registration: Callable[[], None] = lambda: None
+
+    def certify(self, request: str) -> dict[str, Any]:
+        csr = load_pem_x509_csr(request.encode())
+        key: Any = new_key().public_key() if self.other_key else csr.public_key()
+        certificate = self.authority.sign(csr.subject, key).decode()
+        return {"certificatePem": certificate, "certificateOwnershipToken": "token", "certificateId": "1"}
+
+    def answer(self, topic: str, body: Any) -> Answer:
+        self.requests.append((topic, body))
+        if topic == provisioning.CERTIFICATE_REQUEST_TOPIC:
+            return self.signing.popleft() if self.signing else self.certify(body["certificateSigningRequest"])
+        self.before_registration()
+        thing = {"thingName": body["parameters"]["StationId"]}
+        return self.registering.popleft() if self.registering else thing
+
+    def converse(self, line: ssl.SSLSocket) -> None:
+        while (packet := _read_packet(line)) is not None:
+            kind, body = packet
+            if kind == DISCONNECT or not self._reply(line, kind, body):
+                return
+
+    def _reply(self, line: ssl.SSLSocket, kind: int, body: bytes) -> bool:
+        """False to hang up."""
+        if kind == CONNECT:
+            self.clients.append(_text(body[11:])[0])
+            line.sendall(bytes([CONNACK, 3, 0, self.connack, 0]))
+        elif kind == SUBSCRIBE:
+            filters = _filters(body[3:])
+            line.sendall(bytes([SUBACK, 3 + filters]) + body[:2] + bytes([0, *([self.suback] * filters)]))
+        elif kind == PUBLISH:
+            topic, rest = _text(body)
+            line.sendall(bytes([PUBACK, 4]) + rest[:2] + bytes([0, 0]))
+            return self._hand_out(line, topic, self.answer(topic, json.loads(rest[3:])))
+        return True
+
+    def _hand_out(self, line: ssl.SSLSocket, topic: str, answer: Answer) -> bool:
+        if answer == HANGS_UP:
+            return False
+        if answer != SILENCE:
+            is_refusal = isinstance(answer, dict) and "errorCode" in answer
+            suffix = provisioning.REJECTED if is_refusal else provisioning.ACCEPTED
+            text = answer if isinstance(answer, str) else json.dumps(answer)
+            line.sendall(_publish(f"{topic}/{suffix}", text.encode()))
+        return True
+
+
+@contextmanager
+def open_desk(folder: Path) -> Iterator[tuple[Desk, Claim]]:
+    """The desk, and a claim that it accepts."""
+    authority = Authority(folder)
+    desk, context = Desk(authority), _server_context(folder, authority)
+    listener = socket.create_server((LOOPBACK, 0))
+    desk.port = listener.getsockname()[1]
+
+    def accept() -> None:
+        while True:
+            try:
+                connection, _peer = listener.accept()
+            except OSError:
+                return
+            with connection, suppress(OSError), context.wrap_socket(connection, server_side=True) as line:
+                line.settimeout(10)
+                desk.converse(line)
+
+    thread = threading.Thread(target=accept, name="desk")
+    thread.start()
+    certificate, key = _issue(folder, authority, "claim")
+    try:
+        yield (
+            desk,
+            Claim(
+                host=LOOPBACK,
+                port=desk.port,
+                certificate_file=certificate,
+                key_file=key,
+                ca_file=authority.certificate,
+                timeout_s=5,
+            ),
+        )
+    finally:
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        thread.join()
+
+
+def _issue(folder: Path, authority: Authority, name: str) -> tuple[Path, Path]:
+    key, certificate = new_key(), folder / f"{name}.cert.pem"
+    certificate.write_bytes(authority.sign(common_name(name), key.public_key()))
+    (folder / f"{name}.key.pem").write_bytes(key_pem(key))
+    return certificate, folder / f"{name}.key.pem"
+
+
+def _server_context(folder: Path, authority: Authority) -> ssl.SSLContext:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(authority.certificate))
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_cert_chain(*_issue(folder, authority, "desk"))
+    return context
+
+
+def _publish(topic: str, payload: bytes) -> bytes:
+    """At most once: no packet identifier; no properties."""
+    body = struct.pack("!H", len(topic)) + topic.encode() + b"\0" + payload
+    return bytes([PUBLISH]) + _length(len(body)) + body
+
+
+def _length(number: int) -> bytes:
+    """A variable byte integer (MQTT 5, section 1.5.5)."""
+    encoded = b""
+    while True:
+        number, digit = divmod(number, 128)
+        encoded += bytes([digit | (0x80 if number else 0)])
+        if not number:
+            return encoded
+
+
+def _filters(body: bytes) -> int:
+    count = 0
+    while body:
+        _filter, rest = _text(body)
+        body, count = rest[1:], count + 1
+    return count
+
+
+def _text(body: bytes) -> tuple[str, bytes]:
+    end = 2 + int.from_bytes(body[:2], "big")
+    return body[2:end].decode(), body[end:]
+
+
+def _read_packet(line: ssl.SSLSocket) -> tuple[int, bytes] | None:
+    header = line.recv(1)
+    if not header:
+        return None
+    length, shift, more = 0, 0, True
+    while more:
+        (digit,) = line.recv(1)
+        length, shift, more = length | (digit & 0x7F) << shift, shift + 7, bool(digit & 0x80)
+    body = b""
+    while len(body) < length:
+        body += line.recv(length - len(body))
+    return header[0] & 0xF0, body
