@@ -13,9 +13,8 @@ import argparse
 import hashlib
 import importlib.util
 import json
-import platform
 import re
-import shutil
+import runpy
 import subprocess
 import sys
 import tempfile
@@ -31,6 +30,7 @@ LOCAL: Final = "local"
 ARTIFACT: Final = "evswap-station.zip"
 
 _HERE: Final = Path(__file__).parent
+_INSTALLER: Final = _HERE / "artifact" / "__main__.py"
 _CHECKOUT: Final = _HERE.parents[1]
 _REQUIREMENTS: Final = _CHECKOUT / "requirements" / "station.txt"
 _DISTRIBUTIONS: Final = ("shared", "edge")
@@ -58,16 +58,16 @@ class Component:
     version: str
 
     @classmethod
-    def of(cls, recipe: Path) -> "Component":
+    def of(cls, recipe: str) -> "Component":
         """Read it."""
-        content: dict[str, Any] = yaml.safe_load(recipe.read_text())
+        content: dict[str, Any] = yaml.safe_load(recipe)
         return cls(content["ComponentName"], content["ComponentVersion"])
 
 
 def build(targets: Sequence[str], output: Path) -> Path:
     """Build recipe and artifact for ``targets`` below ``output``; returns the artifact. Raises
     ``BuildError``."""
-    recipe = _HERE / "recipe.yaml"
+    recipe = (_HERE / "recipe.yaml").read_text()
     component = Component.of(recipe)
     for target in targets:
         _pip_platform(target)
@@ -79,7 +79,7 @@ def build(targets: Sequence[str], output: Path) -> Path:
         artifact = output / "artifacts" / component.name / component.version / ARTIFACT
         artifact.parent.mkdir(parents=True, exist_ok=True)
         _write(artifact, _content(component, targets, own, sorted((wheels / "theirs").iterdir())))
-    _copy_recipe(recipe, component, output)
+    _write_recipes(recipe, component, output)
     return artifact
 
 
@@ -135,7 +135,7 @@ def _content(
     manifest = {"version": component.version, "targets": sorted({_device(target) for target in targets})}
     pins = "".join(f"{_pin(wheel)}\n" for wheel in own)
     return {
-        "__main__.py": (_HERE / "artifact" / "__main__.py").read_bytes(),
+        "__main__.py": _INSTALLER.read_bytes(),
         "manifest.json": json.dumps(manifest, indent=2).encode(),
         "requirements.txt": pins.encode() + _REQUIREMENTS.read_bytes(),
         **{f"wheels/{wheel.name}": wheel.read_bytes() for wheel in (*own, *theirs)},
@@ -146,7 +146,7 @@ def _device(target: str) -> str:
     """``target`` as the device will call itself."""
     if target != LOCAL:
         return target
-    return f"{sys.platform}-{platform.machine()}-cp{sys.version_info[0]}{sys.version_info[1]}"
+    return str(runpy.run_path(str(_INSTALLER))["this_device"]())
 
 
 def _pin(wheel: Path) -> str:
@@ -165,14 +165,27 @@ def _write(path: Path, files: dict[str, bytes]) -> None:
     draft.replace(path)
 
 
-def _copy_recipe(recipe: Path, component: Component, output: Path) -> None:
-    """Under the name that GDK wants, and under that which a local deployment wants."""
-    for path in (
-        output / "recipes" / recipe.name,
-        output / "local" / "recipes" / f"{component.name}-{component.version}.yaml",
+def _write_recipes(recipe: str, component: Component, output: Path) -> None:
+    """For GDK, which fills in the bucket, and for a local deployment, which brings its artifacts along."""
+    for path, text in (
+        (output / "recipes" / "recipe.yaml", recipe),
+        (
+            output / "local" / "recipes" / f"{component.name}-{component.version}.yaml",
+            _without_artifacts(recipe),
+        ),
     ):
         path.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(recipe, path)
+        path.write_text(text)
+
+
+def _without_artifacts(recipe: str) -> str:
+    """They come last. As text: comments and quotation marks are to stay."""
+    kept, found, _ = recipe.partition("\n    Artifacts:\n")
+    if not found:
+        raise BuildError(
+            "the recipe has no Artifacts at its end: build.py and recipe.yaml do not fit together"
+        )
+    return kept + "\n"
 
 
 def _sha256(path: Path) -> str:

@@ -70,7 +70,9 @@ def install(artifact: Path, work: Path) -> None:
 
 def this_device() -> str:
     """What wheels have to fit here, as ``build.py --target`` calls it."""
-    return f"{sys.platform}-{platform.machine()}-cp{sys.version_info[0]}{sys.version_info[1]}"
+    # A 32-bit Python may run on a 64-bit kernel, which is what machine() tells of.
+    width = "" if sys.maxsize > 2**32 else "-32bit"
+    return f"{sys.platform}-{platform.machine()}{width}-cp{sys.version_info[0]}{sys.version_info[1]}"
 
 
 def _check_device(targets: list[str]) -> None:
