@@ -206,3 +206,39 @@ def test_a_fleet_of_simulated_stations_runs_and_stops(
     assert process.returncode == 0
     stops = [line for line in logs(rest) if line["message"].startswith("station stops")]
     assert {line["station_id"] for line in stops} == {"station-01", "station-02", "station-03"}
+
+
+def test_a_component_without_a_nucleus_says_what_it_needs_and_what_to_do(tmp_path: Path) -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "AWS_IOT_THING_NAME"}
+    result = subprocess.run(
+        command("greengrass"),
+        env=environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=LONGEST_S,
+        check=False,
+    )
+    (line,) = logs(result.stderr)
+    assert (result.returncode, line["level"]) == (1, "error")
+    for part in ("AWS_IOT_THING_NAME", "deploy this as a component", "evswap-edge emulate greengrass"):
+        assert part in line["message"]
+
+
+def test_a_nucleus_is_emulated_until_its_input_ends(tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("ComponentName: a.Component\n")
+    socket = tmp_path / "ipc.socket"
+    result = subprocess.run(
+        command("emulate", "greengrass", "--socket", socket, "--recipe", recipe, "--thing-name", "t-1"),
+        input='configure {"a": 1}\nsing\n',
+        capture_output=True,
+        text=True,
+        timeout=LONGEST_S,
+        check=False,
+    )
+    assert (result.returncode, result.stderr, socket.exists()) == (0, "", False)
+    lines = result.stdout.splitlines()
+    assert "export AWS_IOT_THING_NAME=t-1" in lines
+    assert lines[-3:-1] == [f"ready {socket}", "ok"]
+    assert lines[-1].startswith("error: 'sing' is none of")

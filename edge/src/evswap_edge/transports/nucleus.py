@@ -114,7 +114,9 @@ class Nucleus:
             raise ConnectionRefusedError(f"no answer within {_CONNECT_TIMEOUT_S:g} s") from error
         except (AwsCrtError, RuntimeError) as error:
             if any(name in str(error) for name in _NOBODY_LISTENS):
-                raise ConnectionRefusedError(f"nobody listens there ({error})") from error
+                raise ConnectionRefusedError(
+                    f"nobody listens there, is the nucleus running? ({error})"
+                ) from error
             raise RestartRequired(
                 f"the nucleus hung up on this component; its SVCUID may be an old one ({_told(error)})"
             ) from error
