@@ -172,6 +172,7 @@ def test_modbus_tcp(start: Start) -> None:
         ("temperature warm", "error: 'warm' is no number"),
         ("humidity nan", "error: 'nan' is no finite number"),
         ("temperature", "error: '' is no number"),
+        ("temperature " + "9" * 100_000, "error: the line is too long"),
         ("fault flood", "error: no fault 'flood'; known are none, silent, crc, cut, wrong-length, slow"),
     ],
 )

@@ -17,7 +17,7 @@ async def obey_lines(obey: Obey, stop: asyncio.Event) -> None:
     try:
         while (line := await _line(lines, unless=asked)) is not None:
             if line.strip():
-                say(obey(line))
+                say(obey(line) if len(line) <= _LONGEST_LINE else "error: the line is too long")
     finally:
         asked.cancel()
 
@@ -33,7 +33,10 @@ async def _line(lines: asyncio.StreamReader, *, unless: asyncio.Task[bool]) -> s
     if not reading.done():
         reading.cancel()
         return None
-    return reading.result().decode(errors="replace") or None
+    try:
+        return reading.result().decode(errors="replace") or None
+    except ValueError:
+        return "?" * (_LONGEST_LINE + 1)  # the reader has thrown it away: too long to be a command
 
 
 async def _reader(source: TextIO) -> asyncio.StreamReader:

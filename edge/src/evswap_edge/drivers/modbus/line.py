@@ -75,10 +75,10 @@ class Line:
         self._owed_until = 0.0
         self._quiet_until = 0.0
 
-    async def connect(self) -> None:
+    async def connect(self) -> ModbusBaseClient:
         """Open the port, exclusively, unless it is open. Raises ``DriverUnavailable``."""
         if self._client and self._client.connected:
-            return
+            return self._client
         self.close()
         if isinstance(self._address, SerialAddress):
             await asyncio.to_thread(ports.require_serial, self._address.port)
@@ -93,6 +93,7 @@ class Line:
             raise DriverUnavailable(device=str(self._address), reason=await self._why_not())
         self._client = client
         self._owed_until = 0.0
+        return client
 
     def close(self) -> None:
         """Give the port back. Safe to call twice."""
@@ -104,21 +105,17 @@ class Line:
         """What the registers of ``block`` hold. Raises ``SensorError``; may be cancelled at any time."""
         async with self._turn:
             try:
-                await self.connect()
+                client = await self.connect()
             except DriverUnavailable as error:
                 raise SensorError(sensor=error.device, reason=error.reason) from error
-            return self._registers(await self._ask(unit, block), unit, block)
+            return self._registers(await self._ask(client, unit, block), unit, block)
 
     # --- one question and its answer ----------------------------------------------------------------------
 
-    async def _ask(self, unit: int, block: Block) -> ModbusPDU:
-        assert self._client is not None  # noqa: S101 - connect() raises otherwise
+    async def _ask(self, client: ModbusBaseClient, unit: int, block: Block) -> ModbusPDU:
         await self._wait_for_silence(unit)
-        ask = (
-            self._client.read_input_registers
-            if block.table is Table.INPUT
-            else self._client.read_holding_registers
-        )
+        is_input = block.table is Table.INPUT
+        ask = client.read_input_registers if is_input else client.read_holding_registers
         self._heard = b""
         self._owed_until = self._now() + _PATIENCE * self._timeout_s
         try:
