@@ -153,6 +153,62 @@ def test_the_archive_is_versioned_encrypted_and_closed_to_the_public() -> None:
     )
 
 
+def test_what_is_compacted_moves_to_where_athena_still_reads_and_nothing_small_does() -> None:
+    moves = [rule for rule in load("buckets.yaml")["compacted"]["lifecycle"] if "transition_days" in rule]
+    assert [(rule["transition_days"], rule["storage_class"]) for rule in moves] == [(90, "GLACIER_IR")]
+    assert moves[0]["minimum_bytes"] >= 128 * 1024
+
+
+@pytest.mark.parametrize("key", load("buckets.yaml"))
+def test_every_bucket_refuses_plain_http_and_forgets_what_was_superseded(key: str) -> None:
+    bucket = load("buckets.yaml")[key]
+    assert bucket["tls_only"] is True
+    assert set(bucket["public_access_block"].values()) == {True}
+    assert any("noncurrent_expiration_days" in rule for rule in bucket["lifecycle"])
+
+
+def test_every_name_is_a_placeholder() -> None:
+    assert load("names.yaml").keys() == PLACEHOLDERS.keys() - {"region", "account_id", "prefix"}
+
+
+# --- alarms ---
+
+ALARMS = load("alarms.yaml")
+WATCHED = {
+    "function": set(FUNCTIONS),
+    "table": set(load("tables.yaml")),
+    "queue": {name for name, queue in QUEUES.items() if "dead_letter_queue" in queue},
+    "end": {name for name, queue in QUEUES.items() if "dead_letter_queue" not in queue},
+    "rule": set(RULES),
+    "api": {"rest"},
+}
+
+
+@pytest.mark.parametrize("name", ALARMS)
+def test_an_alarm_watches_what_exists_computes_with_what_it_has_and_says_what_to_do(name: str) -> None:
+    alarm = ALARMS[name]
+    assert set(alarm.get("only", [])) <= WATCHED[alarm["watches"]]
+    assert alarm["missing_data"] == "notBreaching"
+    assert alarm["description"].count(".") >= 2
+    if "expression" in alarm:
+        assert set(re.findall(r"[a-z]+", alarm["expression"])) == alarm["metrics"].keys()
+    else:
+        assert len(alarm["metrics"]) == 1
+
+
+def test_the_seeds_monitoring_table_has_its_alarms() -> None:
+    limits = {name: (alarm["watches"], alarm["threshold"]) for name, alarm in ALARMS.items()}
+    assert limits["function-errors"] == ("function", 1)
+    assert limits["function-duration"] == ("function", 5_000)
+    assert limits["table-throttles"] == ("table", 0)
+    assert limits["api-5xx"] == ("api", 5)
+    assert limits["api-latency"] == ("api", 1_000)
+
+
+def test_the_alarms_metrics_are_few_as_each_has_its_price() -> None:
+    assert sum(len(WATCHED[alarm["watches"]]) * len(alarm["metrics"]) for alarm in ALARMS.values()) < 50
+
+
 # --- roles ---
 
 

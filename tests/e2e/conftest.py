@@ -7,7 +7,7 @@ import pytest
 
 from tests.conftest import SkipAloud
 from tests.e2e.local_stack import MAKER, ROOT, LocalStack, shared_stack, stack_in
-from tests.terraform.tool import find_terraform
+from tests.terraform.tool import ready_terraform
 
 MARKER = "any_maker"
 LONGEST_S = 600
@@ -35,10 +35,10 @@ def _breaks_the_stack(item: pytest.Item) -> bool:
 
 
 @pytest.fixture(scope="session")
-def local_aws(skip_aloud: SkipAloud) -> None:
+def local_aws(skip_aloud: SkipAloud, tmp_path_factory: pytest.TempPathFactory) -> None:
     """What every stack needs: the emulator's environment, which `make` makes; Terraform where asked for."""
-    if MAKER == "terraform" and find_terraform() is None:
-        skip_aloud("terraform is not on the PATH", could_run=False)
+    if MAKER == "terraform":
+        ready_terraform(skip_aloud, tmp_path_factory.mktemp("terraform"))
     if not (ROOT / ".venv-ministack").exists():
         skip_aloud(
             "the local AWS is not installed; run the tests by `make test` or `make system`", could_run=True

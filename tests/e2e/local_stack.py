@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -208,24 +209,38 @@ def stack_in(folder: Path, maker: str = MAKER) -> Iterator[LocalStack]:
         shutil.rmtree(stack.state_dir, ignore_errors=True)
 
 
-def shared_stack(config: pytest.Config, new_folder: Callable[[], Path], maker: str = MAKER) -> LocalStack:
-    """The one running stack of this test run, up with a few stations that sample twice a second.
+def begin_stack(
+    config: pytest.Config, new_folder: Callable[[], Path], maker: str = MAKER
+) -> "Future[LocalStack]":
+    """Begins, in the background, to make the one running stack of this test run.
 
-    Kept by the run and not by a fixture: suites in several folders look at it, and Terraform takes a minute.
-    Its first apply is interrupted: whatever holds on this stack, holds after that.
+    Kept by the run and not by a fixture: suites in several folders look at it, and Terraform takes a minute,
+    most of which it waits.
     """
     stacks = config.stash.setdefault(SHARED, {})
     if maker not in stacks:
         kept = ExitStack()
         config.add_cleanup(kept.close)
-        stacks[maker] = kept.enter_context(stack_in(new_folder(), maker))
-        if maker == "terraform":
-            stacks[maker].interrupt_first_up()
-        stacks[maker].up("--stations", str(STATIONS), "--interval", "0.5")
+        stack = kept.enter_context(stack_in(new_folder(), maker))
+        worker = kept.enter_context(ThreadPoolExecutor(1))
+        stacks[maker] = worker.submit(_bring_up, stack)
     return stacks[maker]
 
 
-SHARED = pytest.StashKey[dict[str, LocalStack]]()
+def shared_stack(config: pytest.Config, new_folder: Callable[[], Path], maker: str = MAKER) -> LocalStack:
+    """The one running stack of this test run, up with a few stations that sample twice a second."""
+    return begin_stack(config, new_folder, maker).result()
+
+
+SHARED = pytest.StashKey[dict[str, "Future[LocalStack]"]]()
+
+
+def _bring_up(stack: LocalStack) -> LocalStack:
+    """By Terraform in two goes, the first of them interrupted: what holds on this stack, holds after that."""
+    if stack.maker == "terraform":
+        stack.interrupt_first_up()
+    stack.up("--stations", str(STATIONS), "--interval", "0.5")
+    return stack
 
 
 def _resources(state: Path) -> int:

@@ -65,7 +65,7 @@ def last_sequences(stack: LocalStack) -> dict[str, int]:
 
 
 class Archive:
-    """What the archive holds of the fleet; each version of each object is read once, however often one asks."""
+    """What the archive holds of the fleet; each version of an object is read once, however often one asks."""
 
     def __init__(self, stack: LocalStack) -> None:
         self._s3, self._bucket = stack.aws("s3"), stack.described.archive_bucket

@@ -14,35 +14,35 @@ from evswap_local.package import keep_package
 from evswap_local.stack.apply import apply_stack
 from evswap_local.stack.source import Source, Values
 from tests.conftest import SkipAloud
-from tests.e2e.local_stack import LocalStack, shared_stack
+from tests.e2e.local_stack import LocalStack, begin_stack, shared_stack
 from tests.local.real import Emulator
 from tests.terraform.inventory import Inventory, Reader
-from tests.terraform.tool import ROOT, Plan, Terraform, find_plugins, find_terraform
+from tests.terraform.tool import ROOT, Plan, Terraform, ready_terraform
 
 MINISTACK = ROOT / ".venv-ministack" / "bin" / "python"
 LONGEST_S = 600
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Making the stack by Terraform counts for the first test that asks for it."""
+    """First what needs no stack, which is being made meanwhile and counts for the first that asks for it."""
+    items.sort(key=_asks_for_the_stack)
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.timeout(LONGEST_S))
 
 
+def _asks_for_the_stack(item: pytest.Item) -> bool:
+    return not {"stack", "own_stack"}.isdisjoint(getattr(item, "fixturenames", ()))
+
+
 @pytest.fixture(scope="session")
-def terraform(skip_aloud: SkipAloud, tmp_path_factory: pytest.TempPathFactory) -> Terraform:
-    """Terraform on a copy of the configuration, its provider in place."""
-    program = find_terraform()
-    if program is None:
-        skip_aloud("terraform is not on the PATH", could_run=False)
-    made = Terraform(program, tmp_path_factory.mktemp("terraform"))
-    answer = made.init()
-    if answer.returncode != 0:
-        skip_aloud(
-            f"the AWS provider can be had neither from a folder nor from its registry: {answer.stderr}",
-            could_run=find_plugins() is not None,
-        )
+def terraform(
+    request: pytest.FixtureRequest, skip_aloud: SkipAloud, tmp_path_factory: pytest.TempPathFactory
+) -> Terraform:
+    """Terraform on a copy of the configuration, its provider in place; and the stack begun, if needed."""
+    made = ready_terraform(skip_aloud, tmp_path_factory.mktemp("terraform"))
+    if MINISTACK.exists() and any(map(_asks_for_the_stack, request.session.items)):
+        begin_stack(request.config, lambda: tmp_path_factory.mktemp("stack"), "terraform")
     return made
 
 

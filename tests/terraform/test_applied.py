@@ -115,7 +115,13 @@ def test_a_stack_does_not_move_to_another_region_in_silence(
     terraform: Terraform, stack: LocalStack, applied: Workspace
 ) -> None:
     answer = terraform.run(
-        *("plan", "-input=false", "-no-color", f"-state={applied.state}", "-var-file=environments/dev.tfvars"),
+        *(
+            "plan",
+            "-input=false",
+            "-no-color",
+            f"-state={applied.state}",
+            "-var-file=environments/dev.tfvars",
+        ),
         *(f"-var-file={applied.values}", "-var=region=eu-central-1"),
         environment={**stack.credentials, "AWS_ENDPOINT_URL": stack.described_as_json["aws_endpoint_url"]},
     )

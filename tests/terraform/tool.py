@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from evswap_local.terraform.tool import PLUGIN_DIR
+from tests.conftest import SkipAloud
 
 ROOT = Path(__file__).parents[2]
 CONFIGURATION = ROOT / "cloud" / "terraform"
@@ -103,3 +104,18 @@ class Plan:
             for change in self.document["resource_changes"]
             if change["type"] == kind and change["mode"] == "managed" and change["change"]["after"]
         }
+
+
+def ready_terraform(skip_aloud: SkipAloud, folder: Path) -> Terraform:
+    """Terraform with its provider in place; where either cannot be had, its tests are skipped."""
+    program = find_terraform()
+    if program is None:
+        skip_aloud("terraform is not on the PATH", could_run=False)
+    made = Terraform(program, folder)
+    answer = made.init()
+    if answer.returncode != 0:
+        skip_aloud(
+            f"the AWS provider can be had neither from a folder nor from its registry: {answer.stderr}",
+            could_run=find_plugins() is not None,
+        )
+    return made
