@@ -1,5 +1,6 @@
 """A bench's YAML is looked at before anything is switched."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,7 @@ def test_a_mistake_is_told_with_its_place(
     assert main(["validate", "--bench", str(bench)]) == 1
     said = capsys.readouterr().out
     assert [text for text in told if text not in said] == []
+    assert re.search(r": [12] problems?$", said.strip())
     assert "Traceback" not in said
 
 

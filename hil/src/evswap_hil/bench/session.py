@@ -61,7 +61,7 @@ def run(order: Order, tell: Callable[[Outcome], None]) -> Report:
         raise BenchError(f"the suites could not be run ({ended!s}): " + "\n".join(recorder.problems))
     return Report(
         bench=order.bench.stem,
-        suites=tuple(sorted(order.suites)),
+        suites=tuple(suite.value for suite in Suite if suite in order.suites),
         stack={
             "file": str(order.stack_file),
             "api": stack.api_url,

@@ -20,5 +20,11 @@ def run(options: argparse.Namespace) -> int:
     problems = problems_of(file)
     for problem in problems:
         print(problem)
-    print(f"{file}: {f'{len(problems)} problems' if problems else 'describes a bench'}")
+    print(f"{file}: {_verdict(len(problems))}")
     return FAILED if problems else PASSED
+
+
+def _verdict(problems: int) -> str:
+    if not problems:
+        return "describes a bench"
+    return "1 problem" if problems == 1 else f"{problems} problems"
