@@ -4,6 +4,8 @@ import asyncio
 import json
 import logging
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -230,21 +232,36 @@ async def test_a_running_station_says_it_once_and_the_library_says_nothing(
 ) -> None:
     """The whole program, its sensor absent from the beginning."""
     file.write_text(STATION.replace("{name: simulated, bays: 12}", "{name: simulated}"))
-    station = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "evswap_edge", "run", "--config", str(file), stderr=asyncio.subprocess.PIPE
-    )
-    assert station.stderr is not None
-    said: list[dict[str, Any]] = []
-    async with plugged_in(RTU, at=str(file.with_name("tty"))) as wire:
-        wire.emulator.obey("fault silent")
-        await eventually(lambda: "requests 3" in wire.emulator.obey("status"))
-        wire.emulator.obey("fault none")
-        async with asyncio.timeout(LONGEST_WAIT_S):
-            while not any("works again" in line["message"] for line in said):
-                said.append(json.loads(await station.stderr.readline()))
-    station.terminate()
-    said += [json.loads(line) for line in (await station.stderr.read()).splitlines()]
-    assert await station.wait() == 0
+    async with running(file) as station:
+        said: list[dict[str, Any]] = []
+        async with plugged_in(RTU, at=str(file.with_name("tty"))) as wire:
+            wire.emulator.obey("fault silent")
+            await eventually(lambda: "requests 3" in wire.emulator.obey("status"))
+            wire.emulator.obey("fault none")
+            async with asyncio.timeout(LONGEST_WAIT_S):
+                while not any("works again" in line["message"] for line in said):
+                    said.append(json.loads(await log_of(station).readline()))
+        station.terminate()
+        said += [json.loads(line) for line in (await log_of(station).read()).splitlines()]
+        assert await station.wait() == 0
     about = [line["message"] for line in said if line.get("subject") == "sensor climate"]
     assert ["works again" in line for line in about][:2] == [False, True]
     assert {line["logger"].partition(".")[0] for line in said} == {"evswap_edge"}
+
+
+@asynccontextmanager
+async def running(file: Path) -> AsyncIterator[asyncio.subprocess.Process]:
+    """The program with this configuration; it is gone when the block is."""
+    command = [sys.executable, "-m", "evswap_edge", "run", "--config", str(file)]
+    station = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE)
+    try:
+        yield station
+    finally:
+        if station.returncode is None:
+            station.kill()
+            await station.communicate()
+
+
+def log_of(station: asyncio.subprocess.Process) -> asyncio.StreamReader:
+    assert station.stderr is not None
+    return station.stderr
