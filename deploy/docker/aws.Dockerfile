@@ -4,15 +4,17 @@ ARG BASE_IMAGE=python:3.13-slim
 FROM ${BASE_IMAGE} AS build
 COPY requirements/ /build/requirements/
 COPY wheels/ /build/wheels/
-RUN python3 -m venv /opt/evswap && python3 -m venv /opt/ministack \
- && /opt/evswap/bin/python -m pip install --quiet --disable-pip-version-check --no-index --find-links /build/wheels \
-    --require-hashes --requirement /build/requirements/local.txt \
- && /opt/evswap/bin/python -m pip install --quiet --disable-pip-version-check --no-index --find-links /build/wheels \
-    --no-deps evswap-schema evswap-edge evswap-cloud evswap \
- && /opt/ministack/bin/python -m pip install --quiet --disable-pip-version-check --no-index --find-links /build/wheels \
-    --require-hashes --requirement /build/requirements/ministack.txt \
- && /opt/evswap/bin/python -m pip download --quiet --disable-pip-version-check --no-index --find-links /build/wheels \
-    --require-hashes --no-deps --requirement /build/requirements/lambda.txt --dest /opt/evswap/wheels
+ENV PIP_QUIET=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INDEX=1 PIP_FIND_LINKS=/build/wheels PIP_ROOT_USER_ACTION=ignore
+# /opt/evswap keeps its pip: `evswap up` makes the functions' zip with it.
+RUN python3 -m venv /opt/evswap \
+ && /opt/evswap/bin/python -m pip install --require-hashes --requirement /build/requirements/local.txt \
+ && /opt/evswap/bin/python -m pip download --require-hashes --no-deps --dest /opt/evswap/wheels \
+    --requirement /build/requirements/lambda.txt
+RUN python3 -m venv --without-pip /opt/ministack \
+ && python3 -m pip --python /opt/ministack/bin/python install --require-hashes \
+    --requirement /build/requirements/ministack.txt
+COPY own/ /build/own/
+RUN /opt/evswap/bin/python -m pip install --no-deps /build/own/*.whl
 # What `evswap up` reads of a checkout.
 COPY cloud/stack/ /opt/evswap/checkout/cloud/stack/
 COPY requirements/lambda.txt /opt/evswap/checkout/requirements/lambda.txt

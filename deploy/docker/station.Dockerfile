@@ -1,15 +1,15 @@
-# A station. The build needs no network: `deploy/docker/stations context` has put the wheels into wheels/.
+# A station. The build needs no network: `deploy/docker/stations context` has put the libraries' wheels into wheels/, and ours
+# into own/, so that a change of ours does not install the libraries again.
 ARG BASE_IMAGE=python:3.13-slim
 
 FROM ${BASE_IMAGE} AS build
 COPY requirements/ /build/requirements/
 COPY wheels/ /build/wheels/
-RUN python3 -m venv /opt/evswap \
- && /opt/evswap/bin/python -m pip install --quiet --disable-pip-version-check --no-index --find-links /build/wheels \
-    --require-hashes --requirement /build/requirements/station.txt \
- && /opt/evswap/bin/python -m pip install --quiet --disable-pip-version-check --no-index --find-links /build/wheels \
-    --no-deps evswap-schema evswap-edge \
- && /opt/evswap/bin/python -m pip uninstall --quiet --yes pip
+ENV PIP_QUIET=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INDEX=1 PIP_FIND_LINKS=/build/wheels PIP_ROOT_USER_ACTION=ignore
+RUN python3 -m venv --without-pip /opt/evswap \
+ && python3 -m pip --python /opt/evswap/bin/python install --require-hashes --requirement /build/requirements/station.txt
+COPY own/ /build/own/
+RUN python3 -m pip --python /opt/evswap/bin/python install --no-deps /build/own/*.whl
 COPY station.py /opt/evswap/station.py
 
 FROM ${BASE_IMAGE}

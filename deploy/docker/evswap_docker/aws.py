@@ -8,7 +8,6 @@ import ctypes
 import json
 import os
 import signal
-import subprocess
 import sys
 import urllib.request
 from collections.abc import Sequence
@@ -39,7 +38,7 @@ def main(arguments: Sequence[str]) -> int:
         case ["visible"]:
             return visible()
         case _:
-            return _evswap(*arguments).returncode
+            return evswap(*arguments)
 
 
 def run() -> int:
@@ -49,13 +48,13 @@ def run() -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _raise_stop)
     try:
-        if (code := _evswap(*UP).returncode) != 0:
+        if (code := evswap(*UP)) != 0:
             return code
         READY.touch()
-        _wait_for_orphans()
+        reap_until(None)
     except Stop:
         READY.unlink(missing_ok=True)
-        return _evswap("down").returncode
+        return evswap("down")
     sys.stderr.write("aws: the emulator has ended by itself\n")
     return 1
 
@@ -84,19 +83,31 @@ def _api_url() -> str:
     return str(json.loads((STATE / "stack.json").read_text(encoding="utf-8"))["api_url"])
 
 
-def _evswap(*arguments: str) -> "subprocess.CompletedProcess[bytes]":
-    """A command of evswap's, on the stack of this container."""
+def evswap(*arguments: str) -> int:
+    """A command of evswap's, on the stack of this container; its exit code. A stop is passed on to it."""
     command = [EVSWAP, arguments[0], "--root", CHECKOUT, *arguments[1:]]
-    return subprocess.run(command, check=False)
+    child = os.posix_spawn(EVSWAP, command, os.environ)
+    try:
+        return reap_until(child)
+    except Stop:
+        os.kill(child, signal.SIGTERM)
+        reap_until(child)
+        raise
 
 
-def _wait_for_orphans() -> None:
-    """`evswap up` leaves the emulator behind, which becomes a child of ours; returns when none is left."""
+def reap_until(child: int | None) -> int:
+    """Waits until ``child`` has ended and returns its exit code; without one, until no child is left.
+
+    `evswap up` leaves the emulator behind, which becomes a child of this process. It has to be waited for, or
+    it stays a zombie, and `evswap down` waits for it in vain.
+    """
     while True:
         try:
-            os.wait()
+            ended, status = os.wait()
         except ChildProcessError:
-            return
+            return 0
+        if ended == child:
+            return os.waitstatus_to_exitcode(status)
 
 
 def _raise_stop(_number: int, _frame: FrameType | None) -> None:

@@ -50,9 +50,9 @@ def context_of(recipe: Recipe, target: Target, cache: Path) -> Iterator[Path]:
 def fill(folder: Path, recipe: Recipe, target: Target, cache: Path) -> None:
     """Puts everything that the Dockerfile copies into ``folder``; raises WheelsMissing."""
     requirements = [ROOT / "requirements" / name for name in recipe.requirements]
-    wheels = folder / "wheels"
-    shutil.copytree(keep_wheels(cache, target, requirements), wheels, copy_function=_link_or_copy)
-    build_own(recipe.distributions, wheels)
+    wheels = keep_wheels(cache, target, requirements)
+    shutil.copytree(wheels, folder / "wheels", copy_function=_link_or_copy)
+    build_own(recipe.distributions, folder / "own")
     (folder / "requirements").mkdir()
     for file in requirements:
         shutil.copy(file, folder / "requirements")

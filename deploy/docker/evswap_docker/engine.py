@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,21 +60,6 @@ class Engine:
         """Containers, as the engine describes them."""
         found: list[dict[str, Any]] = json.loads(self.run("inspect", *names)) if names else []
         return found
-
-
-def run_loud(command: Sequence[str], environment: Mapping[str, str], *, timeout_s: float = LONG_S) -> None:
-    """Runs a command whose output a person wants to see; raises CommandFailed with the end of it."""
-    said: list[str] = []
-    with subprocess.Popen(
-        command, env=dict(environment), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as process:
-        assert process.stdout is not None  # noqa: S101 - asked for above
-        for line in process.stdout:
-            said.append(line)
-            print(f"  {line.rstrip()}", flush=True)
-        code = process.wait(timeout_s)
-    if code != 0:
-        raise CommandFailed(command, code, "".join(said)[-TAIL:])
 
 
 def _builder(engine: Engine) -> dict[str, str]:

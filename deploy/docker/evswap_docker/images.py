@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from evswap_docker.context import RECIPES, context_of, fill
-from evswap_docker.engine import LONG_S, Engine, run_loud
+from evswap_docker.engine import LONG_S, Engine
 from evswap_docker.errors import BaseImageMissing, PythonUnsuitable
 from evswap_docker.settings import FIRST_PYTHON, LAST_PYTHON, Settings
 from evswap_docker.wheels import Target
@@ -17,17 +18,26 @@ Say = Callable[[str], None]
 
 
 def build_images(engine: Engine, settings: Settings, say: Say) -> None:
-    """Builds both; what did not change comes from the engine's cache. Raises DockerError."""
+    """Builds both, side by side; what did not change comes from the engine's cache. Raises DockerError."""
     keep_base_image(engine, settings.base_image, say)
     target = target_of(engine, settings.base_image)
-    for recipe, tag in ((RECIPES["aws"], settings.aws_image), (RECIPES["station"], settings.station_image)):
+
+    def build(name: str, tag: str) -> None:
         say(f"image {tag}: on {settings.base_image}, Python {target.python}, {target.machine}")
-        with context_of(recipe, target, settings.cache) as folder:
-            command = [
-                *(engine.docker, "build", "--quiet", "--tag", tag),
-                *("--build-arg", f"BASE_IMAGE={settings.base_image}", str(folder)),
-            ]
-            run_loud(command, engine.environment)
+        with context_of(RECIPES[name], target, settings.cache) as folder:
+            engine.run(
+                *("build", "--quiet", "--tag", tag, "--build-arg", f"BASE_IMAGE={settings.base_image}"),
+                str(folder),
+                timeout_s=LONG_S,
+            )
+
+    with ThreadPoolExecutor(max_workers=len(RECIPES)) as builders:
+        building = [
+            builders.submit(build, "aws", settings.aws_image),
+            builders.submit(build, "station", settings.station_image),
+        ]
+        for each in building:
+            each.result()
 
 
 def make_context(engine: Engine, settings: Settings, name: str, folder: Path) -> None:

@@ -1,0 +1,142 @@
+"""One compose project, driven as a person drives it, by `deploy/docker/stations`, and seen from outside."""
+
+import json
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from evswap_docker.commands import Commands
+from evswap_docker.compose import STATION
+from evswap_docker.engine import Engine
+from evswap_docker.settings import FOLDER, Settings
+from tests.docker.engine import Provided
+
+UP_WITHIN_S = 600
+PYTHON = "/opt/evswap/bin/python"
+PREFIX = "docker-"
+READ_OUTBOXES = """
+import json, pathlib, sqlite3
+found = {}
+for path in sorted(pathlib.Path("/data").glob("*/outbox.sqlite")):
+    db = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+    last = db.execute("SELECT coalesce(max(seq), 0) FROM sqlite_sequence").fetchone()[0]
+    waiting = db.execute("SELECT count(*) FROM samples").fetchone()[0]
+    aside = db.execute("SELECT count(*) FROM set_aside").fetchone()[0]
+    found[path.parent.name] = {"last": last, "waiting": waiting, "aside": aside}
+    db.close()
+print(json.dumps(found))
+"""
+
+
+@dataclass(frozen=True)
+class Outbox:
+    """`last` is the newest sequence number that was ever given out."""
+
+    last: int
+    waiting: int
+    aside: int
+
+
+class Project:
+    """Its samples are a second apart, or the tests would wait."""
+
+    interval_s = 1
+
+    def __init__(self, provided: Provided, name: str) -> None:
+        self.provided = provided
+        self.name = name
+        self.environment = {
+            **provided.environment,
+            "BASE_IMAGE": provided.base_image,
+            "COMPOSE_PROJECT_NAME": name,
+            "EVSWAP_AWS_IMAGE": f"{name}-aws",
+            "EVSWAP_STATION_IMAGE": f"{name}-station",
+            "EVSWAP_STATION_PREFIX": PREFIX,
+            "EVSWAP_INTERVAL_S": str(self.interval_s),
+        }
+
+    # --- driving ---
+
+    def up(self, count: int, *options: str) -> str:
+        """`stations up`, which has to succeed; what it printed."""
+        return self.run("up", str(count), *options)
+
+    def run(self, *arguments: str) -> str:
+        """A command of `stations` that has to succeed."""
+        done = self.try_run(*arguments)
+        assert done.returncode == 0, f"{done.stdout}\n{done.stderr}\n{self.logs()}"
+        return done.stdout
+
+    def try_run(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        command = [sys.executable, str(FOLDER / "stations"), *arguments]
+        return subprocess.run(
+            command, env=self.environment, capture_output=True, text=True, timeout=UP_WITHIN_S, check=False
+        )
+
+    def docker(self, *arguments: str, timeout_s: float = 120) -> str:
+        return self.engine.run(*arguments, timeout_s=timeout_s)
+
+    def remove(self) -> None:
+        """All of it."""
+        self.try_run("down", "--volumes")
+        self.engine.try_run("image", "rm", "--force", f"{self.name}-aws", f"{self.name}-station")
+
+    # --- looking ---
+
+    @cached_property
+    def engine(self) -> Engine:
+        return Engine.find(self.environment)
+
+    @property
+    def commands(self) -> Commands:
+        return Commands(self.engine, Settings.of(self.environment))
+
+    def containers(self) -> list[str]:
+        """The ids of the stations' containers."""
+        return [each["Id"] for each in self.commands.compose.containers(STATION)]
+
+    def station_of(self, container: str) -> str:
+        """Which station runs in it: it keeps to that name while it lives."""
+        read = self.docker("exec", container, "cat", "/run/evswap/station.yaml")
+        return str(json.loads(read)["station_id"])
+
+    def outboxes(self, container: str) -> dict[str, Outbox]:
+        """All of them, read in a container that has the volume."""
+        return _outboxes(self.docker("exec", container, PYTHON, "-c", READ_OUTBOXES))
+
+    def outboxes_at_rest(self) -> dict[str, Outbox]:
+        """All of them, while no station need run."""
+        read = self.docker(
+            *("run", "--rm", "--network", "none", "--volume", f"{self.name}_stations:/data"),
+            *("--entrypoint", PYTHON, f"{self.name}-station", "-c", READ_OUTBOXES),
+        )
+        return _outboxes(read)
+
+    def archived(self) -> dict[str, "Counter[int]"]:
+        """How often the archive holds each sequence number of each station."""
+        evswap = ("/opt/evswap/bin/evswap", "archive", "list", "--root", "/opt/evswap/checkout")
+        lines = self.docker("exec", self.commands.compose.aws(), *evswap).splitlines()
+        found: dict[str, Counter[int]] = {}
+        for reading in map(json.loads, lines):
+            found.setdefault(reading["station_id"], Counter())[reading["sequence"]] += 1
+        return found
+
+    def get(self, url: str) -> Any:
+        """An answer of the published API, from where the engine publishes it."""
+        fetch = f"import urllib.request; print(urllib.request.urlopen({url!r}, timeout=10).read().decode())"
+        done = subprocess.run(
+            [*self.provided.inside, sys.executable, "-c", fetch], capture_output=True, text=True, check=True
+        )
+        return json.loads(done.stdout)
+
+    def logs(self) -> str:
+        """The last lines of every container, for a test that has failed."""
+        done = self.try_run("logs")
+        return f"{done.stdout[-6000:]}\n{done.stderr[-2000:]}"
+
+
+def _outboxes(text: str) -> dict[str, Outbox]:
+    return {name: Outbox(**numbers) for name, numbers in json.loads(text).items()}
