@@ -3,7 +3,8 @@
 import hashlib
 import json
 import os
-import shutil
+import sys
+import tomllib
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 import yaml
 
 from deploy.greengrass.artifact import __main__ as installer
-from tests.greengrass.conftest import build
+from tests.greengrass.conftest import GREENGRASS, build
 from tests.greengrass.device import Device
 
 ARTIFACT = "evswap-station.zip"
@@ -109,23 +110,34 @@ def test_an_artifact_for_another_device_says_for_which_and_for_which_to_build(
     assert list(empty_device.work.iterdir()) == []
 
 
-def test_an_artifact_that_was_tampered_with_is_not_installed_and_a_good_one_is_afterwards(
-    empty_device: Device, artifacts: Path
+def test_a_python_that_is_too_old_is_told_which_would_do(
+    artifacts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    project = tomllib.loads((GREENGRASS.parents[1] / "edge" / "pyproject.toml").read_text())["project"]
+    assert project["requires-python"] == f">={installer.OLDEST_PYTHON[0]}.{installer.OLDEST_PYTHON[1]}"
+    monkeypatch.setattr(sys, "version_info", (3, 9, 2, "final", 0))
+    with pytest.raises(installer.InstallationError, match=r"the station needs 3\.11 or later"):
+        installer.install(artifacts / ARTIFACT, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_artifact_that_was_tampered_with_is_not_installed(empty_device: Device, artifacts: Path) -> None:
     """The link that the station is started by appears only when all is there."""
-    target = empty_device.artifacts / ARTIFACT
     with zipfile.ZipFile(artifacts / ARTIFACT) as archive:
         victim = next(name for name in archive.namelist() if "evswap_schema" in name)
-    altered(artifacts / ARTIFACT, target, victim, lambda content: content + b" ")
+    altered(artifacts / ARTIFACT, empty_device.artifacts / ARTIFACT, victim, lambda content: content + b" ")
     done = empty_device.install()
     assert done.returncode == 1
     assert "the artifact's wheels cannot be installed: build it again" in done.stderr
     assert "hash" in done.stderr.lower()
     assert not (empty_device.work / "venv").exists()
+    assert not list(empty_device.work.rglob(installer.COMPLETE))
 
-    shutil.copyfile(artifacts / ARTIFACT, target)
-    assert empty_device.install().returncode == 0
-    assert (empty_device.work / "venv" / "bin" / "python").exists()
+
+def test_an_installation_that_was_interrupted_is_begun_again(device: Device) -> None:
+    """The device's fixture has left half a one there."""
+    assert list(device.work.glob("venvs/*/half-made")) == []
+    assert len(list(device.work.glob(f"venvs/*/{installer.COMPLETE}"))) == 1
 
 
 def test_an_update_leaves_the_environment_that_still_runs(tmp_path: Path) -> None:

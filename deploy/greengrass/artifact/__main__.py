@@ -21,6 +21,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+OLDEST_PYTHON = (3, 11)
 COMPLETE = "evswap-complete"
 _KEPT = 2
 """Environments: the new one, and the one before it, which may still run."""
@@ -76,6 +77,11 @@ def this_device() -> str:
 
 
 def _check_device(targets: list[str]) -> None:
+    if sys.version_info[:2] < OLDEST_PYTHON:
+        raise InstallationError(
+            f"this device's python3 is {platform.python_version()}, and the station needs"
+            f" {OLDEST_PYTHON[0]}.{OLDEST_PYTHON[1]} or later: install that"
+        )
     if this_device() not in targets:
         raise InstallationError(
             f"this device is {this_device()}, and the artifact holds {', '.join(targets)}:"
