@@ -185,6 +185,20 @@ async def test_an_event_names_the_leaf_alone_and_nothing_comes_of_no_change(
         await eventually(lambda: seen == [["interval_s"], ["interval_s"]])
 
 
+async def test_a_request_that_makes_no_sense_is_a_service_error_and_the_connection_stays(
+    tmp_path: Path,
+) -> None:
+    async with surroundings(tmp_path) as (_, ipc):
+        for nonsense in (
+            ipc.update_configuration_async(key_path=["station", "names"], value_to_merge={"a": 1}),
+            ipc.publish_to_iot_core_async(topic_name="a/b", qos="often", payload=b""),
+            ipc.publish_to_iot_core_async(qos="1", payload=b""),
+        ):
+            with pytest.raises(model.ServiceError):
+                await answer(nonsense)
+        await publish(ipc)
+
+
 async def test_a_state_is_heard(tmp_path: Path) -> None:
     async with surroundings(tmp_path) as (around, ipc):
         await answer(ipc.update_state_async(state="RUNNING"))

@@ -26,12 +26,12 @@ class Configuration:
 
     def merge(self, key_path: Sequence[str], value: Mapping[str, Any]) -> list[KeyPath]:
         """Merge ``value`` in at ``key_path`` and return the paths of what is different now. A value that is
-        None stays one. Raises ``ValueError`` when ``key_path`` leads through a single value."""
+        None stays one. Raises ``KeyError`` when ``key_path`` leads through a single value."""
         at = self._tree
         for key in key_path:
             at = at.setdefault(key, {})
             if not isinstance(at, dict):
-                raise ValueError(f"{key} is no section")
+                raise KeyError(key)
         return list(_merged(at, value, tuple(key_path)))
 
 

@@ -222,7 +222,7 @@ class Operations:
 def _valid(perform: Callable[[Request], Answer], request: Request) -> Answer:
     try:
         return perform(request)
-    except ValueError as error:
+    except (ValueError, KeyError) as error:
         raise Refusal("ServiceError") from error
 
 
