@@ -29,7 +29,7 @@ CONFIG = Path("/run/evswap/station.yaml")
 MOST_DRAWERS = 999
 PROVISION_WITHIN_S = 600
 EXIT_CONFIGURATION = 2
-EXIT_NO_DRAWER = 4
+EXIT_NO_DRAWER = 5
 NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 PREFIX = re.compile(r"[A-Za-z0-9_-]{1,58}")
 
