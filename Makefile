@@ -11,6 +11,7 @@ JOBS := 3
 RUNTIME := .venv/.runtime-is-in
 TOOLS := .venv/.tools-are-in
 MINISTACK := .venv-ministack/.is-in
+BENCH_TOOLS := .venv-bench/.is-in
 PROJECTS := $(DISTRIBUTIONS:=/pyproject.toml)
 
 # What was given on the command line goes to `evswap up`, and nothing else: a PORT in the environment means something else.
@@ -18,7 +19,7 @@ option = $(if $(filter command,$(firstword $(origin $(1)))),$(2) $($(1)))
 UP_OPTIONS = $(call option,STATIONS,--stations) $(call option,INTERVAL,--interval) $(call option,PORT,--port) \
 	$(call option,MQTT_PORT,--mqtt-port) $(call option,REPORTING,--reporting)
 
-.PHONY: help up down status logs test lint unit bench requirements clean
+.PHONY: help up down status logs stations stations-down hil-run zips component test lint unit bench requirements clean
 .PHONY: $(SUITES)
 
 help: ## this list
@@ -35,6 +36,22 @@ status: $(RUNTIME) ## what runs, and where
 
 logs: $(RUNTIME) ## what the running parts say
 	@$(BIN)/evswap logs
+
+stations: $(RUNTIME) ## stations and a local AWS in containers [STATIONS=10 BASE_IMAGE=python:3.13-slim EVSWAP_PORT=4566]
+	@$(BIN)/python deploy/docker/stations up $(or $(STATIONS),10)
+
+stations-down: $(RUNTIME) ## stop the containers; their volumes stay
+	@$(BIN)/python deploy/docker/stations down
+
+hil-run: $(BENCH_TOOLS) $(RUNTIME) ## a station on a bench, through its suites; the stack is that of `make up` [BENCH=virtual SUITE=all]
+	@EVSWAP_EDGE=$(BIN)/evswap-edge EVSWAP=$(BIN)/evswap .venv-bench/bin/evswap-hil run \
+		--bench $(or $(BENCH),virtual) --suite $(or $(SUITE),all)
+
+zips: $(RUNTIME) ## the functions' zips for AWS, one a target, into dist/
+	@$(BIN)/evswap-cloud package --all
+
+component: $(RUNTIME) ## the Greengrass component with its wheels [TARGETS="linux-aarch64-cp311 linux-aarch64-cp313"]
+	@$(BIN)/python deploy/greengrass/build.py $(foreach target,$(or $(TARGETS),linux-aarch64-cp311 linux-aarch64-cp313),--target $(target))
 
 test: lint ## everything below, in under twenty minutes on two cores [JOBS=3]
 	@$(MAKE) --no-print-directory --jobs=$(JOBS) --keep-going --output-sync=target $(SUITES)
@@ -60,7 +77,7 @@ requirements: $(TOOLS) ## lock requirements/*.in again [UPGRADE=1 for newer vers
 
 clean: ## stop the stack, remove environments, caches and builds; what the stack wrote stays
 	@if [ -x $(BIN)/evswap ]; then $(BIN)/evswap down; fi
-	rm -rf .venv .venv-ministack .tox .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist reports
+	rm -rf .venv .venv-ministack .venv-bench .tox .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist reports
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The environments. A stamp is newer than everything that it was made from.
@@ -74,4 +91,8 @@ $(TOOLS): requirements/dev.txt $(RUNTIME)
 
 $(MINISTACK): requirements/ministack.txt
 	@tools/bootstrap .venv-ministack requirements/ministack.txt
+	@touch $@
+
+$(BENCH_TOOLS): requirements/bench.txt shared/pyproject.toml hil/pyproject.toml
+	@tools/bootstrap .venv-bench requirements/bench.txt shared hil
 	@touch $@
