@@ -81,7 +81,7 @@ class LocalStack:
         with subprocess.Popen(
             command, cwd=ROOT, env={**os.environ, **terraform_plugins()}, stderr=subprocess.PIPE, text=True
         ) as up:
-            wait_until(lambda: _resources(made) or up.poll(), what="Terraform makes something", within=120)
+            wait_until(lambda: self._has_made() or up.poll(), what="Terraform makes something", within=120)
             up.send_signal(signal.SIGINT)
             said = up.communicate(timeout=120)[1]
         self.interrupted = Interrupted(
@@ -92,6 +92,12 @@ class LocalStack:
             locked=(terraform / ".terraform.tfstate.lock.info").exists(),
             half_made=(terraform / "begun").exists(),
         )
+
+    def _has_made(self) -> bool:
+        """Whether Terraform says that it has made something; its state is written seconds later."""
+        log = self.state_dir / "logs" / "terraform.log"
+        said = log.read_text(errors="replace").splitlines() if log.exists() else ()
+        return any('"type":"apply_complete"' in line and '"action":"create"' in line for line in said)
 
     def down(self) -> None:
         """`evswap down`, which has to succeed."""
