@@ -77,7 +77,7 @@ requirements: $(TOOLS) ## lock requirements/*.in again [UPGRADE=1 for newer vers
 
 clean: ## stop the stack, remove environments, caches and builds; what the stack wrote stays
 	@if [ -x $(BIN)/evswap ]; then $(BIN)/evswap down; fi
-	rm -rf .venv .venv-ministack .venv-bench .tox .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist reports
+	rm -rf deploy/greengrass/greengrass-build .venv .venv-ministack .venv-bench .tox .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist reports
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The environments. A stamp is newer than everything that it was made from.

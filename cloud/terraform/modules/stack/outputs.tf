@@ -58,7 +58,7 @@ output "provisioning" {
 
 output "tracing_policy" {
   description = "What a traced function may do beside its role, as text."
-  value       = jsonencode(jsondecode(local.text["policies/tracing.json"]))
+  value       = jsonencode(jsondecode(local.text["grants/tracing.json"]))
 }
 
 output "openapi" {
