@@ -177,7 +177,7 @@ class TestSystemd:
 class TestNftables:
     @pytest.fixture
     def commands(self) -> list[str]:
-        """What a machine is told whose link is cut, swallowed and restored."""
+        """What a machine is told whose link is cut, swallowed and restored, and left cut at the end."""
         target = Target("main")
         resource: Any = BrokerPort
         resource(target, None, port=8883)
@@ -188,6 +188,7 @@ class TestNftables:
         link.cut()
         link.swallow()
         link.restore()
+        link.cut()
         target.deactivate(link)
         return shell.commands
 

@@ -65,6 +65,16 @@ def test_a_killed_station_is_a_booted_one(world: World, states: StationStrategy)
     assert world.told == ["link restored", "start"]
 
 
+def test_a_station_that_died_by_itself_is_started_again(world: World, states: StationStrategy) -> None:
+    states.transition("online")
+    world.running = False
+    states.transition("online")
+    assert world.running
+    world.running = False
+    states.transition("off")
+    assert world.told.count("stop") == 0
+
+
 def test_online_is_something_new_in_the_cloud(world: World, states: StationStrategy) -> None:
     states.transition("booted")
     world.sequence = 41

@@ -30,10 +30,10 @@ class Limit:
     at_least: float | None = None
 
     def holds(self, value: float) -> bool:
-        """Whether `value` is good. NaN never is."""
+        """Whether `value` is good. NaN never is: it compares to nothing."""
         above = self.at_least is None or value >= self.at_least
         below = self.at_most is None or value <= self.at_most
-        return above and below and not math.isnan(value)
+        return above and below
 
     @property
     def has_margin(self) -> bool:

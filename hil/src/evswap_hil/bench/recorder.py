@@ -1,6 +1,7 @@
 """Turns what pytest reports of the tests into outcomes, and says each as it comes."""
 
 from collections.abc import Callable, Generator, Mapping
+from functools import partial
 
 import pytest
 from labgrid.pytestplugin.hooks import LABGRID_ENV_KEY
@@ -22,7 +23,8 @@ class Recorder:
         self, *, options: Mapping[str, str], tools: Mapping[str, str], tell: Callable[[Outcome], None]
     ) -> None:
         self.outcomes: list[Outcome] = []
-        self.versions: dict[str, str] = {}
+        self.version = ""
+        """Of the station's program, once there was a station to ask."""
         self.problems: list[str] = []
         self._options = options
         self._tools = tools
@@ -52,11 +54,18 @@ class Recorder:
         report = yield
         reports = self._reports.setdefault(item.nodeid, [])
         reports.append(report)
-        if report.when == "teardown" and (required := requirement_of(item)):
-            outcome = outcome_of(required, item.stash.get(MEASUREMENTS, []), reports, log=_log_of(item))
+        if report.when == "teardown":
+            self._conclude(item, reports)
+        return report
+
+    def _conclude(self, item: pytest.Item, reports: Reports) -> None:
+        strategy = _strategy_of(item)
+        self.version = self.version or (strategy.version() if strategy else "")
+        if required := requirement_of(item):
+            log = partial(strategy.last_words, LOG_LINES) if strategy else str
+            outcome = outcome_of(required, item.stash.get(MEASUREMENTS, []), reports, log=log)
             self.outcomes.append(outcome)
             self._tell(outcome)
-        return report
 
 
 def outcome_of(
@@ -98,9 +107,7 @@ def _why_skipped(report: pytest.TestReport) -> str:
     return why.removeprefix("Skipped: ")
 
 
-def _log_of(item: pytest.Item) -> Callable[[], str]:
-    def log() -> str:
-        strategy = item.funcargs.get("strategy") if isinstance(item, pytest.Function) else None
-        return strategy.last_words(LOG_LINES) if isinstance(strategy, StationStrategy) else ""
-
-    return log
+def _strategy_of(item: pytest.Item) -> StationStrategy | None:
+    """The strategy that the test has used, if it came to that."""
+    found = item.funcargs.get("strategy") if isinstance(item, pytest.Function) else None
+    return found if isinstance(found, StationStrategy) else None

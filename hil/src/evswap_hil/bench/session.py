@@ -3,7 +3,6 @@
 import platform
 import shutil
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -30,7 +29,6 @@ from evswap_hil.requirements import Suite, of_suites
 from evswap_hil.stack import Stack, StackFileError, read_stack
 from evswap_hil.suites import SETTINGS, folder
 
-VERSION_WITHIN_S: Final = 20.0
 TARGET: Final = "main"
 
 
@@ -54,24 +52,29 @@ def run(order: Order, tell: Callable[[Outcome], None]) -> Report:
     _demand_usable(order.bench, stack)
     recorder = Recorder(options=_options(order), tools=tools, tell=tell)
     began, clock = datetime.now(UTC), time.monotonic()
+    _drive(order, recorder)
+    return Report(
+        bench=order.bench.stem,
+        suites=tuple(suite.value for suite in Suite if suite in order.suites),
+        stack=_told(order.stack_file, stack),
+        versions=_versions(recorder.version),
+        started=began,
+        seconds=time.monotonic() - clock,
+        outcomes=complete(of_suites(order.suites), recorder.outcomes),
+    )
+
+
+def _drive(order: Order, recorder: Recorder) -> None:
+    """Raises BenchError when pytest could not do its part, and KeyboardInterrupt."""
     ended = _pytest(order, recorder)
     if ended == pytest.ExitCode.INTERRUPTED:
         raise KeyboardInterrupt
     if recorder.problems or ended not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
         raise BenchError(f"the suites could not be run ({ended!s}): " + "\n".join(recorder.problems))
-    return Report(
-        bench=order.bench.stem,
-        suites=tuple(suite.value for suite in Suite if suite in order.suites),
-        stack={
-            "file": str(order.stack_file),
-            "api": stack.api_url,
-            "mqtt": f"{stack.mqtt_host}:{stack.mqtt_port}",
-        },
-        versions=_versions(tools),
-        started=began,
-        seconds=time.monotonic() - clock,
-        outcomes=complete(of_suites(order.suites), recorder.outcomes),
-    )
+
+
+def _told(file: Path, stack: Stack) -> dict[str, str]:
+    return {"file": str(file), "api": stack.api_url, "mqtt": f"{stack.mqtt_host}:{stack.mqtt_port}"}
 
 
 def _stack(file: Path) -> Stack:
@@ -161,18 +164,10 @@ def _signals_end_the_run() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _versions(tools: dict[str, str]) -> dict[str, str]:
-    ours = {name: version(name) for name in ("evswap-hil", "labgrid", "pytest")}
+def _versions(station: str) -> dict[str, str]:
     return {
-        EDGE.name: _version_of(tools[EDGE.name]),
-        **ours,
+        "station": station or "not told",
+        **{name: version(name) for name in ("evswap-hil", "labgrid", "pytest")},
         "python": platform.python_version(),
         "system": platform.platform(),
     }
-
-
-def _version_of(program: str) -> str:
-    answer = subprocess.run(
-        [program, "--version"], capture_output=True, text=True, timeout=VERSION_WITHIN_S, check=False
-    )
-    return answer.stdout.strip().removeprefix("evswap-edge ") or "not told"

@@ -59,6 +59,7 @@ class StationStrategy(Strategy):
 
         Raises StrategyError, whose cause is what went wrong; the bench is not used again after that.
         """
+        self._look_at_the_station()
         match self._meant(status):
             case Status.off:
                 self._go_off()
@@ -84,6 +85,10 @@ class StationStrategy(Strategy):
         """The end of the station's log; empty where the bench is off."""
         return str(self.station.log(lines)) if self.station.state is BindingState.active else ""
 
+    def version(self) -> str:
+        """The version of the station's program; empty where the bench is off."""
+        return str(self.station.version()) if self.station.state is BindingState.active else ""
+
     def await_online(self, before: dict[str, Any] | None, *, within: float = ONLINE_WITHIN_S) -> Waited[Any]:
         """Wait for a state in the API other than `before`, and return it. Raises NotOnline."""
         station_id = self.station.station_id
@@ -100,6 +105,11 @@ class StationStrategy(Strategy):
             return wait_until(news, what=f"{station_id} online", within=within)
         except NotInTime as late:
             raise NotOnline(station_id, late.seconds, self.last_words(LAST_WORDS)) from late
+
+    def _look_at_the_station(self) -> None:
+        """What was online may have died by itself since."""
+        if self.status is Status.online and not self.station.is_running():
+            self.status = Status.booted
 
     def _go_off(self) -> None:
         if self.status is Status.off:

@@ -9,6 +9,14 @@ from evswap_hil.bench.measuring import Measured, requirement_of
 from evswap_hil.bench.strategy import StationStrategy
 
 
+@pytest.fixture(scope="session", autouse=True)
+def off_at_the_end(strategy: StationStrategy) -> Iterator[None]:
+    """Whoever comes next finds the bench switched off."""
+    yield
+    if not strategy.broken:
+        strategy.transition("off")
+
+
 @pytest.fixture
 def bench(strategy: StationStrategy) -> Bench:
     """The bench, in whatever state it is."""
