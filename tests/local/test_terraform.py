@@ -222,6 +222,9 @@ def test_no_terraform_is_said_with_its_mend(played: Played, monkeypatch: pytest.
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(TerraformMissing, match="install Terraform"):
         list(played.apply())
+    with pytest.raises(TerraformMissing):
+        choose(played.state, Maker.TERRAFORM)
+    assert choose(played.state, None) is Maker.EVSWAP, "which needs none"
 
 
 # --- interrupted, killed ---

@@ -17,6 +17,7 @@ from evswap_local.stack.change import Change
 from evswap_local.stack.source import Source
 from evswap_local.terraform import child as terraform
 from evswap_local.terraform.apply import Terraform
+from evswap_local.terraform.tool import find_terraform
 from evswap_local.terraform.workspace import Workspace
 
 
@@ -28,11 +29,17 @@ class Maker(StrEnum):
 
 
 def choose(state: StateFolder, wanted: Maker | None) -> Maker:
-    """The maker that the stack in ``state`` has already, else the one that is wanted; raises OtherMaker."""
+    """The maker that the stack in ``state`` has already, else the one that is wanted.
+
+    Raises OtherMaker, and TerraformMissing before anything is started in vain.
+    """
     made = _maker_of(state)
     if made is not None and wanted not in (None, made):
         raise OtherMaker(state.path, made, str(wanted))
-    return made or wanted or Maker.EVSWAP
+    chosen = made or wanted or Maker.EVSWAP
+    if chosen is Maker.TERRAFORM:
+        find_terraform()
+    return chosen
 
 
 def make_stack(
