@@ -11,6 +11,7 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,10 +19,12 @@ from pathlib import Path
 import psutil
 
 from evswap_docker.compose import Compose
+from evswap_docker.context import RECIPES, wheels_of
 from evswap_docker.engine import Engine
 from evswap_docker.errors import DockerError
 from evswap_docker.images import keep_base_image
 from evswap_docker.settings import Settings
+from evswap_docker.wheels import Target
 from evswap_hil.deadline import wait_until
 
 PACKAGES = ("docker.io", "docker-compose", "mmdebstrap", "iptables", "iproute2")
@@ -62,7 +65,9 @@ def provided(cache: Path) -> Iterator[Provided]:
         tempfile.TemporaryDirectory(prefix="evswap-dockerd-", ignore_cleanup_errors=True) as folder,
         _own_engine(Path(folder)) as (environment, process),
     ):
-        _import_stand_in(environment, _stand_in(cache))
+        with ThreadPoolExecutor(max_workers=1) as beside:
+            beside.submit(_fetch_wheels, cache)
+            _import_stand_in(environment, _stand_in(cache))
         namespace = f"--net=/proc/{process.pid}/ns/net"
         yield Provided(environment, STAND_IN, ("nsenter", namespace))
 
@@ -174,6 +179,20 @@ def _stand_in(cache: Path) -> Path:
     if done.returncode != 0:
         raise NoEngine(f"mmdebstrap failed: {done.stderr[-800:]}", could_run=True)
     return draft.replace(tarball)
+
+
+def _fetch_wheels(cache: Path) -> None:
+    """What the images will need, while the stand-in is made: it has the Python of this Debian."""
+    ask = [
+        *("/usr/bin/python3", "-c"),
+        "import platform; print(platform.machine(), platform.python_version())",
+    ]
+    done = subprocess.run(ask, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        return
+    machine, version = done.stdout.split()
+    for recipe in RECIPES.values():
+        wheels_of(recipe, Target(machine, version.rpartition(".")[0]), cache)
 
 
 def _apt_sources() -> Path:

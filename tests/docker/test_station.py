@@ -1,4 +1,4 @@
-"""The entrypoint of a station's container: drawers that nobody shares, a configuration that the edge takes."""
+"""The entrypoint of a station's container: drawers that nobody shares, a configuration the edge takes."""
 
 import json
 import os

@@ -47,15 +47,19 @@ def context_of(recipe: Recipe, target: Target, cache: Path) -> Iterator[Path]:
         yield Path(folder)
 
 
+def wheels_of(recipe: Recipe, target: Target, cache: Path) -> Path:
+    """The libraries of an image, fetched unless they are in the cache; raises WheelsMissing."""
+    return keep_wheels(cache, target, [ROOT / "requirements" / name for name in recipe.requirements])
+
+
 def fill(folder: Path, recipe: Recipe, target: Target, cache: Path) -> None:
     """Puts everything that the Dockerfile copies into ``folder``; raises WheelsMissing."""
-    requirements = [ROOT / "requirements" / name for name in recipe.requirements]
-    wheels = keep_wheels(cache, target, requirements)
+    wheels = wheels_of(recipe, target, cache)
     shutil.copytree(wheels, folder / "wheels", copy_function=_link_or_copy)
     build_own(recipe.distributions, folder / "own")
     (folder / "requirements").mkdir()
-    for file in requirements:
-        shutil.copy(file, folder / "requirements")
+    for name in recipe.requirements:
+        shutil.copy(ROOT / "requirements" / name, folder / "requirements")
     for name in recipe.folders:
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(FOLDER / "evswap_docker" / recipe.entrypoint, folder)
