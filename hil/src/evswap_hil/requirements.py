@@ -154,7 +154,7 @@ REQUIREMENTS: Final = (
         Suite.FAULTS,
         f"A link that is cut for {OUTAGE_S:g} s costs no sample",
         (
-            Limit("sampled meanwhile", "samples", at_least=OUTAGE_S - 2),
+            Limit("sampled meanwhile", "samples", at_least=OUTAGE_S * 0.75),
             _within("time to online", 15.0),
             _LOST,
             _TWICE,
