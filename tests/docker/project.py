@@ -77,7 +77,10 @@ class Project:
         )
 
     def docker(self, *arguments: str, timeout_s: float = 120) -> str:
-        return self.engine.run(*arguments, timeout_s=timeout_s)
+        """What a docker command printed, which has to succeed."""
+        answer = self.engine.try_run(*arguments, timeout_s=timeout_s)
+        assert answer.returncode == 0, f"docker {arguments}\n{answer.stderr}\n{self.logs()}"
+        return answer.stdout
 
     def remove(self) -> None:
         """All of it."""

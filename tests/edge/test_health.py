@@ -1,0 +1,75 @@
+"""``evswap-edge health``: a station that samples is well, whether the cloud is reached or not."""
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from evswap_edge.__main__ import main
+from evswap_edge.outbox import Outbox, written_at
+
+STATION = """\
+station_id: station-01
+driver: {name: simulated, bays: 8}
+sampling: {interval_s: 5}
+outbox: {path: outbox.sqlite}
+transport: {name: aws-iot, host: unreachable.invalid, certificate_file: c.pem, key_file: k.pem}
+"""
+LIMIT_S = 25
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "station.yaml"
+    path.write_text(STATION)
+    return path
+
+
+@pytest.fixture
+def health(file: Path, capsys: pytest.CaptureFixture[str]) -> Callable[[], tuple[int, str]]:
+    def ask() -> tuple[int, str]:
+        code = main(["health", "--config", str(file)])
+        said = capsys.readouterr()
+        return code, said.out + said.err
+
+    return ask
+
+
+def age(outbox: Outbox, seconds: float) -> None:
+    """As if nothing had been written for that long."""
+    then = time.time() - seconds
+    for path in outbox.path.parent.glob(f"{outbox.path.name}*"):
+        os.utime(path, (then, then))
+
+
+def test_a_station_that_wrote_just_now_is_well_though_nothing_is_delivered(
+    outbox: Outbox, health: Callable[[], tuple[int, str]]
+) -> None:
+    outbox.append(lambda _: b"{}", uptime=1)
+    code, said = health()
+    assert code == 0
+    assert f"limit {LIMIT_S} s" in said
+
+
+def test_a_station_that_has_not_written_for_too_long_is_not(
+    outbox: Outbox, health: Callable[[], tuple[int, str]]
+) -> None:
+    age(outbox, LIMIT_S - 5)
+    assert health()[0] == 0
+    age(outbox, LIMIT_S + 5)
+    code, said = health()
+    assert code == 1
+    assert "is the station up?" in said
+
+
+def test_each_sample_counts_and_so_does_none(outbox: Outbox, health: Callable[[], tuple[int, str]]) -> None:
+    age(outbox, LIMIT_S + 5)
+    outbox.append(lambda _: b"{}", uptime=1)
+    assert health()[0] == 0
+
+
+def test_without_an_outbox_there_is_no_station(tmp_path: Path, health: Callable[[], tuple[int, str]]) -> None:
+    assert written_at(tmp_path / "outbox.sqlite") == 0
+    assert health()[0] == 1
