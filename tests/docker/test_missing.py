@@ -1,11 +1,14 @@
 """What is missing is named, with the mend: no engine, none that answers, no compose, a port that is taken."""
 
+import os
+import time
 from pathlib import Path
 
 import pytest
 
 from evswap_docker.__main__ import main
 from evswap_docker.compose import Compose
+from evswap_docker.context import ABANDONED_S, sweep
 from evswap_docker.engine import Engine
 from evswap_docker.errors import (
     BaseImageMissing,
@@ -112,6 +115,16 @@ def test_a_number_of_stations_that_cannot_be_meant(count: str) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["up", count])
     assert ended.value.code == 2
+
+
+def test_what_a_killed_build_left_is_swept_away_and_nothing_else(tmp_path: Path) -> None:
+    for name in (".aws-killed", ".wheels-under-way", "wheels-0123"):
+        (tmp_path / name).mkdir()
+    then = time.time() - ABANDONED_S - 60
+    for name in (".aws-killed", "wheels-0123"):
+        os.utime(tmp_path / name, (then, then))
+    sweep(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {".wheels-under-way", "wheels-0123"}
 
 
 def test_what_the_environment_chooses() -> None:

@@ -2,6 +2,7 @@
 
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,6 +10,8 @@ from pathlib import Path
 
 from evswap_docker.settings import FOLDER, ROOT
 from evswap_docker.wheels import Target, build_own, keep_wheels
+
+ABANDONED_S = 3600
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,9 +45,18 @@ RECIPES = {recipe.name: recipe for recipe in (AWS, STATION)}
 def context_of(recipe: Recipe, target: Target, cache: Path) -> Iterator[Path]:
     """A folder to build in, gone afterwards; raises WheelsMissing."""
     cache.mkdir(parents=True, exist_ok=True)
+    sweep(cache)
     with tempfile.TemporaryDirectory(dir=cache, prefix=f".{recipe.name}-") as folder:
         fill(Path(folder), recipe, target, cache)
         yield Path(folder)
+
+
+def sweep(cache: Path, *, now: float | None = None) -> None:
+    """Removes the drafts of builds that were killed; no build that goes on is that old."""
+    oldest = (now or time.time()) - ABANDONED_S
+    for draft in cache.glob(".*-*"):
+        if draft.stat().st_mtime < oldest:
+            shutil.rmtree(draft, ignore_errors=True)
 
 
 def wheels_of(recipe: Recipe, target: Target, cache: Path) -> Path:
