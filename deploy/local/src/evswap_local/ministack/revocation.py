@@ -23,6 +23,8 @@ def disconnect_revoked() -> None:
     records = list(iot._certificates._data.items())
     active = {key for (_account, _region, key), record in records if record["status"] == "ACTIVE"}
     for writer in list(iot._mtls_sessions):
+        if writer.is_closing():  # asyncio has taken apart what would be asked
+            continue
         ssl_object = writer.get_extra_info("ssl_object")
         certificate = ssl_object.getpeercert(binary_form=True) if ssl_object is not None else None
         if certificate is None or hashlib.sha256(certificate).hexdigest() in active:
