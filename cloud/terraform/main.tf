@@ -75,11 +75,12 @@ module "rules" {
 module "devices" {
   source = "./modules/devices"
 
-  prefix         = var.prefix
-  station_policy = module.stack.station_policy
-  templates      = module.stack.provisioning
-  role_arns      = local.role_arns
-  functions      = { for key, function in module.function : key => { name = function.name, arn = function.arn } }
+  prefix            = var.prefix
+  station_policy    = module.stack.station_policy
+  greengrass_policy = module.stack.greengrass_policy
+  templates         = module.stack.provisioning
+  role_arns         = local.role_arns
+  functions         = { for key, function in module.function : key => { name = function.name, arn = function.arn } }
 }
 
 module "api" {

@@ -9,6 +9,11 @@ resource "aws_iot_policy" "station" {
   policy = var.station_policy
 }
 
+resource "aws_iot_policy" "greengrass" {
+  name   = "${var.prefix}-greengrass"
+  policy = var.greengrass_policy
+}
+
 resource "aws_iot_policy" "claim" {
   for_each = var.templates
 

@@ -8,6 +8,11 @@ variable "station_policy" {
   type        = string
 }
 
+variable "greengrass_policy" {
+  description = "The second policy of a station that is a Greengrass core."
+  type        = string
+}
+
 variable "templates" {
   description = "provisioning.yaml, with the templates' bodies and the claims' policies."
   type = map(object({

@@ -48,6 +48,11 @@ output "station_policy" {
   value       = jsonencode(jsondecode(local.text["policies/station.json"]))
 }
 
+output "greengrass_policy" {
+  description = "What the nucleus of a Greengrass core may do beside its station, as text."
+  value       = jsonencode(jsondecode(local.text["policies/greengrass.json"]))
+}
+
 output "provisioning" {
   description = "provisioning.yaml, each template with its body and the claim's policy as text."
   value = { for key, template in yamldecode(local.text["provisioning.yaml"]) : key => merge(template, {
