@@ -56,7 +56,7 @@ def test_a_connection_that_is_going_away_by_itself_is_let_go(
         _reader, client = await asyncio.open_connection(LOOPBACK, port, ssl=trusting)
         writer = await met
         sessions = SimpleNamespace(_certificates=SimpleNamespace(_data={}), _mtls_sessions={writer: None})
-        monkeypatch.setitem(sys.modules, "ministack.services.iot", sessions)  # type: ignore[arg-type]
+        monkeypatch.setitem(sys.modules, "ministack.services.iot", sessions)
         writer.close()
         writer.close()
         disconnect_revoked()
