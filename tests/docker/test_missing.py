@@ -11,6 +11,7 @@ from evswap_docker.compose import Compose
 from evswap_docker.context import ABANDONED_S, sweep
 from evswap_docker.engine import Engine
 from evswap_docker.errors import (
+    BadSetting,
     BaseImageMissing,
     CommandFailed,
     ComposeMissing,
@@ -125,6 +126,12 @@ def test_what_a_killed_build_left_is_swept_away_and_nothing_else(tmp_path: Path)
         os.utime(tmp_path / name, (then, then))
     sweep(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {".wheels-under-way", "wheels-0123"}
+
+
+@pytest.mark.parametrize("port", ["x", "0", "70000", "-1"])
+def test_a_port_that_cannot_be_meant(port: str) -> None:
+    with pytest.raises(BadSetting, match="EVSWAP_PORT"):
+        Settings.of({"EVSWAP_PORT": port})
 
 
 def test_what_the_environment_chooses() -> None:

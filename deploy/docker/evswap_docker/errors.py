@@ -11,6 +11,7 @@
     ``PortTaken``         the port of the API is taken by another program
     ``StationsMissing``   containers run, but not every station appeared in the API
     ``NotRunning``        nothing runs
+    ``BadSetting``        a variable of the environment cannot be meant
 """
 
 from collections.abc import Sequence
@@ -119,6 +120,14 @@ class NotRunning(DockerError):
 
     def __init__(self) -> None:
         super().__init__("nothing runs: start it with `make stations`")
+
+
+class BadSetting(DockerError):
+    """``variable`` is ``value``, and ``rule`` says what it has to be."""
+
+    def __init__(self, variable: str, value: str, rule: str) -> None:
+        super().__init__(f"{variable} is {value!r}: it has to be {rule}")
+        self.variable, self.value, self.rule = variable, value, rule
 
 
 def _one_line(text: str) -> str:

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from evswap_docker.errors import BadSetting
+
 ROOT = Path(__file__).resolve().parents[3]
 """The checkout."""
 
@@ -28,12 +30,12 @@ class Settings:
 
     @classmethod
     def of(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
-        """As the environment says, the rest as above."""
+        """As the environment says, the rest as above; raises BadSetting."""
         normal, state = cls(), environment.get("EVSWAP_STATE_DIR")
         return cls(
             base_image=environment.get("BASE_IMAGE") or normal.base_image,
             project=environment.get("COMPOSE_PROJECT_NAME") or normal.project,
-            port=int(environment.get("EVSWAP_PORT") or normal.port),
+            port=_port(environment.get("EVSWAP_PORT")) or normal.port,
             cache=Path(state) / "docker" if state else normal.cache,
             aws_image=environment.get("EVSWAP_AWS_IMAGE") or normal.aws_image,
             station_image=environment.get("EVSWAP_STATION_IMAGE") or normal.station_image,
@@ -46,3 +48,11 @@ class Settings:
             "EVSWAP_AWS_IMAGE": self.aws_image,
             "EVSWAP_STATION_IMAGE": self.station_image,
         }
+
+
+def _port(text: str | None) -> int | None:
+    if not text:
+        return None
+    if not text.isdecimal() or not 1 <= int(text) <= 65535:
+        raise BadSetting("EVSWAP_PORT", text, "a port, 1 to 65535")
+    return int(text)
