@@ -4,13 +4,11 @@ The real one is tried in tests/local; this one gives the answers that the real o
 """
 
 import json
-import socket
 import ssl
 import struct
-import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,9 +18,21 @@ from cryptography.x509 import load_pem_x509_csr
 from evswap_edge.provisioning.claim import Claim
 from evswap_schema import provisioning
 from tests.authority import LOOPBACK, Authority, common_name, key_pem, new_key
+from tests.mqtt_wire import (
+    CONNACK,
+    CONNECT,
+    DISCONNECT,
+    PUBACK,
+    PUBLISH,
+    SUBACK,
+    SUBSCRIBE,
+    client_id,
+    read_packet,
+    serve,
+    server_context,
+    text,
+)
 
-CONNECT, CONNACK, PUBLISH, PUBACK, SUBSCRIBE, SUBACK, DISCONNECT = 0x10, 0x20, 0x30, 0x40, 0x80, 0x90, 0xE0
-NOT_AUTHORIZED = 0x87
 REGISTER = provisioning.registration_topic(provisioning.TEMPLATE)
 HANGS_UP = "hangs up"
 SILENCE = "silence"
@@ -39,7 +49,6 @@ class Desk:
     """``signing`` and ``registering`` are answered one after the other; when none is left, all is well."""
 
     authority: Authority
-    port: int = 0
     connack: int = 0
     suback: int = 0
     signing: deque[Answer] = field(default_factory=deque)
@@ -65,7 +74,7 @@ class Desk:
         return self.registering.popleft() if self.registering else thing
 
     def converse(self, line: ssl.SSLSocket) -> None:
-        while (packet := _read_packet(line)) is not None:
+        while (packet := read_packet(line)) is not None:
             kind, body = packet
             if kind == DISCONNECT or not self._reply(line, kind, body):
                 return
@@ -73,13 +82,13 @@ class Desk:
     def _reply(self, line: ssl.SSLSocket, kind: int, body: bytes) -> bool:
         """False to hang up."""
         if kind == CONNECT:
-            self.clients.append(_text(body[11:])[0])
+            self.clients.append(client_id(body))
             line.sendall(bytes([CONNACK, 3, 0, self.connack, 0]))
         elif kind == SUBSCRIBE:
             filters = _filters(body[3:])
             line.sendall(bytes([SUBACK, 3 + filters]) + body[:2] + bytes([0, *([self.suback] * filters)]))
         elif kind == PUBLISH:
-            topic, rest = _text(body)
+            topic, rest = text(body)
             line.sendall(bytes([PUBACK, 4]) + rest[:2] + bytes([0, 0]))
             return self._hand_out(line, topic, self.answer(topic, json.loads(rest[3:])))
         return True
@@ -90,8 +99,8 @@ class Desk:
         if answer != SILENCE:
             is_refusal = isinstance(answer, dict) and "errorCode" in answer
             suffix = provisioning.REJECTED if is_refusal else provisioning.ACCEPTED
-            text = answer if isinstance(answer, str) else json.dumps(answer)
-            line.sendall(_publish(f"{topic}/{suffix}", text.encode()))
+            said = answer if isinstance(answer, str) else json.dumps(answer)
+            line.sendall(_publish(f"{topic}/{suffix}", said.encode()))
         return True
 
 
@@ -99,39 +108,21 @@ class Desk:
 def open_desk(folder: Path) -> Iterator[tuple[Desk, Claim]]:
     """The desk, and a claim that it accepts."""
     authority = Authority(folder)
-    desk, context = Desk(authority), _server_context(folder, authority)
-    listener = socket.create_server((LOOPBACK, 0))
-    desk.port = listener.getsockname()[1]
-
-    def accept() -> None:
-        while True:
-            try:
-                connection, _peer = listener.accept()
-            except OSError:
-                return
-            with connection, suppress(OSError), context.wrap_socket(connection, server_side=True) as line:
-                line.settimeout(10)
-                desk.converse(line)
-
-    thread = threading.Thread(target=accept, name="desk")
-    thread.start()
+    desk = Desk(authority)
+    context = server_context(authority.certificate, *_issue(folder, authority, "desk"))
     certificate, key = _issue(folder, authority, "claim")
-    try:
+    with serve(context, desk.converse) as port:
         yield (
             desk,
             Claim(
                 host=LOOPBACK,
-                port=desk.port,
+                port=port,
                 certificate_file=certificate,
                 key_file=key,
                 ca_file=authority.certificate,
                 timeout_s=5,
             ),
         )
-    finally:
-        listener.shutdown(socket.SHUT_RDWR)
-        listener.close()
-        thread.join()
 
 
 def _issue(folder: Path, authority: Authority, name: str) -> tuple[Path, Path]:
@@ -139,13 +130,6 @@ def _issue(folder: Path, authority: Authority, name: str) -> tuple[Path, Path]:
     certificate.write_bytes(authority.sign(common_name(name), key.public_key()))
     (folder / f"{name}.key.pem").write_bytes(key_pem(key))
     return certificate, folder / f"{name}.key.pem"
-
-
-def _server_context(folder: Path, authority: Authority) -> ssl.SSLContext:
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(authority.certificate))
-    context.verify_mode = ssl.CERT_REQUIRED
-    context.load_cert_chain(*_issue(folder, authority, "desk"))
-    return context
 
 
 def _publish(topic: str, payload: bytes) -> bytes:
@@ -167,25 +151,6 @@ def _length(number: int) -> bytes:
 def _filters(body: bytes) -> int:
     count = 0
     while body:
-        _filter, rest = _text(body)
+        _filter, rest = text(body)
         body, count = rest[1:], count + 1
     return count
-
-
-def _text(body: bytes) -> tuple[str, bytes]:
-    end = 2 + int.from_bytes(body[:2], "big")
-    return body[2:end].decode(), body[end:]
-
-
-def _read_packet(line: ssl.SSLSocket) -> tuple[int, bytes] | None:
-    header = line.recv(1)
-    if not header:
-        return None
-    length, shift, more = 0, 0, True
-    while more:
-        (digit,) = line.recv(1)
-        length, shift, more = length | (digit & 0x7F) << shift, shift + 7, bool(digit & 0x80)
-    body = b""
-    while len(body) < length:
-        body += line.recv(length - len(body))
-    return header[0] & 0xF0, body

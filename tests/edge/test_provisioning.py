@@ -34,7 +34,6 @@ from evswap_schema import provisioning
 from tests.authority import Authority
 from tests.edge.claim_desk import (
     HANGS_UP,
-    NOT_AUTHORIZED,
     REGISTER,
     SILENCE,
     Answer,
@@ -42,6 +41,7 @@ from tests.edge.claim_desk import (
     open_desk,
     refusal,
 )
+from tests.mqtt_wire import NOT_AUTHORIZED
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -16,9 +16,21 @@ import pytest
 
 from evswap_hil.observers.mqtt import ClientCertificate
 from tests.authority import LOOPBACK, Authority, common_name, key_pem, new_key
-
-CONNECT, CONNACK, PUBLISH, PUBACK, DISCONNECT = 0x10, 0x20, 0x30, 0x40, 0xE0
-SUCCESS, FAILURE, NOT_AUTHORIZED = 0x00, 0x80, 0x87
+from tests.mqtt_wire import (
+    CONNACK,
+    CONNECT,
+    DISCONNECT,
+    FAILURE,
+    NOT_AUTHORIZED,
+    PUBACK,
+    PUBLISH,
+    SUCCESS,
+    client_id,
+    read_packet,
+    serve,
+    server_context,
+    text,
+)
 
 
 class Issuer(Authority):
@@ -40,7 +52,7 @@ class Issuer(Authority):
 class Broker:
     """A broker of one sentence: it answers each packet as it was told, None for silence."""
 
-    port: int
+    port: int = 0
     connack: int | None = SUCCESS
     puback: int | None = SUCCESS
     disconnects_with: int | None = None
@@ -52,7 +64,7 @@ class Broker:
     published: list[bytes] = field(default_factory=list)
 
     def converse(self, line: ssl.SSLSocket) -> None:
-        while (packet := _read_packet(line)) is not None:
+        while (packet := read_packet(line)) is not None:
             kind, body = packet
             if kind in (self.hangs_up_on, DISCONNECT):
                 return
@@ -63,12 +75,10 @@ class Broker:
 
     def _answer(self, line: ssl.SSLSocket, kind: int, body: bytes) -> None:
         if kind == CONNECT and self.connack is not None:
-            # Protocol name and level, flags, keep-alive and no properties take eleven bytes.
-            client_id, _rest = _text(body[11:])
-            answer = self.connack if self.owner in (None, client_id) else NOT_AUTHORIZED
+            answer = self.connack if self.owner in (None, client_id(body)) else NOT_AUTHORIZED
             line.sendall(bytes([CONNACK, 3, 0, answer, 0]))
         elif kind == PUBLISH:
-            topic, rest = _text(body)
+            topic, rest = text(body)
             message_id, payload = rest[:2], rest[3:]
             if self.puback is None:
                 return
@@ -78,51 +88,11 @@ class Broker:
             line.sendall(bytes([PUBACK, 4]) + message_id + bytes([answer, 0]))
 
 
-def _text(body: bytes) -> tuple[str, bytes]:
-    """An MQTT string at the start of `body`, and what follows it."""
-    end = 2 + int.from_bytes(body[:2], "big")
-    return body[2:end].decode(), body[end:]
-
-
-def _read_packet(line: ssl.SSLSocket) -> tuple[int, bytes] | None:
-    header = line.recv(1)
-    if not header:
-        return None
-    length, shift = 0, 0
-    while True:
-        (digit,) = line.recv(1)
-        length |= (digit & 0x7F) << shift
-        shift += 7
-        if not digit & 0x80:
-            break
-    body = b""
-    while len(body) < length:
-        body += line.recv(length - len(body))
-    return header[0] & 0xF0, body
-
-
 @contextmanager
 def serve_broker(context: ssl.SSLContext) -> Iterator[Broker]:
-    listener = socket.create_server((LOOPBACK, 0))
-    broker = Broker(listener.getsockname()[1])
-
-    def accept() -> None:
-        # A client that the handshake refuses, or that goes away, is part of the game.
-        while True:
-            try:
-                connection, _peer = listener.accept()
-            except OSError:
-                return
-            with connection, suppress(OSError), context.wrap_socket(connection, server_side=True) as line:
-                line.settimeout(10)
-                broker.converse(line)
-
-    thread = threading.Thread(target=accept, name="broker")
-    thread.start()
-    yield broker
-    listener.shutdown(socket.SHUT_RDWR)
-    listener.close()
-    thread.join()
+    broker = Broker()
+    with serve(context, broker.converse) as broker.port:
+        yield broker
 
 
 @pytest.fixture
@@ -134,10 +104,7 @@ def authority(tmp_path) -> Issuer:
 def broker(authority) -> Iterator[Broker]:
     """A broker that insists on a certificate of the authority."""
     own = authority.issue("broker")
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=authority.certificate)
-    context.verify_mode = ssl.CERT_REQUIRED
-    context.load_cert_chain(own.certificate, own.key)
-    with serve_broker(context) as running:
+    with serve_broker(server_context(authority.certificate, own.certificate, own.key)) as running:
         yield running
 
 

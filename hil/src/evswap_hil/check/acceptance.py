@@ -13,7 +13,7 @@ from evswap_hil.check.outcome import Check, Measured
 from evswap_hil.deadline import NotInTime, Waited, wait_until
 from evswap_hil.observers import mqtt
 from evswap_hil.observers.listeners import listeners
-from evswap_hil.observers.rest import ApiError, RestObserver, Station
+from evswap_hil.observers.rest import SEED_FIELDS, ApiError, RestObserver, Station
 from evswap_hil.stack import Stack
 from evswap_schema import Channel, aws_topic, format_timestamp
 
@@ -21,16 +21,6 @@ Found = TypeVar("Found")
 
 MISBEHAVIOUR = (ApiError, NotInTime, mqtt.MqttError)
 """What a stack can do to fail a check. Anything else is a fault of the bench and ends it."""
-
-SEED_FIELDS = (
-    "station_id",
-    "battery_available",
-    "battery_charging",
-    "temperature",
-    "humidity",
-    "status",
-    "timestamp",
-)
 
 FORGED_COUNT = 999
 """More batteries than any station has: where it turns up, a forgery got through."""

@@ -24,6 +24,17 @@ Found = TypeVar("Found")
 Station = dict[str, Any]
 """A station as the API gives it: a JSON object, read without the product's own types."""
 
+SEED_FIELDS = (
+    "station_id",
+    "battery_available",
+    "battery_charging",
+    "temperature",
+    "humidity",
+    "status",
+    "timestamp",
+)
+"""What the API has told of every station from the first day on."""
+
 
 class ApiError(Exception):
     """The API did not do what it promises."""
