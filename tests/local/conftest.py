@@ -7,7 +7,10 @@ import pytest
 
 from evswap_local.clients import Clients
 from evswap_local.layout import Checkout
+from evswap_local.package import keep_package
 from evswap_local.settings import Settings
+from evswap_local.stack.apply import apply_stack
+from evswap_local.stack.change import Change
 from evswap_local.stack.source import Source, Values
 from tests.conftest import SkipAloud
 from tests.local.real import ROOT, Emulator, free_ports
@@ -47,6 +50,18 @@ def source(clients: Clients) -> Source:
     """The stack as data."""
     folder = Checkout(ROOT).stack
     return Source(folder, Values.of(folder, region=clients.region, account_id=clients.account_id()))
+
+
+@pytest.fixture(scope="session")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The functions' zip."""
+    return keep_package(tmp_path_factory.mktemp("package"), ROOT / "requirements" / "lambda.txt")
+
+
+@pytest.fixture(scope="session")
+def applied(clients: Clients, source: Source, package: Path) -> list[Change]:
+    """What was changed to make the whole stack in the shared one."""
+    return list(apply_stack(clients, source, package))
 
 
 @pytest.fixture

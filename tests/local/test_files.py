@@ -67,5 +67,5 @@ def test_stack_json_has_the_keys_that_others_read(tmp_path: Path) -> None:
     assert set(names) == {
         *("api_url", "api_key", "dashboard_url", "mqtt_host", "mqtt_port", "ca_file", "aws_endpoint_url"),
         *("region", "archive_bucket", "stations_table", "certificates_dir", "visitor_station_id"),
-        "credentials_file",
+        *("credentials_file", "claim_certificate", "claim_key", "provisioning_template"),
     }

@@ -20,13 +20,11 @@ from evswap_local import emulator
 from evswap_local.certificates import State, certificate_state, keep_certificates
 from evswap_local.claim import NAME, claim_certificate, claim_key, keep_claim
 from evswap_local.clients import Clients
-from evswap_local.package import keep_package
-from evswap_local.stack.apply import apply_stack
-from evswap_local.stack.change import Outcome
+from evswap_local.stack.change import Change, Outcome
 from evswap_local.stack.provisioning import claim_policy_name, template_name
 from evswap_local.stack.source import Source
 from evswap_schema import provisioning
-from tests.local.real import ROOT, Emulator
+from tests.local.real import Emulator
 
 
 @pytest.fixture(scope="module")
@@ -40,14 +38,8 @@ def fetch_ca(running: Emulator, folder: Path) -> Path:
     return path
 
 
-@pytest.fixture(scope="module")
-def applied(clients: Clients, source: Source, tmp_path_factory: pytest.TempPathFactory) -> None:
-    package = keep_package(tmp_path_factory.mktemp("package"), ROOT / "requirements" / "lambda.txt")
-    list(apply_stack(clients, source, package))
-
-
 @pytest.fixture
-def claim_folder(applied: None, clients: Clients, source: Source, ca: Path, tmp_path: Path) -> Path:
+def claim_folder(applied: list[Change], clients: Clients, source: Source, ca: Path, tmp_path: Path) -> Path:
     folder = tmp_path / "claim"
     folder.mkdir()
     keep_claim(clients, source, folder, ca)

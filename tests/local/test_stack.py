@@ -16,7 +16,6 @@ from evswap_local.archive import count_archive, list_archive
 from evswap_local.certificates import State, certificate_state, keep_certificates, renew_certificate
 from evswap_local.clients import Clients
 from evswap_local.errors import BadStack, CertificateUnusable
-from evswap_local.package import keep_package
 from evswap_local.stack.api import GATEWAY_RESPONSES, find_api
 from evswap_local.stack.apply import apply_stack
 from evswap_local.stack.change import Change, Outcome
@@ -27,16 +26,6 @@ from tests.local.real import ROOT
 
 NOTHING = {"Effect": "Deny", "Action": "*", "Resource": "*"}
 LAMBDA = ROOT / "requirements" / "lambda.txt"
-
-
-@pytest.fixture(scope="module")
-def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return keep_package(tmp_path_factory.mktemp("package"), LAMBDA)
-
-
-@pytest.fixture(scope="module")
-def applied(clients: Clients, source: Source, package: Path) -> list[Change]:
-    return list(apply_stack(clients, source, package))
 
 
 @pytest.fixture
