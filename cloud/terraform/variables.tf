@@ -50,7 +50,7 @@ variable "stack_folder" {
 # --- the functions' code ---
 
 variable "packages" {
-  description = "The folder with the zips that `evswap-cloud package --all` builds; null is dist/ of this checkout."
+  description = "The folder with the zips that `make zips` builds; null is dist/ of this checkout."
   type        = string
   default     = null
 }

@@ -83,7 +83,7 @@ def test_zips_that_are_not_built_are_named_with_the_command(
         terraform, DEV, *HERE, f"-var=packages={tmp_path}", STACK, environment=account.environment()
     )
     zip_file = tmp_path / "evswap-cloud-linux-aarch64-cp313.zip"
-    assert f"{zip_file} is not there: `evswap-cloud package --all` builds it" in said
+    assert f"{zip_file} is not there: `make zips` builds it" in said
 
 
 # --- dev and prod ---

@@ -45,7 +45,7 @@ resource "aws_lambda_function" "this" {
   lifecycle {
     precondition {
       condition     = fileexists(var.package)
-      error_message = "${var.package} is not there: `evswap-cloud package --all` builds it, or name its folder by -var packages=FOLDER."
+      error_message = "${var.package} is not there: `make zips` builds it, or name its folder by -var packages=FOLDER."
     }
   }
 
