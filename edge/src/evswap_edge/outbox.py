@@ -6,6 +6,10 @@ numbers only grow, also over deletions and restarts, and belong to a stream: a n
 file and bound to the machine and to the station. A file that wakes up elsewhere (a cloned SD card, a
 renamed station) goes on under a new stream, so two machines never give two samples one name.
 
+A damaged file does not stop a station. It is kept beside the new one under another name, what is readable of
+it moves over, and new samples belong to a new stream: how far the old one had counted is not certain any
+more.
+
     OutboxError             path
     ├── OutboxInUse         another process has it open
     ├── OutboxFull          no room on the disk, or it became read-only
@@ -15,15 +19,19 @@ renamed station) goes on under a new stream, so two machines never give two samp
 """
 
 import fcntl
+import logging
 import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 from uuid import NAMESPACE_DNS, uuid4, uuid5
+
+from evswap_edge.salvage import make_durable, open_for_reading, put_aside, readable_rows
 
 _SCHEMA_VERSION: Final = 1
 _SCHEMA: Final = """
@@ -48,8 +56,11 @@ CREATE TABLE set_aside (
     body     BLOB NOT NULL
 ) STRICT;
 """
+_UNKNOWN_BOOT: Final = "unknown"
 _MACHINE_ID: Final = Path("/etc/machine-id")
 _MACHINE_NAMESPACE: Final = uuid5(NAMESPACE_DNS, "machine.evswap")
+
+_log: Final = logging.getLogger(__name__)
 
 
 class OutboxError(Exception):
@@ -75,7 +86,7 @@ class OutboxFull(OutboxError):
 
 
 class OutboxDamaged(OutboxError):
-    """The file is not a database or is broken. Move it away to begin with an empty one."""
+    """The file is not a database or is broken. ``on_this_machine`` salvages it."""
 
 
 class OutboxTooNew(OutboxError):
@@ -140,8 +151,10 @@ class Outbox:
     """A durable queue of samples in one SQLite file. May be used from any thread; calls are done in turn."""
 
     def __init__(self, path: Path, *, station_id: str, boot_id: str, machine: str) -> None:
-        """Open the file, or make it. Raises ``OutboxError``."""
+        """Open the file, or make it; look through it when it was not closed in good order. Raises
+        ``OutboxError``."""
         self.path = path
+        self._sound = True
         self._mutex = threading.RLock()
         self._stream_id = ""
         self._boot = 0
@@ -155,8 +168,18 @@ class Outbox:
 
     @classmethod
     def on_this_machine(cls, path: Path, *, station_id: str, boot_id: str) -> "Outbox":
-        """Open the file, or make it, for ``station_id`` on this machine. Raises ``OutboxError``."""
-        return cls(path, station_id=station_id, boot_id=boot_id, machine=machine_name())
+        """Open the file, or make it, for ``station_id`` on this machine; salvage it when it is damaged.
+        Raises ``OutboxError``."""
+
+        def opened() -> "Outbox":
+            return cls(path, station_id=station_id, boot_id=boot_id, machine=machine_name())
+
+        _finish_salvage(path)
+        try:
+            return opened()
+        except OutboxDamaged as damage:
+            _salvage(path, damage)
+            return opened()
 
     @property
     def stream_id(self) -> str:
@@ -191,7 +214,7 @@ class Outbox:
             "SELECT sequence, boot_id, uptime, body FROM samples JOIN boots USING (boot)"
             " WHERE sequence > ? ORDER BY sequence LIMIT ?"
         )
-        with self._mutex, _translated(self.path):
+        with self._mutex, self._watched():
             return [Row(*columns) for columns in self._db.execute(query, (after, limit))]
 
     def oldest(self) -> Row | None:
@@ -221,18 +244,22 @@ class Outbox:
 
     def aside(self) -> list[tuple[int, str]]:
         """The samples that were set aside: sequence number and reason."""
-        with self._mutex, _translated(self.path):
+        with self._mutex, self._watched():
             return list(self._db.execute("SELECT sequence, reason FROM set_aside ORDER BY sequence"))
 
     def close(self) -> None:
         """Let go of the file. Safe to call twice."""
         with self._mutex:
             self._db.close()
+            if self._sound:
+                self._claim.end_in_good_order()
             self._claim.close()
 
     def _open(self, *, station_id: str, boot_id: str, machine: str) -> None:
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = FULL")
+        if self._claim.was_left_open:
+            self._look_through()
         with self._transaction() as db:
             self._require_schema(db)
             self._stream_id = _stream(db, station_id=station_id, machine=machine)
@@ -250,10 +277,25 @@ class Outbox:
                 db.execute(statement)
             db.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
 
+    def _look_through(self) -> None:
+        found = str(_scalar(self._db, "PRAGMA quick_check(1)"))
+        if found != "ok":
+            raise OutboxDamaged(self.path, found)
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        """Damage that shows while at work is looked for, and mended, by whoever opens the file next."""
+        try:
+            with _translated(self.path):
+                yield
+        except OutboxDamaged:
+            self._sound = False
+            raise
+
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         """All or nothing, and durable at its end."""
-        with self._mutex, _translated(self.path):
+        with self._mutex, self._watched():
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield self._db
@@ -271,7 +313,8 @@ def _connect(path: Path) -> sqlite3.Connection:
 class _Claim:
     """The right to use the file, held until closed or until the process ends, however it ends (flock(2)).
 
-    It is taken on a file beside the database: opening the database itself a second time and closing it
+    The file has the process id of its holder in it until that ends in good order. It stands beside the
+    database: opening the database itself a second time and closing it
     again would drop SQLite's own locks (https://sqlite.org/howtocorrupt.html, 2.2).
     """
 
@@ -288,9 +331,16 @@ class _Claim:
             holder = self._file.read().strip()
             self._file.close()
             raise OutboxInUse(path, holder) from None
+        self._file.seek(0)
+        self.was_left_open = bool(self._file.read())
         self._file.truncate(0)
         self._file.write(str(os.getpid()))
         self._file.flush()
+
+    def end_in_good_order(self) -> None:
+        """There is nothing to be looked through by the next one."""
+        if not self._file.closed:
+            self._file.truncate(0)
 
     def close(self) -> None:
         self._file.close()
@@ -316,6 +366,57 @@ _MEANING: Final[dict[int, type[OutboxError]]] = {
     sqlite3.SQLITE_NOTADB: OutboxDamaged,
 }
 """By SQLite's primary result code, the low byte (https://sqlite.org/rescode.html)."""
+
+
+def _salvage(path: Path, damage: OutboxDamaged) -> None:
+    """Put an outbox with all that is readable in the place of a damaged one, which is kept.
+
+    Killed half-way, it is begun again or, once the new file is whole, finished by ``_finish_salvage``.
+    """
+    draft, whole = path.with_name(f"{path.name}.salvaging"), _salvaged(path)
+    draft.unlink(missing_ok=True)
+    with _translated(draft), closing(_connect(draft)) as new, closing(open_for_reading(path)) as old:
+        saved = _copy_readable(old, new)
+    make_durable(draft)
+    draft.replace(whole)
+    aside = put_aside(path, datetime.now(UTC))
+    _finish_salvage(path)
+    _log.error("%s; %d samples were saved, the damaged file is kept: %s", damage, saved, aside)
+
+
+def _salvaged(path: Path) -> Path:
+    return path.with_name(f"{path.name}.salvaged")
+
+
+def _finish_salvage(path: Path) -> None:
+    whole = _salvaged(path)
+    if whole.exists() and not path.exists():
+        whole.replace(path)
+        make_durable(path)
+
+
+def _copy_readable(old: sqlite3.Connection, new: sqlite3.Connection) -> int:
+    """Everything but the stream: whoever opens the copy begins a new one. Returns how many samples there
+    are."""
+    for statement in _SCHEMA.split(";\n"):
+        new.execute(statement)
+    boots = dict(readable_rows(old, "boots", "boot", ("boot", "boot_id")))
+    new.execute("BEGIN")
+    new.executemany("INSERT INTO boots VALUES (?, ?)", boots.items())
+    saved = 0
+    for sequence, boot, uptime, body in readable_rows(
+        old, "samples", "sequence", ("sequence", "boot", "uptime", "body")
+    ):
+        if boot not in boots:
+            boots[boot] = f"{_UNKNOWN_BOOT}-{boot}"
+            new.execute("INSERT INTO boots VALUES (?, ?)", (boot, boots[boot]))
+        new.execute("INSERT INTO samples VALUES (?, ?, ?, ?)", (sequence, boot, uptime, body))
+        saved += 1
+    aside = readable_rows(old, "set_aside", "sequence", ("sequence", "reason", "body"))
+    new.executemany("INSERT INTO set_aside VALUES (?, ?, ?)", aside)
+    new.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
+    new.execute("COMMIT")
+    return saved
 
 
 def _stream(db: sqlite3.Connection, *, station_id: str, machine: str) -> str:
