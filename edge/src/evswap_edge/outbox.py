@@ -278,7 +278,7 @@ class Outbox:
             db.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
 
     def _look_through(self) -> None:
-        found = str(_scalar(self._db, "PRAGMA quick_check(1)"))
+        found = " ".join(str(_scalar(self._db, "PRAGMA quick_check(1)")).split())
         if found != "ok":
             raise OutboxDamaged(self.path, found)
 
