@@ -13,8 +13,7 @@ import pytest
 from msgspec import Struct
 
 from evswap_edge.clock import SystemTime
-from evswap_edge.config import describe, read_any, read_station
-from evswap_edge.documents import ConfigurationError
+from evswap_edge.config import describe, read_station
 from evswap_edge.drivers import DriverKind, Role, Surroundings, open_cabinet
 from evswap_edge.drivers.composed import Part, open_composed
 from evswap_edge.hal import Cabinet, DriverUnavailable, Hardware, SensorError
@@ -23,6 +22,7 @@ from evswap_edge.testing import ManualTime
 from evswap_schema import Quality, Reading, StationStatus
 from tests.edge.climate import RTU, Wire, emulator, next_good, plugged_in
 from tests.edge.conftest import LONGEST_WAIT_S, Eventually
+from tests.edge.refused import refusal
 
 STATION = """\
 station_id: station-01
@@ -41,13 +41,6 @@ SURROUNDINGS = Surroundings(station_id="station-01", time=ManualTime())
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     return tmp_path / "station.yaml"
-
-
-def refusal(file: Path, text: str) -> ConfigurationError:
-    file.write_text(text)
-    with pytest.raises(ConfigurationError) as refused:
-        read_any(file)
-    return refused.value
 
 
 async def cabinet(file: Path, wire: Wire | None = None) -> Cabinet:

@@ -7,6 +7,7 @@ import pytest
 from evswap_edge.config import describe, read_any, read_fleet, read_station
 from evswap_edge.documents import ConfigurationError
 from evswap_edge.reporting import Mode
+from tests.edge.refused import refusal
 
 STATION = """\
 station_id: station-01
@@ -33,13 +34,6 @@ transport: {name: aws-iot, host: 127.0.0.1, port: 8884}
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     return tmp_path / "station.yaml"
-
-
-def refusal(file: Path, text: str) -> ConfigurationError:
-    file.write_text(text)
-    with pytest.raises(ConfigurationError) as refused:
-        read_any(file)
-    return refused.value
 
 
 def test_a_station_is_read_with_its_defaults_and_paths_relative_to_the_file(file: Path) -> None:

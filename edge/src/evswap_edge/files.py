@@ -23,12 +23,22 @@ def write_private(path: Path, content: bytes, *, replace: bool) -> None:
             path.hardlink_to(draft)
     finally:
         draft.unlink(missing_ok=True)
-    _sync(path.parent)
+    _sync_name(path)
 
 
-def _sync(folder: Path) -> None:
-    """Make the name durable too: it is the folder's content."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+def make_durable(path: Path) -> None:
+    """The file, and its name, outlive a power cut from now on. Raises ``OSError``."""
+    _sync(path, os.O_RDONLY)
+    _sync_name(path)
+
+
+def _sync_name(path: Path) -> None:
+    """A name is the content of its folder."""
+    _sync(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+
+
+def _sync(path: Path, flags: int) -> None:
+    descriptor = os.open(path, flags)
     try:
         os.fsync(descriptor)
     finally:

@@ -31,7 +31,8 @@ from pathlib import Path
 from typing import Any, Final
 from uuid import NAMESPACE_DNS, uuid4, uuid5
 
-from evswap_edge.salvage import make_durable, open_for_reading, put_aside, readable_rows
+from evswap_edge.files import make_durable
+from evswap_edge.salvage import open_for_reading, put_aside, readable_rows
 
 _SCHEMA_VERSION: Final = 1
 _SCHEMA: Final = """
@@ -273,9 +274,7 @@ class Outbox:
         if version > _SCHEMA_VERSION:
             raise OutboxTooNew(self.path, version)
         if version == 0:
-            for statement in _SCHEMA.split(";\n"):
-                db.execute(statement)
-            db.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
+            _make_schema(db)
 
     def _look_through(self) -> None:
         found = " ".join(str(_scalar(self._db, "PRAGMA quick_check(1)")).split())
@@ -398,10 +397,9 @@ def _finish_salvage(path: Path) -> None:
 def _copy_readable(old: sqlite3.Connection, new: sqlite3.Connection) -> int:
     """Everything but the stream: whoever opens the copy begins a new one. Returns how many samples there
     are."""
-    for statement in _SCHEMA.split(";\n"):
-        new.execute(statement)
     boots = dict(readable_rows(old, "boots", "boot", ("boot", "boot_id")))
     new.execute("BEGIN")
+    _make_schema(new)
     new.executemany("INSERT INTO boots VALUES (?, ?)", boots.items())
     saved = 0
     for sequence, boot, uptime, body in readable_rows(
@@ -414,9 +412,14 @@ def _copy_readable(old: sqlite3.Connection, new: sqlite3.Connection) -> int:
         saved += 1
     aside = readable_rows(old, "set_aside", "sequence", ("sequence", "reason", "body"))
     new.executemany("INSERT INTO set_aside VALUES (?, ?, ?)", aside)
-    new.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
     new.execute("COMMIT")
     return saved
+
+
+def _make_schema(db: sqlite3.Connection) -> None:
+    for statement in _SCHEMA.split(";\n"):
+        db.execute(statement)
+    db.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
 
 
 def _stream(db: sqlite3.Connection, *, station_id: str, machine: str) -> str:

@@ -4,7 +4,6 @@ SQLite reads a table page by page, in the order of its keys. A page that cannot 
 and no others: a range of keys that fails is halved until what fails is a single row.
 """
 
-import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
@@ -44,16 +43,6 @@ def put_aside(path: Path, now: datetime) -> Path:
         with suppress(FileNotFoundError):
             path.with_name(path.name + suffix).replace(aside.with_name(aside.name + suffix))
     return aside
-
-
-def make_durable(path: Path) -> None:
-    """The file, and its name in its folder, outlive a power cut from now on."""
-    for each, flags in ((path, os.O_RDONLY), (path.parent, os.O_RDONLY | os.O_DIRECTORY)):
-        descriptor = os.open(each, flags)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def _bounds(db: sqlite3.Connection, table: str, key: str) -> tuple[int, int]:
