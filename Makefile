@@ -25,7 +25,7 @@ UP_OPTIONS = $(call option,STATIONS,--stations) $(call option,INTERVAL,--interva
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r target line; do printf '  make %-13s %s\n' "$$target" "$$line"; done
 
-up: $(RUNTIME) $(MINISTACK) ## AWS and ten stations on this machine [STATIONS=10 INTERVAL=5 PORT= MQTT_PORT= REPORTING=every-sample|batched]
+up: $(RUNTIME) $(MINISTACK) ## AWS and ten stations on this machine [STATIONS=10 INTERVAL=5 PORT= MQTT_PORT= REPORTING=every-sample|on-change]
 	@$(BIN)/evswap up $(UP_OPTIONS)
 
 down: $(RUNTIME) ## stop what `make up` started; what was written stays

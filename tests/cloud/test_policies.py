@@ -61,9 +61,15 @@ def test_only_what_is_retained_may_be_retained() -> None:
     assert resources("iot:RetainPublish") == [f"topic/ev/station/{THING}/connection"]
 
 
-def test_a_station_hears_its_own_commands_only() -> None:
-    assert resources("iot:Subscribe") == [f"topicfilter/ev/station/{THING}/commands/+"]
-    assert resources("iot:Receive") == [f"topic/ev/station/{THING}/commands/*"]
+def test_a_station_hears_what_is_for_itself_only() -> None:
+    assert resources("iot:Subscribe") == [
+        f"topicfilter/ev/station/{THING}/commands/+",
+        f"topicfilter/ev/station/{THING}/acknowledgement",
+    ]
+    assert resources("iot:Receive") == [
+        f"topic/ev/station/{THING}/commands/*",
+        f"topic/ev/station/{THING}/acknowledgement",
+    ]
 
 
 def test_every_resource_is_pinned_to_the_thing() -> None:

@@ -62,7 +62,7 @@ def test_what_a_station_sends_is_what_the_cloud_takes(tmp_path: Path, mode: Mode
 
 def test_a_batch_brings_the_bays_along(tmp_path: Path) -> None:
     stores = Stores()
-    stores.bulk.process(as_the_rules_deliver(asyncio.run(messages_of_a_station(tmp_path, Mode.BATCHED))))
+    stores.bulk.process(as_the_rules_deliver(asyncio.run(messages_of_a_station(tmp_path, Mode.ON_CHANGE))))
     assert all(len(reading.bays or ()) == 35 for reading in archived_readings(stores))
 
 

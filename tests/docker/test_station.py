@@ -125,7 +125,7 @@ def test_the_configuration_is_one_that_the_edge_takes(tmp_path: Path, authority:
     claim.mkdir()
     if authority:
         (claim / "ca.pem").write_text("")
-    wished = wishes(tmp_path, EVSWAP_CLAIM_DIR=str(claim), EVSWAP_BAYS="12", EVSWAP_REPORTING="batched")
+    wished = wishes(tmp_path, EVSWAP_CLAIM_DIR=str(claim), EVSWAP_BAYS="12", EVSWAP_REPORTING="on-change")
     file = tmp_path / "station.yaml"
     file.write_text(json.dumps(station.configuration(wished, "docker-07")))
     (only,) = read_station(file).stations

@@ -29,7 +29,7 @@ def configuration(stack: LocalStack, folder: Path, **changes: object) -> Path:
         "station_id": VISITOR,
         "driver": {"name": "simulated", "bays": 35, "seed": 5},
         "sampling": {"interval_s": 0.2},
-        "reporting": {"mode": "batched", "batch_age_s": 2},
+        "reporting": {"mode": "on-change", "batch_age_s": 2},
         "outbox": {"path": str(folder / "outbox.sqlite")},
         "transport": {
             "name": "aws-iot",
@@ -99,7 +99,7 @@ def exit_of(stack: LocalStack, folder: Path, certificate: str, key: str) -> tupl
 
 @pytest.mark.parametrize(
     ("line", "nearest"),
-    [("sampling: {intervall_s: 5}", "interval_s"), ("reportin: {mode: batched}", "reporting")],
+    [("sampling: {intervall_s: 5}", "interval_s"), ("reportin: {mode: on-change}", "reporting")],
 )
 def test_a_misspelt_key_is_named_with_its_line_and_the_nearest_name(
     tmp_path: Path, line: str, nearest: str

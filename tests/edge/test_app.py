@@ -68,7 +68,7 @@ async def test_batches_hold_the_bays_and_leave_when_it_stops(
     tmp_path: Path, link: MemoryTransport, eventually: Eventually
 ) -> None:
     stored = tmp_path / "outbox.sqlite-wal"
-    config = station(tmp_path, mode="batched")
+    config = station(tmp_path, mode="on-change")
     await run_until(config, lambda: stored.exists() and stored.stat().st_size > 200_000, eventually)
     batches = [decode_batch(message.payload) for message in link.accepted]
     readings = [reading for batch in batches for reading in batch.readings]
@@ -100,7 +100,7 @@ async def test_a_change_of_the_mode_keeps_what_is_stored(
 ) -> None:
     link.take_down()
     wal = tmp_path / "outbox.sqlite-wal"
-    batched = station(tmp_path, mode="batched")
+    batched = station(tmp_path, mode="on-change")
     await run_until(batched, lambda: wal.exists() and wal.stat().st_size > 100_000, eventually)
     unsent = waiting(tmp_path)
     link.bring_up()

@@ -15,7 +15,7 @@ driver: {name: simulated, bays: 12}
 outbox: {path: data/outbox.sqlite}
 sampling:
   interval_s: 0.2
-reporting: {mode: batched}
+reporting: {mode: on-change}
 transport:
   name: aws-iot
   host: 127.0.0.1
@@ -47,9 +47,9 @@ def test_a_station_is_read_with_its_defaults_and_paths_relative_to_the_file(file
     assert station.outbox_path == file.parent / "data/outbox.sqlite"
     assert station.transport.settings.certificate_file == file.parent / "certs/station-01.cert.pem"
     assert station.transport.settings.key_file == Path("/etc/evswap/station-01.key.pem")
-    assert (station.sampling.interval_s, station.reporting.mode) == (0.2, Mode.BATCHED)
+    assert (station.sampling.interval_s, station.reporting.mode) == (0.2, Mode.ON_CHANGE)
     assert (station.reporting.batch_age_s, station.publishing.window) == (60.0, 20)
-    assert "station-01: a sample of the driver simulated every 0.2 s, batched over aws-iot" in describe(
+    assert "station-01: a sample of the driver simulated every 0.2 s, on-change over aws-iot" in describe(
         station
     )
 
@@ -78,7 +78,7 @@ def test_a_fleet_may_name_its_stations(file: Path) -> None:
         (("sampling:", "smapling:"), 4, "smapling", "sampling"),
         (("bays: 12", "bay: 12"), 2, "driver.bay", "bays"),
         (("  host:", "  hots:"), 9, "transport.hots", "host"),
-        (("{mode: batched}", "{mode: batched, age: 5}"), 6, "reporting.age", None),
+        (("{mode: on-change}", "{mode: on-change, age: 5}"), 6, "reporting.age", None),
     ],
 )
 def test_an_unknown_key_is_named_with_its_line_and_the_nearest_valid_one(
@@ -100,7 +100,7 @@ def test_an_unknown_key_is_named_with_its_line_and_the_nearest_valid_one(
             "expected float, got str; found 'soon'",
         ),
         (("interval_s: 0.2", "interval_s: 0.001"), 5, "sampling.interval_s", ">= 0.05; found 0.001"),
-        (("{mode: batched}", "{mode: batch}"), 6, "reporting.mode", "invalid enum value 'batch'"),
+        (("{mode: on-change}", "{mode: batch}"), 6, "reporting.mode", "invalid enum value 'batch'"),
         (("bays: 12", "bays: 0"), 2, "driver.bays", ">= 1; found 0"),
         (("bays: 12", "bays: yes"), 2, "driver.bays", "expected int, got bool"),
         (("station_id: station-01", "station_id: station/01"), 1, "station_id", "station/01"),

@@ -139,7 +139,7 @@ async def test_a_change_is_applied_on_the_same_outbox(
     caplog.set_level("INFO", logger="evswap_edge")
     async with component(tmp_path, monkeypatch, eventually) as running:
         await running.until(lambda: len(running.sequences) >= 3)
-        running.configure({"reporting": {"mode": "batched"}, "log": {"level": "debug"}})
+        running.configure({"reporting": {"mode": "on-change"}, "log": {"level": "debug"}})
         await running.until(lambda: running.batched)
         running.stop.set()
         await running.task

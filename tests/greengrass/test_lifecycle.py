@@ -36,7 +36,7 @@ def test_it_publishes_follows_its_configuration_and_stops_when_told(
     seen = len(nucleus.sequences())
     nucleus.until(lambda: len(nucleus.sequences()) > seen + 3)
 
-    nucleus.configure({"sampling": {"interval_s": "0.1"}, "reporting": {"mode": "batched"}})
+    nucleus.configure({"sampling": {"interval_s": "0.1"}, "reporting": {"mode": "on-change"}})
     nucleus.until(lambda: nucleus.batches() >= 2)
     assert component.said("new configuration applied")
 

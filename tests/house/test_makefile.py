@@ -35,13 +35,13 @@ def test_make_alone_lists_every_target():
 
 
 def test_what_is_given_is_passed_on():
-    assert options_of_up("STATIONS=25", "MQTT_PORT=9883", "REPORTING=batched") == [
+    assert options_of_up("STATIONS=25", "MQTT_PORT=9883", "REPORTING=on-change") == [
         "--stations",
         "25",
         "--mqtt-port",
         "9883",
         "--reporting",
-        "batched",
+        "on-change",
     ]
 
 

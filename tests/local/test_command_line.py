@@ -94,9 +94,9 @@ def test_up_with_an_interpreter_that_cannot_leaves_nothing(
 
 
 def test_options_not_given_keep_what_runs() -> None:
-    running = Settings(stations=3, interval_s=0.5, port=5000, reporting=Reporting.BATCHED)
+    running = Settings(stations=3, interval_s=0.5, port=5000, reporting=Reporting.ON_CHANGE)
     assert merge({"stations": 25}, running) == Settings(
-        stations=25, interval_s=0.5, port=5000, reporting=Reporting.BATCHED
+        stations=25, interval_s=0.5, port=5000, reporting=Reporting.ON_CHANGE
     )
     assert merge({}, None) == Settings()
 

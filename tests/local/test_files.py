@@ -42,7 +42,7 @@ def test_credentials_do_not_show_their_secret(tmp_path: Path) -> None:
 def test_settings_are_read_as_they_were_written(tmp_path: Path) -> None:
     file = SettingsFile(tmp_path / "settings.json")
     assert file.read() is None
-    settings = Settings(stations=25, reporting=Reporting.BATCHED, interval_s=0.2)
+    settings = Settings(stations=25, reporting=Reporting.ON_CHANGE, interval_s=0.2)
     file.write(settings)
     assert file.read() == settings
 

@@ -81,7 +81,7 @@ class _Station:
             interval_s=config.sampling.interval_s,
             sensor_timeout_s=config.sampling.sensor_timeout_s,
             phase_s=phase_s,
-            with_bays=config.reporting.mode is Mode.BATCHED,
+            with_bays=config.reporting.mode is Mode.ON_CHANGE,
         )
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -118,7 +118,7 @@ def _reporter(station_id: str, reporting: Reporting) -> Reporter:
     match reporting.mode:
         case Mode.EVERY_SAMPLE:
             return EverySample(station_id)
-        case Mode.BATCHED:
+        case Mode.ON_CHANGE:
             return Batched(station_id, age_s=reporting.batch_age_s)
 
 

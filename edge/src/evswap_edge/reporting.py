@@ -31,7 +31,7 @@ class Mode(StrEnum):
     """How samples travel."""
 
     EVERY_SAMPLE = "every-sample"
-    BATCHED = "batched"
+    ON_CHANGE = "on-change"
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,13 @@
 Both sides import this package and nothing of each other. What is listed here is its public interface.
 """
 
+from evswap_schema.acknowledgement import (
+    Acknowledgement,
+    acknowledgements,
+    decode_acknowledgement,
+    encode_acknowledgement,
+    message_digest,
+)
 from evswap_schema.batch import Batch, EncodedBatch, MinuteAggregate, Span
 from evswap_schema.bay import Battery, Bay, Charge, Health, Lock, Occupancy, Reservation
 from evswap_schema.commands import (
@@ -51,6 +58,7 @@ from evswap_schema.unpacking import decode_batch
 __all__ = [
     "STATION_ID_PATTERN",
     "TOPICS",
+    "Acknowledgement",
     "Action",
     "AlarmEvent",
     "AlarmState",
@@ -95,14 +103,17 @@ __all__ = [
     "SwappedBattery",
     "TopicRow",
     "Unlock",
+    "acknowledgements",
     "aws_topic",
     "broker_topic",
     "compact_timestamp",
+    "decode_acknowledgement",
     "decode_batch",
     "decode_command",
     "decode_event",
     "decode_reading",
     "decode_result",
+    "encode_acknowledgement",
     "encode_batches",
     "encode_command",
     "encode_event",
@@ -110,6 +121,7 @@ __all__ = [
     "encode_result",
     "format_timestamp",
     "identity_of",
+    "message_digest",
     "parse_timestamp",
     "rule_source",
 ]

@@ -125,12 +125,14 @@ class BatchDocument(Struct, frozen=True, kw_only=True, omit_defaults=True):
     firmware: ShortText | None = None
     minutes: Minutes = ()
     backlog: bool = False
+    acknowledge: bool = False
 
 
 class Batch(Struct, frozen=True, kw_only=True):
     """What a batch says.
 
-    A ``backlog`` batch holds what waited through an outage: it never moves the latest state.
+    A ``backlog`` batch holds what waited through an outage: it never moves the latest state. With
+    ``acknowledge`` the station asks the cloud to say that it has this message (``acknowledgement``).
     """
 
     station_id: str
@@ -138,6 +140,7 @@ class Batch(Struct, frozen=True, kw_only=True):
     readings: tuple[Reading, ...]
     minutes: tuple[MinuteAggregate, ...] = ()
     backlog: bool = False
+    acknowledge: bool = False
 
 
 class EncodedBatch(Struct, frozen=True, kw_only=True):

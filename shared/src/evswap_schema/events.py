@@ -67,6 +67,8 @@ class _Event(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="k
     sequence: Sequence
     timestamp: Timestamp
     clock: Clock
+    acknowledge: bool = False
+    """The station asks the cloud to say that it has this message (``acknowledgement``)."""
 
 
 class SwapEvent(_Event, frozen=True, kw_only=True, omit_defaults=True, tag="swap"):
@@ -79,13 +81,17 @@ class SwapEvent(_Event, frozen=True, kw_only=True, omit_defaults=True, tag="swap
 
 
 class AlarmEvent(_Event, frozen=True, kw_only=True, omit_defaults=True, tag="alarm"):
-    """An alarm was raised or cleared; ``bay`` is absent where it concerns the whole station."""
+    """An alarm was raised or cleared; ``bay`` is absent where it concerns the whole station.
+
+    ``count`` is of what the alarm is about, where that can be counted (samples that were dropped).
+    """
 
     alarm: Annotated[str, Meta(pattern=r"^[a-z0-9_]{1,64}\Z")]
     state: AlarmState
     severity: Severity
     bay: BayNumber | None = None
     detail: ShortText | None = None
+    count: Annotated[int, Meta(ge=0)] | None = None
 
 
 Event = SwapEvent | AlarmEvent

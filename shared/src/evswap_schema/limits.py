@@ -36,6 +36,10 @@ MAX_BATTERIES: Final = 1_000
 MAX_EVENT_BYTES: Final = MAX_READING_BYTES
 MAX_COMMAND_BYTES: Final = MAX_READING_BYTES
 
+MAX_ACKNOWLEDGED: Final = 200
+"""Most messages in one acknowledgement: 4 KB, as Greengrass nucleus lite loses what comes down with 5,000
+bytes or more."""
+
 MAX_SEQUENCE: Final = 2**53 - 1
 """Largest sequence number: the largest integer that every JSON reader keeps exactly (RFC 8259, section 6)."""
 

@@ -70,6 +70,8 @@ class Reading(Struct, frozen=True, kw_only=True, omit_defaults=True):
     part: Part | None = None
     location: Location | None = None
     firmware: ShortText | None = None
+    acknowledge: bool = False
+    """The station asks the cloud to say that it has this message (``acknowledgement``)."""
 
     def __post_init__(self) -> None:
         if (self.stream_id is None) != (self.sequence is None):

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
+from evswap_schema.acknowledgement import Acknowledgement
 from evswap_schema.batch import BatchDocument
 from evswap_schema.commands import Command, CommandResult
 from evswap_schema.events import Event
@@ -23,6 +24,7 @@ _MESSAGES: Final[dict[str, Any]] = {
     "event.v1": Event,
     "command.v1": Command,
     "command-result.v1": CommandResult,
+    "acknowledgement.v1": Acknowledgement,
 }
 
 

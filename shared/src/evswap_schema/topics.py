@@ -29,6 +29,8 @@ class Channel(StrEnum):
     EVENT = "event"
     COMMAND = "command"
     RESULT = "result"
+    PENDING = "pending"
+    ACKNOWLEDGEMENT = "acknowledgement"
 
 
 class Direction(StrEnum):
@@ -85,6 +87,8 @@ TOPICS: Final = {
         ),
         TopicRow(channel=Channel.COMMAND, suffix="commands/+", direction=Direction.DOWN),
         TopicRow(channel=Channel.RESULT, suffix="commands/+/result", direction=Direction.UP),
+        TopicRow(channel=Channel.PENDING, suffix="pending", direction=Direction.UP),
+        TopicRow(channel=Channel.ACKNOWLEDGEMENT, suffix="acknowledgement", direction=Direction.DOWN),
     )
 }
 

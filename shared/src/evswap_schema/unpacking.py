@@ -36,6 +36,7 @@ def decode_batch(raw: bytes) -> Batch:
         readings=tuple(_readings(document)),
         minutes=document.minutes,
         backlog=document.backlog,
+        acknowledge=document.acknowledge,
     )
 
 

@@ -18,7 +18,7 @@ class Reporting(StrEnum):
     """How the stations report: each sample by itself, or a minute of them at once."""
 
     EVERY_SAMPLE = "every-sample"
-    BATCHED = "batched"
+    ON_CHANGE = "on-change"
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
