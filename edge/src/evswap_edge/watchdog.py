@@ -1,0 +1,104 @@
+"""Tell systemd how the service fares, as sd_notify(3) describes: ready, still alive, stopping.
+
+The protocol is one datagram a message to the socket that ``NOTIFY_SOCKET`` names. Where there is none, nobody
+asked and nothing is said. A service that stops to say that it is alive is ended and begun again by systemd
+(``WatchdogSec=``), so it is said only while the station does its work, and not by a thread of its own, which
+would go on talking over a station that hangs.
+"""
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Final
+
+from evswap_edge.clock import TimeSource
+
+_SHARE_OF_DEADLINE: Final = 1 / 3
+"""sd_watchdog_enabled(3) asks for half; at a third one message may get lost."""
+
+_log: Final = logging.getLogger(__name__)
+
+
+class Supervisor:
+    """Whoever started this process, if it wants to be told."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._address = _address(environment.get("NOTIFY_SOCKET", ""))
+        self.deadline_s = _deadline_s(environment) if self._address else None
+        """Within which it wants to hear that the service is alive; None: it does not."""
+
+    @classmethod
+    def of_this_process(cls) -> "Supervisor":
+        """As the environment tells."""
+        return cls(os.environ)
+
+    def tell(self, *states: str) -> None:
+        """Send ``states``, such as ``READY=1``. A supervisor that does not listen is no reason to stop."""
+        if self._address is None:
+            return
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
+            channel.setblocking(False)
+            try:
+                channel.sendto("\n".join(states).encode(), self._address)
+            except OSError as error:
+                _log.warning("systemd cannot be told %s: %s", " ".join(states), error)
+
+
+async def keep_informed(
+    supervisor: Supervisor,
+    time: TimeSource,
+    stop: asyncio.Event,
+    *,
+    begun: asyncio.Event,
+    healthy: Callable[[], bool],
+) -> None:
+    """Tell ``supervisor`` when the service has ``begun``, that it is alive for as long as it is ``healthy``,
+    and when it was asked to ``stop``."""
+    await _first(begun, stop)
+    if not stop.is_set():
+        supervisor.tell("READY=1", f"STATUS=process {os.getpid()} samples")
+        await _say_alive(supervisor, time, stop, healthy)
+    supervisor.tell("STOPPING=1")
+
+
+async def _say_alive(
+    supervisor: Supervisor, time: TimeSource, stop: asyncio.Event, healthy: Callable[[], bool]
+) -> None:
+    if supervisor.deadline_s is None:
+        await stop.wait()
+        return
+    while not stop.is_set():
+        if healthy():
+            supervisor.tell("WATCHDOG=1")
+        else:
+            _log.error("no sample was taken for too long: systemd is not told that this station is alive")
+        await time.wait_until(time.monotonic() + supervisor.deadline_s * _SHARE_OF_DEADLINE, unless=stop)
+
+
+async def _first(*events: asyncio.Event) -> None:
+    waits = [asyncio.ensure_future(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
+
+
+def _address(told: str) -> str | None:
+    """A path, or with ``@`` a name in the abstract namespace; whatever else it may be is not for us."""
+    if told.startswith("@"):
+        return f"\0{told[1:]}"
+    return told if told.startswith("/") else None
+
+
+def _deadline_s(environment: Mapping[str, str]) -> float | None:
+    """As sd_watchdog_enabled(3): ``WATCHDOG_PID``, where given, says whom it concerns."""
+    if environment.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
+        return None
+    with suppress(ValueError):
+        if (microseconds := int(environment.get("WATCHDOG_USEC", ""))) > 0:
+            return microseconds / 1e6
+    return None
