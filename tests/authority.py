@@ -1,6 +1,7 @@
 """A certificate authority of the tests' own: what a station, a broker or a forger presents."""
 
 import ipaddress
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -57,6 +58,23 @@ class Authority:
             .add_extension(authority_key, critical=False)
             .add_extension(loopback, critical=False)
         )
+        return builder.sign(self._key, hashes.SHA256()).public_bytes(Encoding.PEM)
+
+    def revocation_list(self, certificates: Iterable[bytes]) -> bytes:
+        """A revocation list in PEM that names these certificates (PEM), made now and good for an hour."""
+        now = datetime.now(UTC)
+        builder = (
+            x509.CertificateRevocationListBuilder()
+            .issuer_name(self._name)
+            .last_update(now)
+            .next_update(now + _LATER)
+        )
+        for certificate in certificates:
+            serial_number = x509.load_pem_x509_certificate(certificate).serial_number
+            revoked = (
+                x509.RevokedCertificateBuilder().serial_number(serial_number).revocation_date(now - _SOON)
+            )
+            builder = builder.add_revoked_certificate(revoked.build())
         return builder.sign(self._key, hashes.SHA256()).public_bytes(Encoding.PEM)
 
     def sign_request(

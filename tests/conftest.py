@@ -1,10 +1,15 @@
 """What every test folder shares; every environment runs it, so: standard library, pytest, hypothesis."""
 
 import os
-from typing import NoReturn, Protocol
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn, Protocol
 
 import hypothesis
 import pytest
+
+if TYPE_CHECKING:
+    from tests.mosquitto import Mosquitto
 
 # A busy machine is no fault of the code under test.
 hypothesis.settings.register_profile("evswap", deadline=None)
@@ -28,3 +33,14 @@ def skip_aloud() -> SkipAloud:
     `could_run` says that nothing about the machine prevents it: what is missing can be installed.
     """
     return _skip_aloud
+
+
+@pytest.fixture
+def mosquitto(tmp_path: Path, skip_aloud: SkipAloud) -> "Iterator[Mosquitto]":
+    """A running broker of the test's own."""
+    from tests.mosquitto import MISSING, Mosquitto, find_mosquitto  # not every environment has what it needs
+
+    if find_mosquitto() is None:
+        skip_aloud(MISSING, could_run=True)
+    with Mosquitto(tmp_path / "mosquitto") as broker:
+        yield broker
