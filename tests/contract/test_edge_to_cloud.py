@@ -14,11 +14,11 @@ import pytest
 from evswap_cloud.archive import readings_in
 from evswap_cloud.ingest import Delivery
 from evswap_edge.app import run_station
-from evswap_edge.clock import SystemTime, TimeSource
+from evswap_edge.clock import SystemTime
 from evswap_edge.config import StationConfig, read_station
 from evswap_edge.message import Message
 from evswap_edge.reporting import Mode
-from evswap_edge.transports import Transport
+from evswap_edge.transports import Caller, Transport
 from evswap_edge.transports.memory import MemoryTransport
 from evswap_schema import Channel, Reading, aws_topic, decode_reading
 from tests.cloud.messages import delivery, envelope
@@ -85,7 +85,7 @@ def configured(folder: Path, mode: Mode, link: MemoryTransport) -> StationConfig
     file.write_text(YAML.format(station=STATION, mode=mode))
     [station] = read_station(file).stations
 
-    async def opened(settings: object, station_id: str, time: TimeSource) -> Transport:
+    async def opened(settings: object, caller: Caller) -> Transport:
         return link
 
     return replace(

@@ -16,17 +16,17 @@ CLAIM_PUBLISHES = """
 import asyncio, pathlib, sys
 from evswap_edge.clock import SystemTime
 from evswap_edge.message import Message
-from evswap_edge.transports import Rejected
+from evswap_edge.transports import Caller, Rejected
 from evswap_edge.transports.aws_iot import AwsIotTransport, Settings
 
 async def main():
     claim = pathlib.Path("/run/claim")
     files = {"certificate_file": claim / "claim.cert.pem", "key_file": claim / "claim.key.pem"}
     settings = Settings(host="aws", ca_file=claim / "ca.pem", **files)
-    link = AwsIotTransport(settings, "claim:somebody", SystemTime())
+    link = AwsIotTransport(settings, Caller(station_id="claim:somebody", time=SystemTime()))
     await asyncio.wait_for(link.connect(), 20)
     try:
-        await link.send(Message(topic="ev/station/docker-01/telemetry", payload=b"{}", sequences=()))
+        await link.send(Message(topic="ev/station/docker-01/telemetry", payload=b"{}"))
     except Rejected as refusal:
         print(hex(refusal.reason_code))
     finally:

@@ -34,7 +34,7 @@ def station(folder: Path, *, mode: str = "every-sample") -> StationConfig:
 def link(monkeypatch: pytest.MonkeyPatch) -> MemoryTransport:
     """The transport that the station will open."""
     transport = MemoryTransport()
-    monkeypatch.setattr(memory, "MemoryTransport", lambda: transport)
+    monkeypatch.setattr(memory, "MemoryTransport", lambda **_: transport)
     return transport
 
 

@@ -24,6 +24,7 @@ from evswap_edge.emulators.greengrass.nucleus import EmulatedNucleus
 from evswap_edge.message import Message
 from evswap_edge.transports import (
     PERMANENT,
+    Caller,
     CredentialsError,
     NotAcknowledged,
     NotConnected,
@@ -43,6 +44,8 @@ STATION = "station-01"
 MESSAGE = Message(topic="ev/station/station-01/telemetry", payload=b'{"n":1}', sequences=(1,))
 REFUSALS = [code for code in ReasonCode if code >= 0x80 and code is not ReasonCode.PACKET_TOO_LARGE]
 """PACKET_TOO_LARGE is no reason code of a PUBACK (MQTT 5, section 3.4.2.1): a broker hangs up with it."""
+
+CALLER = Caller(station_id=STATION, time=SystemTime())
 
 NUCLEUS_ERRORS = {ReasonCode.NOT_AUTHORIZED: "UnauthorizedError"}
 """The one refusal that a nucleus hands on; what the broker says, it keeps to itself."""
@@ -216,7 +219,7 @@ async def aws_iot(tmp_path: Path) -> AsyncIterator[tuple[Transport, Mqtt5FarSide
         reconnect_max_s=0.2,
     )
     kind.check(settings, SystemTime())
-    transport = await kind.open(settings, STATION, SystemTime())
+    transport = await kind.open(settings, CALLER)
     try:
         yield transport, far
     finally:
@@ -276,7 +279,7 @@ async def greengrass(tmp_path: Path) -> AsyncIterator[tuple[Transport, NucleusFa
     kind = load_transport("greengrass")
     with mock.patch.dict(os.environ, nucleus.environment()):
         kind.check(kind.settings(), SystemTime())
-        transport = await kind.open(kind.settings(acknowledge_timeout_s=1), STATION, SystemTime())
+        transport = await kind.open(kind.settings(acknowledge_timeout_s=1), CALLER)
     try:
         yield transport, NucleusFarSide(nucleus)
     finally:
@@ -487,7 +490,7 @@ async def test_aws_iot_goes_on_trying_and_reports_once_that_it_does(
         reconnect_min_s=0.1,
         reconnect_max_s=0.1,
     )
-    transport = await kind.open(settings, STATION, SystemTime())
+    transport = await kind.open(settings, CALLER)
     connecting = asyncio.create_task(transport.connect())
     await eventually(lambda: attempts >= 4)
     assert not connecting.done()

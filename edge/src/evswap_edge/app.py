@@ -18,7 +18,7 @@ from evswap_edge.outbox import Outbox
 from evswap_edge.publisher import Publisher
 from evswap_edge.reporting import Batched, EverySample, Mode, Reporter
 from evswap_edge.sampler import Record, Sampler
-from evswap_edge.transports import Transport
+from evswap_edge.transports import Caller, Transport
 from evswap_schema import Reading, encode_reading
 
 _log: Final = logging.getLogger(__name__)
@@ -145,7 +145,8 @@ async def _cabinet(config: StationConfig, time: TimeSource) -> AsyncIterator[Cab
 
 @asynccontextmanager
 async def _transport(config: StationConfig, time: TimeSource) -> AsyncIterator[Transport]:
-    transport = await config.transport.kind.open(config.transport.settings, config.station_id, time)
+    caller = Caller(station_id=config.station_id, time=time)
+    transport = await config.transport.kind.open(config.transport.settings, caller)
     try:
         yield transport
     finally:

@@ -19,7 +19,7 @@ Another distribution adds a transport with an entry point in the group ``evswap_
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from enum import IntEnum
+from enum import Enum, IntEnum, auto
 from pathlib import Path
 from typing import Any, Final, Generic, Protocol, TypeVar
 
@@ -29,6 +29,10 @@ from evswap_edge import plugins
 from evswap_edge.clock import TimeSource
 from evswap_edge.message import Message
 from evswap_edge.plugins import Builtin
+from evswap_schema import aws_topic
+
+OnMessage = Callable[[str, bytes], None]
+"""What a subscriber is called with: topic and payload."""
 
 SettingsT = TypeVar("SettingsT", bound=Struct)
 
@@ -133,17 +137,49 @@ class RestartRequired(TransportError):
 ENDING: Final = (CredentialsError, NotUnderGreengrass, RestartRequired)
 
 
+class Assurance(Enum):
+    """What the return of ``send`` proves."""
+
+    DELIVERED = auto()
+    """The far side has the message."""
+    HANDED_OVER = auto()
+    """Somebody on the way has taken it; only the far side's own confirmation proves more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """For whom a link is opened. The broker publishes ``will`` when the link ends without a farewell."""
+
+    station_id: str
+    time: TimeSource
+    will: Message | None = None
+
+
 class Transport(Protocol):
     """A link to the cloud that mends itself."""
 
+    @property
+    def assurance(self) -> Assurance:
+        """What the return of ``send`` proves."""
+        ...
+
     async def connect(self) -> None:
-        """Return as soon as there is a link; wait for as long as it takes. May be called again, to wait
-        again."""
+        """Return as soon as there is a link and the subscriptions are made; wait for as long as it takes.
+        May be called again, to wait again."""
         ...
 
     async def send(self, message: Message) -> None:
         """Return when the far side has accepted ``message``. Raises ``TransportError``; then it may have it
         or not."""
+        ...
+
+    async def subscribe(self, topic_filter: str, on_message: OnMessage) -> None:
+        """Have ``on_message`` called in the event loop for every message that matches, in the order of their
+        arrival, for as long as this transport is open: every new link takes the subscription up.
+
+        Returns when the far side has accepted it, or at once while there is no link. Raises ``Rejected``;
+        the next link asks again, so that a policy can be mended.
+        """
         ...
 
     async def aclose(self) -> None:
@@ -159,13 +195,14 @@ class TransportKind(Generic[SettingsT]):
     ``settings`` is a frozen struct that forbids unknown fields. ``check`` raises ``CredentialsError`` for
     what would keep it from ever connecting; it makes no connection. ``open`` may raise the same.
     ``station_files`` names the settings that differ from station to station of a fleet, given the folder of
-    the certificates and a station.
+    the certificates and a station. ``topic`` tells the topic of a channel, as ``broker_topic`` does.
     """
 
     settings: type[SettingsT]
     check: Callable[[SettingsT, TimeSource], None]
-    open: Callable[[SettingsT, str, TimeSource], Awaitable[Transport]]
+    open: Callable[[SettingsT, Caller], Awaitable[Transport]]
     station_files: Callable[[Path, str], dict[str, str]]
+    topic: Callable[..., str] = aws_topic
 
 
 def load_transport(name: str) -> TransportKind[Any]:

@@ -8,10 +8,12 @@ into the event loop here.
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager, suppress
 from contextvars import copy_context
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeVar
 
 from awscrt import exceptions, io, mqtt5
 from msgspec import Meta, Struct
@@ -22,8 +24,11 @@ from evswap_edge.episode import Episode
 from evswap_edge.message import Message
 from evswap_edge.transports import (
     ACCEPTED,
+    Assurance,
+    Caller,
     NotAcknowledged,
     NotConnected,
+    OnMessage,
     ReasonCode,
     Rejected,
     Transport,
@@ -32,6 +37,9 @@ from evswap_edge.transports import (
 )
 from evswap_edge.transports.aws_tls import tls_context
 from evswap_edge.transports.credentials import check_credentials
+from evswap_edge.transports.subscriptions import Subscriptions
+
+AnswerT = TypeVar("AnswerT")
 
 MAX_PAYLOAD_BYTES: Final = 128 * 1024
 """AWS IoT Core's limit for a message; it closes the connection over a larger one."""
@@ -62,6 +70,9 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     connect_timeout_s: Annotated[int, Meta(ge=1, le=300)] = 15
     reconnect_min_s: Annotated[float, Meta(ge=0.1, le=60)] = 0.5
     reconnect_max_s: Annotated[float, Meta(ge=0.1, le=3600)] = 60.0
+    will_delay_s: Annotated[
+        int, Meta(ge=0, le=3600, description="How long a broken link may take to mend before it is told.")
+    ] = 30
     aws_quotas: Annotated[
         bool, Meta(description="Keep to 100 publishes and 512 KiB a second, AWS's limits.")
     ] = True
@@ -71,7 +82,8 @@ class Session:
     """One connection, from its CONNACK to its end; then ``reason`` and perhaps ``reason_code`` say why it
     ended."""
 
-    def __init__(self) -> None:
+    def __init__(self, client: "mqtt5.Client") -> None:
+        self.client = client
         self.ended = asyncio.Event()
         self.reason = ""
         self.reason_code: int | None = None
@@ -84,14 +96,19 @@ class Session:
 class AwsIotTransport:
     """One station's link. The client id is the station's id, as the policies for things require."""
 
-    def __init__(self, settings: Settings, station_id: str, time: TimeSource) -> None:
+    assurance = Assurance.DELIVERED
+
+    def __init__(self, settings: Settings, caller: Caller) -> None:
         self._settings = settings
-        self._station_id = station_id
+        self._caller = caller
         self._loop = asyncio.get_running_loop()
         self._context = copy_context()
-        self._link = Episode(_log, f"connection to {settings.host}:{settings.port}", monotonic=time.monotonic)
+        monotonic = caller.time.monotonic
+        self._link = Episode(_log, f"connection to {settings.host}:{settings.port}", monotonic=monotonic)
+        self._subscriptions = Subscriptions(monotonic)
         self._client: mqtt5.Client | None = None
         self._session: Session | None = None
+        self._renewal: asyncio.Task[None] | None = None
         self._connected = asyncio.Event()
         self._stopped = asyncio.Event()
 
@@ -102,22 +119,27 @@ class AwsIotTransport:
         await self._connected.wait()
 
     async def send(self, message: Message) -> None:
-        session = self._session
-        if self._client is None or session is None or session.ended.is_set():
-            raise NotConnected(session.reason if session else "no connection yet")
+        session = self._standing()
+        if session is None:
+            raise NotConnected(self._session.reason if self._session else "no connection yet")
         if len(message.payload) > MAX_PAYLOAD_BYTES:
             raise _too_large(message)
         try:
-            completion = await self._published(self._client, message)
+            completion = await self._answered(_published(session.client, message))
         except exceptions.AwsCrtError as error:
-            raise await self._meaning(error, message, session) from error
+            if error.name == "AWS_ERROR_MQTT5_PACKET_VALIDATION":
+                raise _too_large(message) from error
+            raise await self._meaning(error, session) from error
         # An answer that awscrt does not know comes as None and is no success either.
         code = completion.puback.reason_code
         if code not in ACCEPTED:
-            reason = completion.puback.reason_string or ""
-            raise Rejected(
-                topic=message.topic, reason_code=None if code is None else int(code), reason=reason
-            )
+            raise _refusal(message.topic, code, completion.puback.reason_string)
+
+    async def subscribe(self, topic_filter: str, on_message: OnMessage) -> None:
+        self._subscriptions.add(topic_filter, on_message)
+        if session := self._standing():
+            with suppress(NotConnected):  # the next link takes it up
+                await self._take_up(topic_filter, session)
 
     async def aclose(self) -> None:
         client, self._client = self._client, None
@@ -129,22 +151,22 @@ class AwsIotTransport:
                 await self._stopped.wait()
         except TimeoutError:
             _log.warning("the connection did not close within %s s", _STOP_TIMEOUT_S)
+        if self._renewal is not None:
+            self._renewal.cancel()
+            await asyncio.wait({self._renewal})
 
-    # --- sending ----------------------------------------------------------------------------------------
+    # --- asking -----------------------------------------------------------------------------------------
 
-    async def _published(self, client: "mqtt5.Client", message: Message) -> "mqtt5.PublishCompletionData":
+    def _standing(self) -> Session | None:
+        """The connection, if there is one and nobody gave it up."""
+        if self._client is None or self._session is None or self._session.ended.is_set():
+            return None
+        return self._session
+
+    async def _answered(self, call: "Future[AnswerT]") -> AnswerT:
         """Wait for the answer without ever cancelling awscrt's future, which its callback must be able to
         fulfil."""
-        packet = mqtt5.PublishPacket(
-            topic=message.topic, payload=message.payload, qos=mqtt5.QoS.AT_LEAST_ONCE, retain=False
-        )
-        try:
-            answer = asyncio.wrap_future(client.publish(packet))
-        except RuntimeError as error:  # awscrt's own look at the packet: the only way in which it says so
-            if "VALIDATION" not in str(error):
-                raise
-            code = ReasonCode.TOPIC_NAME_INVALID
-            raise Rejected(topic=message.topic, reason_code=code, reason=str(error)) from error
+        answer = asyncio.wrap_future(call)
         answer.add_done_callback(lambda late: late.cancelled() or late.exception())
         timeout_s = self._settings.acknowledge_timeout_s + _NEWS_TIMEOUT_S
         await asyncio.wait({answer}, timeout=timeout_s)
@@ -152,20 +174,43 @@ class AwsIotTransport:
             raise NotAcknowledged(timeout_s=timeout_s)
         return answer.result()
 
-    async def _meaning(
-        self, error: "exceptions.AwsCrtError", message: Message, session: Session
-    ) -> TransportError:
+    async def _meaning(self, error: "exceptions.AwsCrtError", session: Session) -> TransportError:
         """Translate awscrt's error (its names are listed in aws-c-mqtt's mqtt.h)."""
         if error.name == "AWS_ERROR_MQTT_TIMEOUT":
             return NotAcknowledged(timeout_s=self._settings.acknowledge_timeout_s)
-        if error.name == "AWS_ERROR_MQTT5_PACKET_VALIDATION":
-            return _too_large(message)
         try:
             async with asyncio.timeout(_NEWS_TIMEOUT_S):
                 await session.ended.wait()
         except TimeoutError:
             return NotConnected(error.message)
         return NotConnected(session.reason, reason_code=session.reason_code)
+
+    # --- subscriptions ----------------------------------------------------------------------------------
+
+    async def _renew(self, session: Session) -> None:
+        """Take up every subscription on a new link. One that is refused holds up nobody."""
+        for topic_filter in self._subscriptions.filters:
+            with suppress(NotConnected, Rejected):
+                await self._insist_on(topic_filter, session)
+        if not session.ended.is_set():
+            self._connected.set()
+
+    async def _insist_on(self, topic_filter: str, session: Session) -> None:
+        while True:
+            with suppress(NotAcknowledged):
+                return await self._take_up(topic_filter, session)
+
+    async def _take_up(self, topic_filter: str, session: Session) -> None:
+        try:
+            answer = await self._answered(_subscribed(session.client, topic_filter))
+        except exceptions.AwsCrtError as error:
+            raise await self._meaning(error, session) from error
+        code = answer.reason_codes[0]
+        if code >= ReasonCode.UNSPECIFIED_ERROR:
+            refusal = _refusal(topic_filter, code, answer.reason_string)
+            self._subscriptions.refused(refusal)
+            raise refusal
+        self._subscriptions.accepted(topic_filter)
 
     # --- the link ---------------------------------------------------------------------------------------
 
@@ -182,9 +227,7 @@ class AwsIotTransport:
                 ca_file=settings.ca_file,
             ),
             socket_options=_socket_options(settings),
-            connect_options=mqtt5.ConnectPacket(
-                client_id=self._station_id, keep_alive_interval_sec=settings.keep_alive_s
-            ),
+            connect_options=_connect_packet(settings, self._caller),
             session_behavior=mqtt5.ClientSessionBehaviorType.CLEAN,
             offline_queue_behavior=mqtt5.ClientOperationQueueBehaviorType.FAIL_ALL_ON_DISCONNECT,
             extended_validation_and_flow_control_options=(
@@ -197,6 +240,7 @@ class AwsIotTransport:
             ping_timeout_ms=int(_PING_TIMEOUT_S * 1000),
             connack_timeout_ms=settings.connect_timeout_s * 1000,
             ack_timeout_sec=settings.acknowledge_timeout_s,
+            on_publish_callback_fn=self._in_loop(self._on_publish),
             on_lifecycle_event_connection_success_fn=self._in_loop(self._on_connected),
             on_lifecycle_event_connection_failure_fn=self._in_loop(self._on_connect_failed),
             on_lifecycle_event_disconnection_fn=self._in_loop(self._on_disconnected),
@@ -213,13 +257,19 @@ class AwsIotTransport:
 
         return hand_over
 
+    def _on_publish(self, event: "mqtt5.PublishReceivedData") -> None:
+        packet = event.publish_packet
+        self._subscriptions.dispatch(packet.topic, bytes(packet.payload or b""), self._context)
+
     def _on_connected(self, event: "mqtt5.LifecycleConnectSuccessData") -> None:  # noqa: ARG002
-        self._session = Session()
-        self._connected.set()
+        if self._client is None:
+            return
+        self._session = Session(self._client)
         if self._link.ongoing:
             self._link.end()
         else:
             _log.info("connected to %s:%d", self._settings.host, self._settings.port)
+        self._renewal = self._loop.create_task(self._renew(self._session), name="renew subscriptions")
 
     def _on_connect_failed(self, event: "mqtt5.LifecycleConnectFailureData") -> None:
         packet = event.connack_packet
@@ -237,6 +287,53 @@ class AwsIotTransport:
 
     def _on_stopped(self, event: "mqtt5.LifecycleStoppedData") -> None:  # noqa: ARG002
         self._stopped.set()
+
+
+def _published(client: "mqtt5.Client", message: Message) -> "Future[mqtt5.PublishCompletionData]":
+    """Raises ``Rejected`` for a topic that awscrt itself knows to be none."""
+    with _looked_at(message.topic):
+        answer: Future[mqtt5.PublishCompletionData] = client.publish(_publish_packet(message))
+    return answer
+
+
+def _subscribed(client: "mqtt5.Client", topic_filter: str) -> "Future[mqtt5.SubackPacket]":
+    """Raises ``Rejected`` for a topic filter that awscrt itself knows to be none."""
+    wanted = mqtt5.Subscription(topic_filter=topic_filter, qos=mqtt5.QoS.AT_LEAST_ONCE)
+    with _looked_at(topic_filter):
+        answer: Future[mqtt5.SubackPacket] = client.subscribe(mqtt5.SubscribePacket(subscriptions=[wanted]))
+    return answer
+
+
+@contextmanager
+def _looked_at(topic: str) -> Iterator[None]:
+    """awscrt looks at a packet itself; the text of its error is the only way in which it says so."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "VALIDATION" not in str(error):
+            raise
+        code = ReasonCode.TOPIC_NAME_INVALID
+        raise Rejected(topic=topic, reason_code=code, reason=str(error)) from error
+
+
+def _publish_packet(message: Message) -> "mqtt5.PublishPacket":
+    return mqtt5.PublishPacket(
+        topic=message.topic, payload=message.payload, qos=mqtt5.QoS.AT_LEAST_ONCE, retain=message.retain
+    )
+
+
+def _connect_packet(settings: Settings, caller: Caller) -> "mqtt5.ConnectPacket":
+    """The will waits for as long as the session lasts at most (MQTT 5, section 3.1.3.2.2), so the two are
+    the same."""
+    packet = mqtt5.ConnectPacket(client_id=caller.station_id, keep_alive_interval_sec=settings.keep_alive_s)
+    if caller.will is not None:
+        packet.will = _publish_packet(caller.will)
+        packet.will_delay_interval_sec = packet.session_expiry_interval_sec = settings.will_delay_s
+    return packet
+
+
+def _refusal(topic: str, code: Any, reason: str | None) -> Rejected:
+    return Rejected(topic=topic, reason_code=None if code is None else int(code), reason=reason or "")
 
 
 def _too_large(message: Message) -> Rejected:
@@ -265,8 +362,8 @@ def _check(settings: Settings, time: TimeSource) -> None:
     )
 
 
-async def _open(settings: Settings, station_id: str, time: TimeSource) -> Transport:
-    return AwsIotTransport(settings, station_id, time)
+async def _open(settings: Settings, caller: Caller) -> Transport:
+    return AwsIotTransport(settings, caller)
 
 
 def _station_files(directory: Path, station_id: str) -> dict[str, str]:

@@ -24,8 +24,11 @@ from evswap_edge.episode import Episode
 from evswap_edge.eventstream import Frame, encode
 from evswap_edge.message import Message
 from evswap_edge.transports import (
+    Assurance,
+    Caller,
     NotAcknowledged,
     NotConnected,
+    OnMessage,
     ReasonCode,
     Rejected,
     RestartRequired,
@@ -57,6 +60,8 @@ class GreengrassTransport:
     """One component's publishes. It mends what the nucleus mends, and nothing else: when the nucleus is gone,
     ``RestartRequired`` ends the process."""
 
+    assurance = Assurance.HANDED_OVER
+
     def __init__(self, settings: Settings, door: Door, time: TimeSource) -> None:
         self._timeout_s = settings.acknowledge_timeout_s
         self._door = door
@@ -83,6 +88,10 @@ class GreengrassTransport:
         except model.GreengrassCoreIPCError as error:
             raise self._meaning(error, message) from error
         self._uplink.end()
+
+    async def subscribe(self, topic_filter: str, on_message: OnMessage) -> None:  # noqa: ARG002
+        """Raises ``Rejected``: this component has no way down yet."""
+        raise Rejected(topic=topic_filter, reason_code=None, reason="no subscriptions over Greengrass")
 
     async def aclose(self) -> None:
         nucleus, self._nucleus = self._nucleus, None
@@ -156,8 +165,8 @@ def _refuse_too_large(message: Message) -> None:
         raise Rejected(topic=message.topic, reason_code=ReasonCode.PACKET_TOO_LARGE, reason=reason)
 
 
-async def _open(settings: Settings, station_id: str, time: TimeSource) -> Transport:  # noqa: ARG001
-    return GreengrassTransport(settings, Door.of_this_process(), time)
+async def _open(settings: Settings, caller: Caller) -> Transport:
+    return GreengrassTransport(settings, Door.of_this_process(), caller.time)
 
 
 def _check(settings: Settings, time: TimeSource) -> None:  # noqa: ARG001

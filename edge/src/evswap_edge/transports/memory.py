@@ -5,15 +5,27 @@ its end everything is accepted.
 """
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Iterable
+from contextvars import copy_context
 from typing import Final
 
 from msgspec import Struct
 
-from evswap_edge.clock import TimeSource
 from evswap_edge.message import Message
-from evswap_edge.transports import ACCEPTED, NotConnected, ReasonCode, Rejected, Transport, TransportKind
+from evswap_edge.transports import (
+    ACCEPTED,
+    Assurance,
+    Caller,
+    NotConnected,
+    OnMessage,
+    ReasonCode,
+    Rejected,
+    Transport,
+    TransportKind,
+)
+from evswap_edge.transports.subscriptions import Subscriptions
 
 
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -21,10 +33,19 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class MemoryTransport:
-    """Accepts into ``accepted``; ``attempts`` holds every message that was tried, in order."""
+    """Accepts into ``accepted``; ``attempts`` holds every message that was tried, in order.
 
-    def __init__(self, script: Iterable[ReasonCode] = ()) -> None:
+    ``retained`` is what a late subscriber would see, topic by topic; a will that was published is there and
+    in ``accepted``. ``refused_filters`` are those that nobody may subscribe to.
+    """
+
+    assurance = Assurance.DELIVERED
+
+    def __init__(self, script: Iterable[ReasonCode] = (), *, will: Message | None = None) -> None:
         self.accepted: list[Message] = []
+        self.retained: dict[str, Message] = {}
+        self.will = will
+        self.refused_filters: set[str] = set()
         self.attempts: list[Message] = []
         self.script = deque(script)
         self.connects = 0
@@ -34,12 +55,16 @@ class MemoryTransport:
         self._answers = asyncio.Event()
         self._answers.set()
         self._close_code: int | None = None
+        self._subscriptions = Subscriptions(time.monotonic)
+        self._context = copy_context()
 
     async def connect(self) -> None:
         await self._reachable.wait()
         if not self._up.is_set():
             self.connects += 1
             self._up.set()
+            for topic_filter in self._subscriptions.filters:
+                self._renew(topic_filter)
 
     async def send(self, message: Message) -> None:
         if not self._up.is_set():
@@ -52,12 +77,35 @@ class MemoryTransport:
         code = self.script.popleft() if self.script else ReasonCode.SUCCESS
         if code not in ACCEPTED:
             raise Rejected(topic=message.topic, reason_code=code)
-        self.accepted.append(message)
+        self._accept(message)
+
+    async def subscribe(self, topic_filter: str, on_message: OnMessage) -> None:
+        self._subscriptions.add(topic_filter, on_message)
+        if self._up.is_set() and (refusal := self._renew(topic_filter)):
+            raise refusal
 
     async def aclose(self) -> None:
         self._up.clear()
 
+    def _accept(self, message: Message) -> None:
+        self.accepted.append(message)
+        if message.retain:
+            self.retained[message.topic] = message
+
+    def _renew(self, topic_filter: str) -> Rejected | None:
+        if topic_filter in self.refused_filters:
+            refusal = Rejected(topic=topic_filter, reason_code=ReasonCode.NOT_AUTHORIZED)
+            self._subscriptions.refused(refusal)
+            return refusal
+        self._subscriptions.accepted(topic_filter)
+        return None
+
     # --- what a test does to it -------------------------------------------------------------------------
+
+    def deliver(self, topic: str, payload: bytes) -> None:
+        """Let the subscribers hear a message, if there is a link."""
+        if self._up.is_set():
+            self._subscriptions.dispatch(topic, payload, self._context)
 
     def go_silent(self) -> None:
         """Keep the link and answer no more, as a half-open connection does."""
@@ -69,6 +117,8 @@ class MemoryTransport:
     def cut(self, *, reason_code: int | None = None) -> None:
         """Close the link, with a reason if given. Messages under way fail; ``connect`` works at once."""
         self._close_code = reason_code
+        if self._up.is_set() and self.will is not None:
+            self._accept(self.will)
         self._up.clear()
         self._answers.set()
 
@@ -81,8 +131,8 @@ class MemoryTransport:
         self._reachable.set()
 
 
-async def _open(settings: Settings, station_id: str, time: TimeSource) -> Transport:  # noqa: ARG001
-    return MemoryTransport()
+async def _open(settings: Settings, caller: Caller) -> Transport:  # noqa: ARG001
+    return MemoryTransport(will=caller.will)
 
 
 KIND: Final = TransportKind(
