@@ -9,6 +9,7 @@ import asyncio
 import ctypes
 import time
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Protocol
@@ -47,6 +48,37 @@ class TimeSource(Protocol):
     async def wait_until(self, moment: float, *, unless: asyncio.Event) -> None:
         """Return when ``monotonic`` has reached ``moment``, or as soon as ``unless`` is set."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """When something was, by both clocks: ``uptime`` seconds (monotonic) into the boot ``boot_id``.
+
+    ``offset_s`` is what the wall clock, as it stood, was ahead of the monotonic one: seconds since 1970 minus
+    ``uptime``. Where ``clock`` calls it estimated, the difference to the boot's true offset, once that is
+    known, is the wall clock's error.
+    """
+
+    boot_id: str
+    uptime: float
+    offset_s: float
+    clock: ClockState
+
+    @property
+    def wall_s(self) -> float:
+        """Seconds since 1970, as the wall clock stood."""
+        return self.uptime + self.offset_s
+
+
+def stamp_now(time: TimeSource) -> Stamp:
+    """Read both clocks of ``time``."""
+    uptime = time.monotonic()
+    return Stamp(
+        boot_id=time.boot_id,
+        uptime=uptime,
+        offset_s=time.now().timestamp() - uptime,
+        clock=time.state(),
+    )
 
 
 class SystemTime:
