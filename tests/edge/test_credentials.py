@@ -1,21 +1,29 @@
 """Keys that stay private, and certificates that are looked at before they are used."""
 
+import contextlib
+import ssl
 import stat
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.x509.oid import NameOID
+from hypothesis import given
+from hypothesis import strategies as st
 
+from evswap_edge.certificates import NoCertificate, validity
 from evswap_edge.keys import KeyFileError, certificate_path, key_path, request_certificate
 from evswap_edge.testing import ManualTime
 from evswap_edge.transports import CredentialsError
 from evswap_edge.transports.credentials import check_credentials
 from evswap_schema import Clock
-from tests.authority import Authority
+from tests.authority import Authority, common_name, new_key
 
 STATION = "station-01"
 NOW = datetime(2026, 3, 1, 6, tzinfo=UTC)
@@ -122,14 +130,137 @@ def test_a_key_of_another_certificate_is_found_out(tmp_path: Path) -> None:
     assert "does not belong to the certificate" in str(problem(tmp_path))
 
 
-@pytest.mark.parametrize("state", Clock)
-def test_an_expired_certificate_is_refused_with_its_date(tmp_path: Path, state: Clock) -> None:
+def test_an_expired_certificate_is_refused_with_its_date_and_what_to_do(tmp_path: Path) -> None:
     issue(tmp_path, begins=NOW - timedelta(days=2), ends=NOW - timedelta(days=1))
-    assert "expired at 2026-02-28T06:00:00Z" in str(problem(tmp_path, time=ManualTime(now=NOW, state=state)))
+    refused = str(problem(tmp_path, time=ManualTime(now=NOW)))
+    assert "expired at 2026-02-28T06:00:00Z; obtain one with `evswap-edge provision`" in refused
 
 
-def test_a_certificate_of_the_future_is_refused_unless_it_is_the_clock_that_is_wrong(tmp_path: Path) -> None:
+def test_a_certificate_of_the_future_is_refused_with_its_date_and_what_to_do(tmp_path: Path) -> None:
     issue(tmp_path)
-    past = NOW - timedelta(days=20_000)
-    assert "is not valid before" in str(problem(tmp_path, time=ManualTime(now=past)))
-    check(tmp_path, time=ManualTime(now=past, state=Clock.ESTIMATED))
+    refused = str(problem(tmp_path, time=ManualTime(now=NOW - timedelta(days=1))))
+    assert "is not valid before 2026-03-01T06:00:00Z; check this machine's clock" in refused
+
+
+@pytest.mark.parametrize(("days", "said"), [(-20_000, "is not valid before"), (20_000, "expired at")])
+def test_by_a_clock_that_nothing_has_set_it_is_only_said(
+    tmp_path: Path, days: int, said: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    issue(tmp_path)
+    check(tmp_path, time=ManualTime(now=NOW + timedelta(days=days), state=Clock.ESTIMATED))
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    assert said in record.message
+
+
+def test_a_key_of_another_kind_is_found_out(tmp_path: Path) -> None:
+    issue(tmp_path)
+    key_path(tmp_path, STATION).write_bytes(
+        pem(rsa.generate_private_key(public_exponent=65537, key_size=2048))
+    )
+    assert "does not belong to the certificate" in str(problem(tmp_path))
+
+
+def test_a_key_with_a_password_is_refused_and_nobody_is_asked_for_it(tmp_path: Path) -> None:
+    issue(tmp_path)
+    protected = pem(new_key(), serialization.BestAvailableEncryption(b"secret"))
+    key_path(tmp_path, STATION).write_bytes(protected)
+    assert "is protected by a password" in str(problem(tmp_path))
+
+
+def test_a_certificate_that_is_broken_behind_its_dates_is_named(tmp_path: Path) -> None:
+    issue(tmp_path)
+    path = certificate_path(tmp_path, STATION)
+    der = x509.load_pem_x509_certificate(path.read_bytes()).public_bytes(serialization.Encoding.DER)
+    broken = der.replace(bytes.fromhex("06082a8648ce3d030107"), bytes.fromhex("0608aaaaaaaaaaaaaaaa"))
+    assert broken != der
+    path.write_text(ssl.DER_cert_to_PEM_cert(broken))
+    assert problem(tmp_path).path in (path, key_path(tmp_path, STATION))
+
+
+def test_a_ca_file_that_holds_none_is_named(tmp_path: Path) -> None:
+    issue(tmp_path)
+    ca_file = tmp_path / "ca.pem"
+    ca_file.write_text("nothing of the kind")
+    error = problem(tmp_path, ca_file=ca_file)
+    assert (error.path, "is no CA certificate (PEM)" in str(error)) == (ca_file, True)
+
+
+CHECKED = """
+import sys
+from pathlib import Path
+from evswap_edge.clock import SystemTime
+from evswap_edge.transports.credentials import check_credentials
+
+folder = Path(sys.argv[1])
+check_credentials(
+    certificate_file=folder / "station-01.cert.pem",
+    key_file=folder / "station-01.key.pem",
+    ca_file=folder / "authority.pem",
+    time=SystemTime(),
+)
+print(*[name for name in sys.modules if name.partition(".")[0] == "cryptography"])
+"""
+
+
+def test_a_station_that_has_looked_carries_no_cryptography(tmp_path: Path) -> None:
+    """It costs a small computer 15 MB."""
+    now = datetime.now(UTC)
+    issue(tmp_path, begins=now - timedelta(days=1), ends=now + timedelta(days=1))
+    done = subprocess.run(
+        [sys.executable, "-c", CHECKED, tmp_path], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "", "")
+
+
+# --- the dates ---
+
+_KEY = new_key()
+_DAY_0 = datetime(1950, 1, 1, tzinfo=UTC)
+_TIMES = st.integers(0, 250_000_000_000).map(lambda seconds: _DAY_0 + timedelta(seconds=seconds))
+
+
+def pem(key: PrivateKeyTypes, encryption: serialization.KeySerializationEncryption | None = None) -> bytes:
+    return key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        encryption or serialization.NoEncryption(),
+    )
+
+
+def certificate(begins: datetime, ends: datetime, name: str, serial: int) -> bytes:
+    subject = common_name(name)
+    builder = x509.CertificateBuilder(subject, subject, _KEY.public_key(), serial, begins, ends)
+    return builder.sign(_KEY, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+
+
+@given(
+    times=st.tuples(_TIMES, _TIMES).map(sorted),
+    name=st.text("abc Ä", min_size=1, max_size=64),
+    serial=st.integers(1, 2**158),
+)
+def test_the_dates_are_those_that_the_library_reads(times: list[datetime], name: str, serial: int) -> None:
+    begins, ends = times
+    issued = certificate(begins, ends, name, serial)
+    library = x509.load_pem_x509_certificate(issued)
+    assert validity(b"a comment\n" + issued) == (library.not_valid_before_utc, library.not_valid_after_utc)
+
+
+_DER = x509.load_pem_x509_certificate(certificate(NOW, NOW + timedelta(1), "x", 1)).public_bytes(
+    serialization.Encoding.DER
+)
+
+
+@given(
+    scribbles=st.dictionaries(st.integers(0, 120), st.integers(0, 255), max_size=4),
+    kept=st.integers(0, len(_DER)),
+)
+def test_what_is_no_certificate_is_said_to_be_none(scribbles: dict[int, int], kept: int) -> None:
+    """And nothing else is raised, whatever was cut off or scribbled over."""
+    der = bytearray(_DER)
+    for at, octet in scribbles.items():
+        der[at] = octet
+    with contextlib.suppress(NoCertificate):
+        validity(ssl.DER_cert_to_PEM_cert(bytes(der[:kept])).encode())
+    with pytest.raises(NoCertificate):
+        validity(bytes(der[:kept]))

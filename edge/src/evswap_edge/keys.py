@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from evswap_edge.certificates import validity
 from evswap_edge.files import write_private
 
 if TYPE_CHECKING:
@@ -73,8 +74,6 @@ def certifies_key(certificate: bytes, station_id: str, directory: Path) -> bool:
 
 def has_certificate(station_id: str, directory: Path, *, now: datetime) -> bool:
     """Whether there is a certificate for the station's key that has not expired. Raises ``KeyFileError``."""
-    from cryptography import x509
-
     path = certificate_path(directory, station_id)
     try:
         certificate = path.read_bytes()
@@ -84,7 +83,7 @@ def has_certificate(station_id: str, directory: Path, *, now: datetime) -> bool:
         raise KeyFileError(path, f"cannot be read: {error.strerror}") from error
     if not key_path(directory, station_id).exists() or not certifies_key(certificate, station_id, directory):
         return False
-    return now < x509.load_pem_x509_certificate(certificate).not_valid_after_utc
+    return now <= validity(certificate).ends
 
 
 def _own_key(path: Path) -> "EllipticCurvePrivateKey":
