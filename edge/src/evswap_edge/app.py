@@ -16,6 +16,7 @@ from evswap_edge.hal import Cabinet
 from evswap_edge.logs import STATION
 from evswap_edge.outbox import Outbox
 from evswap_edge.publisher import Publisher
+from evswap_edge.remote.control import Control
 from evswap_edge.reporting import Batched, EverySample, Mode, Reporter
 from evswap_edge.sampler import Record, Sampler
 from evswap_edge.transports import Caller, Transport
@@ -31,9 +32,10 @@ async def run_station(
     *,
     phase_s: float = 0.0,
     begun: asyncio.Event | None = None,
+    control: Control | None = None,  # noqa: ARG001
 ) -> None:
     """Run a station until ``stop`` is set; its first sample is due after ``phase_s``. ``begun`` is set when
-    outbox and driver are open.
+    outbox and driver are open; ``control`` lets it be configured from afar.
 
     Raises ``CredentialsError``, ``OutboxError`` or ``DriverError`` when it cannot begin or go on.
     """

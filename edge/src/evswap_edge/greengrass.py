@@ -3,8 +3,7 @@
 The nucleus tells who the station is (the core's thing) and how it is configured; a deployment may change the
 latter at any time. A change is looked at as a whole before anything happens: one that cannot be used is
 refused and logged, and the station goes on as it was; also after a reboot, when the nucleus still has the bad
-one in store. One that can be used is applied by stopping the station and beginning it anew on the same
-outbox: what waits there is sent by the next one.
+one in store. How one that can be used is applied: ``evswap_edge.supervision``.
 """
 
 import asyncio
@@ -18,12 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from evswap_edge.app import run_station
 from evswap_edge.clock import TimeSource
-from evswap_edge.config import OUTBOX_NAME, Configuration, describe, station_of
+from evswap_edge.config import OUTBOX_NAME, Configuration, station_of
 from evswap_edge.documents import ConfigurationError, GivenDocument
 from evswap_edge.hal import DriverError
 from evswap_edge.logs import STATION
+from evswap_edge.outbox import OutboxError
+from evswap_edge.supervision import Supervisor
 from evswap_edge.transports import RestartRequired, TransportError
 from evswap_edge.transports.nucleus import THING_VARIABLE, Door, Nucleus, required
 from evswap_schema import STATION_ID_PATTERN
@@ -76,7 +76,7 @@ async def run_component(
 
 
 class _Component:
-    """One station after another, each with the configuration that was in force when it began."""
+    """The station, and the nucleus that says how it is to be."""
 
     def __init__(
         self, nucleus: Nucleus, station_id: str, time: TimeSource, log_from: Callable[[str], None]
@@ -84,16 +84,14 @@ class _Component:
         self._nucleus = nucleus
         self._station_id = station_id
         self._time = time
-        self._log_from = log_from
         self._changed = asyncio.Event()
+        self._supervisor = Supervisor(time, log_from=log_from)
 
     async def run(self, stop: asyncio.Event) -> None:
         try:
             # First, or a change between reading and watching would go unnoticed.
             await self._nucleus.watch_configuration([KEY], self._changed.set)
-            station = await self._begin(await self._wanted_at_first())
-            await self._nucleus.report(RUNNING)
-            await self._keep_up(station, stop)
+            await self._supervise(await self._wanted_at_first(), stop)
         except RestartRequired:
             raise
         except Exception:
@@ -101,22 +99,32 @@ class _Component:
                 await self._nucleus.report(ERRORED)
             raise
 
-    async def _keep_up(self, station: "_Running", stop: asyncio.Event) -> None:
-        """Let ``station`` run, and those that follow it, until ``stop`` is set or one ends by itself."""
+    async def _supervise(self, wanted: "_Wanted", stop: asyncio.Event) -> None:
+        """Have a station run until ``stop`` is set, it ends by itself, or the nucleus goes."""
+        ending = asyncio.Event()
+        running = asyncio.create_task(self._supervisor.run(wanted.configuration, ending))
         try:
-            while not stop.is_set():
-                await _first(stop.wait(), self._changed.wait(), self._nucleus.lost.wait(), ended=station.task)
-                if station.task.done():
-                    return station.task.result()
-                if self._nucleus.lost.is_set():
-                    raise RestartRequired(f"the nucleus ended its connection ({self._nucleus.reason})")
-                if self._changed.is_set():
-                    self._changed.clear()
-                    station = await self._follow(station)
-            await station.end()
+            await _first(self._supervisor.begun.wait(), ended=running)
+            if not running.done():
+                await asyncio.to_thread(_remember, wanted.told)
+                await self._nucleus.report(RUNNING)
+            await self._keep_up(running, stop)
         finally:
+            ending.set()
             with suppress(RestartRequired):
-                await station.end()
+                await running
+
+    async def _keep_up(self, running: "asyncio.Task[None]", stop: asyncio.Event) -> None:
+        """Follow what the nucleus says."""
+        while not stop.is_set():
+            await _first(stop.wait(), self._changed.wait(), self._nucleus.lost.wait(), ended=running)
+            if running.done():
+                return running.result()
+            if self._nucleus.lost.is_set():
+                raise RestartRequired(f"the nucleus ended its connection ({self._nucleus.reason})")
+            if self._changed.is_set():
+                self._changed.clear()
+                await self._follow()
         return None
 
     # --- configuration ------------------------------------------------------------------------------------
@@ -143,42 +151,22 @@ class _Component:
             station.transport.kind.check(station.transport.settings, self._time)
         return _Wanted(told, configuration)
 
-    async def _follow(self, station: "_Running") -> "_Running":
-        """The station as it is wanted now: ``station`` itself when nothing changed, or nothing usable did."""
+    async def _follow(self) -> None:
+        """Put in force what the nucleus has in store; what cannot be used leaves the station as it is."""
         try:
             wanted = await self._wanted()
         except RestartRequired:
             raise
         except ConfigurationError as error:
             _log.error("new configuration refused, the one before stays: %s", error, extra={"key": error.key})
-            return station
+            return
         except TransportError as error:
             _log.warning("new configuration cannot be read: %s; reads again in %s s", error, _READ_AGAIN_S)
             asyncio.get_running_loop().call_later(_READ_AGAIN_S, self._changed.set)
-            return station
-        if wanted.configuration == station.wanted.configuration:
-            return station
-        return await self._replace(station, wanted)
-
-    async def _replace(self, station: "_Running", wanted: "_Wanted") -> "_Running":
-        """End ``station`` and begin the wanted one; when its hardware is not there, the former one again."""
-        await station.end()
-        try:
-            successor = await self._begin(wanted)
-        except DriverError as error:
-            _log.error("new configuration refused, the one before stays: %s", error)
-            return await self._begin(station.wanted)
-        _log.info("new configuration applied: %s", describe(wanted.configuration.stations[0]))
-        return successor
-
-    async def _begin(self, wanted: "_Wanted") -> "_Running":
-        self._log_from(wanted.configuration.log.level)
-        station = _Running(wanted, self._time)
-        await _first(station.begun.wait(), ended=station.task)
-        if station.task.done():
-            station.task.result()
-        await asyncio.to_thread(_remember, wanted.told)
-        return station
+            return
+        with suppress(DriverError, OutboxError, TransportError):  # logged, and the one before is back
+            await self._supervisor.replace(wanted.configuration)
+            await asyncio.to_thread(_remember, wanted.told)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,22 +175,6 @@ class _Wanted:
 
     told: Any
     configuration: Configuration
-
-
-class _Running:
-    """A station at work."""
-
-    def __init__(self, wanted: _Wanted, time: TimeSource) -> None:
-        self.wanted = wanted
-        self.begun = asyncio.Event()
-        self._stop = asyncio.Event()
-        (station,) = wanted.configuration.stations
-        self.task = asyncio.create_task(run_station(station, time, self._stop, begun=self.begun))
-
-    async def end(self) -> None:
-        """Ask it to stop and wait until it has. Raises what it ended with."""
-        self._stop.set()
-        await self.task
 
 
 def _station_id() -> str:

@@ -5,11 +5,11 @@ import asyncio
 from typing import Final
 
 from evswap_edge import logs
-from evswap_edge.app import run_station
 from evswap_edge.clock import SystemTime
 from evswap_edge.commands import arguments
 from evswap_edge.config import read_station
 from evswap_edge.stopping import until_stopped
+from evswap_edge.supervision import Supervisor
 
 HELP: Final = "run one station"
 add_arguments = arguments.add_config
@@ -19,6 +19,6 @@ def run(options: argparse.Namespace) -> None:
     """Run the station until a signal comes."""
     configuration = read_station(options.config)
     logs.configure(configuration.log.level)
-    (station,) = configuration.stations
     clock = SystemTime()
-    asyncio.run(until_stopped(lambda stop: run_station(station, clock, stop)))
+    supervisor = Supervisor(clock, log_from=logs.configure)
+    asyncio.run(until_stopped(lambda stop: supervisor.run(configuration, stop)))

@@ -1,0 +1,1 @@
+"""What comes down to a station: commands, and the configuration that is wished for it."""
