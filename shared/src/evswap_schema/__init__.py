@@ -50,7 +50,15 @@ from evswap_schema.events import (
 from evswap_schema.fields import STATION_ID_PATTERN, Clock, Quality, StationStatus
 from evswap_schema.identity import Identity, identity_of
 from evswap_schema.packing import encode_batches
-from evswap_schema.reading import Location, Part, Reading, decode_reading, encode_reading
+from evswap_schema.reading import (
+    Location,
+    Part,
+    Reading,
+    decode_own_reading,
+    decode_reading,
+    encode_reading,
+)
+from evswap_schema.rewriting import rewrite_batch
 from evswap_schema.timestamps import compact_timestamp, format_timestamp, parse_timestamp
 from evswap_schema.topics import TOPICS, Channel, Direction, TopicRow, aws_topic, broker_topic, rule_source
 from evswap_schema.unpacking import decode_batch
@@ -111,6 +119,7 @@ __all__ = [
     "decode_batch",
     "decode_command",
     "decode_event",
+    "decode_own_reading",
     "decode_reading",
     "decode_result",
     "encode_acknowledgement",
@@ -123,5 +132,6 @@ __all__ = [
     "identity_of",
     "message_digest",
     "parse_timestamp",
+    "rewrite_batch",
     "rule_source",
 ]

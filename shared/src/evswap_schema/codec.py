@@ -59,6 +59,20 @@ def decode(raw: bytes, kind: type[T], *, limit: int) -> T:
     return convert(parse_json(raw), kind)
 
 
+def decode_own(raw: bytes, kind: type[T]) -> T:
+    """Read what ``encode`` wrote, several times faster than ``decode``: types and ranges are checked, and
+    nothing is that only a stranger's writing could have wrong.
+
+    Raises ``MalformedMessage`` or ``InvalidField``; then ``decode`` says more.
+    """
+    try:
+        return msgspec.json.decode(raw, type=kind)
+    except msgspec.ValidationError as error:
+        raise _field_error(str(error), raw) from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise MalformedMessage(field="", rule=f"has to be JSON ({error})", value=raw) from error
+
+
 def convert(document: Any, kind: type[T]) -> T:
     """Make a message of ``kind`` from a parsed ``document``.
 

@@ -15,6 +15,11 @@ MAX_BATCH_BYTES: Final = 5_000
 """Largest batch, topic included: AWS meters in 5 KB steps and Greengrass nucleus lite loses larger messages.
 """
 
+BATCH_HEADROOM: Final = 96
+"""What a batch has to be smaller for its header to be rewritten later (``rewrite_batch``): two flags, and
+other digits in its timestamp, each of them badly compressed.
+"""
+
 MAX_BATCH_INFLATED_BYTES: Final = 256 * 1024
 """Largest batch once inflated: 5,000 bytes of deflate can hold 5 MB, which no station has a use for."""
 

@@ -1,5 +1,6 @@
 """From readings to batches: as few as hold them, none too large."""
 
+import math
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
@@ -30,16 +31,18 @@ def encode_batches(
     topic: str,
     backlog: bool = False,
     minutes: Sequence[MinuteAggregate] = (),
+    headroom: int = 0,
 ) -> list[EncodedBatch]:
     """Pack ``readings`` of one station into as few batches as hold them, in order.
 
-    No batch is larger than 5,000 bytes together with ``topic``. A reading whose bays alone are larger is
-    spread over several batches as parts; it has arrived when all of them have. ``minutes``, at most 15,
-    travel with the first batch. Raises ``InvalidField`` for a reading without sequence, and for more minutes.
+    No batch is larger than 5,000 bytes together with ``topic`` and ``headroom`` (``BATCH_HEADROOM`` is what
+    ``rewrite_batch`` may need). A reading whose bays alone are larger is spread over several batches as
+    parts; it has arrived when all of them have. ``minutes``, at most 15, travel with the first batch. Raises
+    ``InvalidField`` for a reading without sequence, and for more minutes.
     """
     if len(minutes) > MAX_BATCH_MINUTES:
         raise InvalidField(field="minutes", rule=f"at most {MAX_BATCH_MINUTES}", value=len(minutes))
-    room = MAX_BATCH_BYTES - len(topic.encode())
+    room = MAX_BATCH_BYTES - len(topic.encode()) - headroom
     batches: list[EncodedBatch] = []
     for number, run in enumerate(_uniform_runs(readings)):
         batches += _pack(run, room=room, backlog=backlog, minutes=minutes if number == 0 else ())
@@ -74,18 +77,19 @@ def _said_once(reading: Reading) -> tuple[object, ...]:
 def _pack(
     run: Sequence[Reading], *, room: int, backlog: bool, minutes: Sequence[MinuteAggregate] = ()
 ) -> list[EncodedBatch]:
-    """Halve ``run`` until each half fits."""
-    if _countable(run):
+    """Cut ``run``, where it does not fit, into as many pieces as its size asks for, and pack those."""
+    pieces = _fewest_countable(run)
+    if pieces == 1:
         batch = _encode(run, backlog=backlog, minutes=minutes)
         if len(batch.payload) <= room:
             return [batch]
-    if len(run) == 1:
-        return _pack_in_parts(run[0], room=room, backlog=backlog, minutes=minutes)
-    middle = len(run) // 2
-    return [
-        *_pack(run[:middle], room=room, backlog=backlog, minutes=minutes),
-        *_pack(run[middle:], room=room, backlog=backlog),
-    ]
+        if len(run) == 1:
+            return _pack_in_parts(run[0], room=room, backlog=backlog, minutes=minutes)
+        pieces = min(max(2, math.ceil(len(batch.payload) / max(room, 1))), len(run))
+    batches: list[EncodedBatch] = []
+    for number, (start, end) in enumerate(pairwise(_edges(len(run), pieces))):
+        batches += _pack(run[start:end], room=room, backlog=backlog, minutes=minutes if number == 0 else ())
+    return batches
 
 
 def _pack_in_parts(
@@ -106,16 +110,21 @@ def _pack_in_parts(
 
 
 def _parts(reading: Reading, bays: Sequence[Bay], count: int) -> list[Reading]:
-    edges = [len(bays) * index // count for index in range(count + 1)]
     return [
         msgspec.structs.replace(reading, bays=tuple(bays[start:end]), part=Part(index=index, count=count))
-        for index, (start, end) in enumerate(pairwise(edges))
+        for index, (start, end) in enumerate(pairwise(_edges(len(bays), count)))
     ]
 
 
-def _countable(run: Sequence[Reading]) -> bool:
+def _edges(length: int, pieces: int) -> list[int]:
+    """Where to cut ``length`` things into ``pieces`` that differ by one at most."""
+    return [length * index // pieces for index in range(pieces + 1)]
+
+
+def _fewest_countable(run: Sequence[Reading]) -> int:
+    """Into how many pieces to cut ``run`` for the limits on what one batch may hold."""
     bays = len(run[0].bays or ())
-    return len(run) <= MAX_BATCH_SAMPLES and len(run) * bays <= MAX_BATCH_BAY_SAMPLES
+    return math.ceil(max(len(run) / MAX_BATCH_SAMPLES, len(run) * bays / MAX_BATCH_BAY_SAMPLES))
 
 
 def _encode(run: Sequence[Reading], *, backlog: bool, minutes: Sequence[MinuteAggregate]) -> EncodedBatch:

@@ -28,8 +28,7 @@ def decode_batch(raw: bytes) -> Batch:
     """
     if len(raw) > MAX_BATCH_BYTES:
         raise OversizedMessage(field="", rule=f"at most {MAX_BATCH_BYTES} bytes", value=f"{len(raw)} bytes")
-    text = raw if raw.lstrip()[:1] == b"{" else _inflate(raw)
-    document = codec.decode(text, BatchDocument, limit=MAX_BATCH_INFLATED_BYTES)
+    document = codec.decode(inflate_batch(raw), BatchDocument, limit=MAX_BATCH_INFLATED_BYTES)
     return Batch(
         station_id=document.station_id,
         stream_id=document.stream_id,
@@ -38,6 +37,12 @@ def decode_batch(raw: bytes) -> Batch:
         backlog=document.backlog,
         acknowledge=document.acknowledge,
     )
+
+
+def inflate_batch(raw: bytes) -> bytes:
+    """The JSON of a batch, which may be deflated or not; raises ``OversizedMessage`` or
+    ``MalformedMessage``."""
+    return raw if raw.lstrip()[:1] == b"{" else _inflate(raw)
 
 
 def _inflate(raw: bytes) -> bytes:
