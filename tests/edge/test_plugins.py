@@ -1,5 +1,6 @@
 """Drivers and transports are found by name, and a missing library fails only the one that needs it."""
 
+from importlib import metadata
 from importlib.metadata import EntryPoint, EntryPoints
 
 import pytest
@@ -42,7 +43,7 @@ def test_another_distribution_adds_a_driver(monkeypatch: pytest.MonkeyPatch) -> 
     def offered(*, group: str) -> EntryPoints:
         return EntryPoints([entry, absent]).select(group=group)
 
-    monkeypatch.setattr(plugins, "entry_points", offered)
+    monkeypatch.setattr(metadata, "entry_points", offered)
     assert drivers.load_driver("bench") is drivers.load_driver("simulated")
     with pytest.raises(PluginUnavailable, match="pip install evswap_no_such_library"):
         drivers.load_driver("broken")

@@ -5,8 +5,7 @@ import logging
 import sys
 from collections.abc import Sequence
 from enum import IntEnum
-from importlib.metadata import version
-from typing import Final
+from typing import Any, Final
 
 from evswap_edge import logs
 from evswap_edge.commands import COMMANDS, Command
@@ -83,11 +82,21 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action="version", version=f"evswap-edge {version('evswap-edge')}")
+    parser.add_argument("--version", action=_Version, nargs=0, help="say which version this is, and end")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, command in COMMANDS.items():
         command.add_arguments(commands.add_parser(name, help=command.help, description=command.help))
     return parser
+
+
+class _Version(argparse.Action):
+    """``importlib.metadata`` brings many modules along: only who asks for the version pays for them."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        from importlib.metadata import version
+
+        print(f"{parser.prog} {version('evswap-edge')}")
+        parser.exit()
 
 
 def _guarded(command: Command, options: argparse.Namespace) -> Exit:

@@ -3,14 +3,19 @@
 PluginError
 ├── UnknownPlugin       no such name; ``nearest`` may be what was meant
 └── PluginUnavailable   known, but its library is not installed; ``install`` is the line that installs it
+
+``importlib.metadata`` brings modules along for more than 1 MB of memory; it is imported when one is sought
+that is not ours.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points, requires
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 _DISTRIBUTION: Final = "evswap-edge"
 _ALL_REQUIRED: Final = "pip install --require-hashes -r requirements/station.txt"
@@ -48,7 +53,6 @@ class Builtin:
     target: str
     extra: str | None = None
 
-    @property
     def install(self) -> str:
         """The line that installs its libraries. Ours is in no package index, so they are named one by one."""
         if self.extra is None:
@@ -59,6 +63,8 @@ class Builtin:
 
 def _required(extra: str) -> list[str]:
     """The libraries of an extra of ours, as its declaration has them."""
+    from importlib.metadata import requires
+
     lines = (line.partition(";") for line in requires(_DISTRIBUTION) or ())
     return [library.strip() for library, _, marker in lines if marker.strip() == f"extra == '{extra}'"]
 
@@ -70,21 +76,25 @@ def load(name: str, *, kind: str, builtins: Mapping[str, Builtin], group: str) -
     """
     if builtin := builtins.get(name):
         return _import(builtin.target, kind=kind, name=name, install=builtin.install)
+    from importlib.metadata import entry_points
+
     offered = {entry.name: entry for entry in entry_points(group=group)}
     if entry := offered.get(name):
-        return _import(entry.value, kind=kind, name=name, install=f"pip install {_distribution(entry)}")
+        return _import(
+            entry.value, kind=kind, name=name, install=lambda: f"pip install {_distribution(entry)}"
+        )
     raise UnknownPlugin(kind=kind, name=name, known=tuple(sorted({*builtins, *offered})))
 
 
-def _import(target: str, *, kind: str, name: str, install: str) -> Any:
+def _import(target: str, *, kind: str, name: str, install: Callable[[], str]) -> Any:
     module, _, attribute = target.partition(":")
     try:
         return getattr(import_module(module), attribute)
     except ModuleNotFoundError as error:
         raise PluginUnavailable(
-            kind=kind, name=name, missing=error.name or module, install=install
+            kind=kind, name=name, missing=error.name or module, install=install()
         ) from error
 
 
-def _distribution(entry: EntryPoint) -> str:
-    return entry.dist.name if entry.dist else entry.module
+def _install_line(entry: "EntryPoint") -> str:
+    return f"pip install {entry.dist.name if entry.dist else entry.module}"
