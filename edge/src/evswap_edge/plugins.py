@@ -80,9 +80,7 @@ def load(name: str, *, kind: str, builtins: Mapping[str, Builtin], group: str) -
 
     offered = {entry.name: entry for entry in entry_points(group=group)}
     if entry := offered.get(name):
-        return _import(
-            entry.value, kind=kind, name=name, install=lambda: f"pip install {_distribution(entry)}"
-        )
+        return _import(entry.value, kind=kind, name=name, install=lambda: _install_line(entry))
     raise UnknownPlugin(kind=kind, name=name, known=tuple(sorted({*builtins, *offered})))
 
 
