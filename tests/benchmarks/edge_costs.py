@@ -17,7 +17,7 @@ from evswap_edge.clock import SystemTime
 from evswap_edge.documents import NameOrFile
 from evswap_edge.drivers import Surroundings
 from evswap_edge.drivers.modbus import Settings, open_modbus
-from evswap_edge.outbox import Outbox
+from evswap_edge.outbox.v1 import Outbox
 from evswap_edge.publisher import Publisher
 from evswap_edge.reporting import EverySample
 from evswap_edge.transports.memory import MemoryTransport

@@ -10,7 +10,7 @@ from typing import Protocol
 import msgspec
 import pytest
 
-from evswap_edge.outbox import Outbox
+from evswap_edge.outbox.v1 import Outbox
 from evswap_edge.testing import charged_bay
 from evswap_schema import Clock, Reading, StationStatus, encode_reading
 

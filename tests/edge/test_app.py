@@ -12,7 +12,7 @@ from evswap_edge.clock import SystemTime
 from evswap_edge.config import StationConfig, read_station
 from evswap_edge.hal import DriverUnavailable
 from evswap_edge.message import Message
-from evswap_edge.outbox import Outbox
+from evswap_edge.outbox.v1 import Outbox
 from evswap_edge.transports import CredentialsError, memory
 from evswap_edge.transports.memory import MemoryTransport
 from evswap_schema import decode_batch, decode_reading

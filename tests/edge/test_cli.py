@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from evswap_edge.outbox import Outbox
+from evswap_edge.outbox.v1 import Outbox
 from evswap_edge.stopping import StopRequest
 
 STATION = """\

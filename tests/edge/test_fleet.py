@@ -12,7 +12,7 @@ from evswap_edge.clock import SystemTime, TimeSource
 from evswap_edge.config import StationConfig, read_fleet
 from evswap_edge.fleet import run_fleet
 from evswap_edge.hal import DriverUnavailable
-from evswap_edge.outbox import Outbox
+from evswap_edge.outbox.v1 import Outbox
 from evswap_edge.testing import ManualTime, settle
 from evswap_edge.transports import CredentialsError
 from tests.edge.conftest import Eventually

@@ -17,7 +17,7 @@ from evswap_edge.emulators.greengrass.configuration import Configuration
 from evswap_edge.emulators.greengrass.nucleus import EmulatedNucleus
 from evswap_edge.greengrass import run_component
 from evswap_edge.hal import DriverUnavailable
-from evswap_edge.outbox import Outbox
+from evswap_edge.outbox.v1 import Outbox
 from evswap_edge.transports import NotUnderGreengrass, RestartRequired
 from evswap_schema import decode_batch, decode_reading
 from tests.edge.conftest import Eventually

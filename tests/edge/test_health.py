@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from evswap_edge.__main__ import main
-from evswap_edge.outbox import Outbox, written_at
+from evswap_edge.outbox import written_at
+from evswap_edge.outbox.v1 import Outbox
 
 STATION = """\
 station_id: station-01

@@ -15,7 +15,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from evswap_edge.outbox import Outbox, OutboxDamaged, OutboxFull, OutboxInUse, OutboxTooNew, machine_name
+from evswap_edge.outbox import OutboxDamaged, OutboxFull, OutboxInUse, OutboxTooNew, machine_name
+from evswap_edge.outbox.v1 import Outbox
 
 
 def open_outbox(path: Path, *, station_id: str = "station-01", machine: str = "m", boot: str = "b") -> Outbox:
@@ -102,7 +103,7 @@ test_outbox_against_a_model = OutboxModel.TestCase
 _APPENDER = """
 import sys
 from pathlib import Path
-from evswap_edge.outbox import Outbox
+from evswap_edge.outbox.v1 import Outbox
 outbox = Outbox(Path(sys.argv[1]), station_id="station-01", boot_id="b", machine="m")
 while True:
     print(outbox.append(lambda number: b"x" * 300, uptime=0.0), flush=True)

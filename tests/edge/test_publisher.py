@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from evswap_edge.backoff import Backoff
 from evswap_edge.clock import SystemTime, TimeSource
 from evswap_edge.message import Message
-from evswap_edge.outbox import Outbox, OutboxFull, Row
+from evswap_edge.outbox import OutboxFull
+from evswap_edge.outbox.v1 import Outbox, Row
 from evswap_edge.publisher import Publisher
 from evswap_edge.reporting import Batched, EverySample, Formed, Moment, Reporter
 from evswap_edge.transports import CredentialsError, NotConnected, ReasonCode

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from evswap_edge import reporting
 from evswap_edge.message import Message
-from evswap_edge.outbox import Outbox, Row
+from evswap_edge.outbox.v1 import Outbox, Row
 from evswap_edge.reporting import Batched, Deliveries, EverySample, Moment
 from evswap_schema import (
     Channel,

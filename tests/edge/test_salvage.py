@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evswap_edge import outbox as outbox_module
-from evswap_edge.outbox import Outbox, OutboxDamaged
-from evswap_edge.salvage import readable_rows
+from evswap_edge.outbox import OutboxDamaged
+from evswap_edge.outbox import v1 as outbox_module
+from evswap_edge.outbox.salvage import readable_rows
+from evswap_edge.outbox.v1 import Outbox
 
 PAGE = 4096
 SAMPLES = 900

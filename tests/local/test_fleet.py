@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from evswap_edge.config import read_fleet
-from evswap_edge.outbox import Outbox
+from evswap_edge.outbox.v1 import Outbox
 from evswap_local.errors import DidNotStart
 from evswap_local.fleet import NAME, configuration, demand_alive
 from evswap_local.layout import StateFolder

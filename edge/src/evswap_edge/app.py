@@ -14,7 +14,7 @@ from evswap_edge.config import Reporting, StationConfig
 from evswap_edge.drivers import Surroundings, open_cabinet
 from evswap_edge.hal import Cabinet
 from evswap_edge.logs import STATION
-from evswap_edge.outbox import Outbox
+from evswap_edge.outbox.v1 import Outbox
 from evswap_edge.publisher import Publisher
 from evswap_edge.remote.control import Control
 from evswap_edge.reporting import Batched, EverySample, Mode, Reporter

@@ -26,7 +26,8 @@ from evswap_edge.backoff import Backoff
 from evswap_edge.clock import TimeSource
 from evswap_edge.episode import Episode
 from evswap_edge.message import Message
-from evswap_edge.outbox import Outbox, OutboxError
+from evswap_edge.outbox import OutboxError
+from evswap_edge.outbox.v1 import Outbox
 from evswap_edge.reporting import Deliveries, Formed, Moment, Reporter
 from evswap_edge.transports import (
     ENDING,

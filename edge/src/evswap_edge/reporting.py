@@ -15,7 +15,7 @@ from typing import Final, Protocol
 import msgspec
 
 from evswap_edge.message import Message
-from evswap_edge.outbox import Row
+from evswap_edge.outbox.v1 import Row
 from evswap_schema import (
     Channel,
     Reading,

@@ -10,12 +10,6 @@ A damaged file does not stop a station. It is kept beside the new one under anot
 it moves over, and new samples belong to a new stream: how far the old one had counted is not certain any
 more.
 
-    OutboxError             path
-    ├── OutboxInUse         another process has it open
-    ├── OutboxFull          no room on the disk, or it became read-only
-    ├── OutboxDamaged       not a database, or a broken one
-    ├── OutboxTooNew        written by a later version of this program
-    └── OutboxStale         nothing was written for too long (asked from outside, by a health check)
 """
 
 import fcntl
@@ -29,10 +23,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
-from uuid import NAMESPACE_DNS, uuid4, uuid5
+from uuid import uuid4
 
 from evswap_edge.files import make_durable
-from evswap_edge.salvage import open_for_reading, put_aside, readable_rows
+from evswap_edge.outbox.errors import OutboxDamaged, OutboxError, OutboxFull, OutboxInUse, OutboxTooNew
+from evswap_edge.outbox.machine import machine_name
+from evswap_edge.outbox.salvage import open_for_reading, put_aside, readable_rows
 
 _SCHEMA_VERSION: Final = 1
 _SCHEMA: Final = """
@@ -58,55 +54,8 @@ CREATE TABLE set_aside (
 ) STRICT;
 """
 _UNKNOWN_BOOT: Final = "unknown"
-_MACHINE_ID: Final = Path("/etc/machine-id")
-_MACHINE_NAMESPACE: Final = uuid5(NAMESPACE_DNS, "machine.evswap")
 
 _log: Final = logging.getLogger(__name__)
-
-
-class OutboxError(Exception):
-    """The root of everything that an outbox raises. ``path`` is its file."""
-
-    def __init__(self, path: Path, message: str) -> None:
-        self.path = path
-        super().__init__(f"outbox {path}: {message}")
-
-
-class OutboxInUse(OutboxError):
-    """Another process works with the file; two would send every sample twice. ``holder`` is its process id,
-    if known."""
-
-    def __init__(self, path: Path, holder: str) -> None:
-        self.holder = holder
-        who = f"process {holder}" if holder else "another process"
-        super().__init__(path, f"in use by {who}; stop that one, or give this station a file of its own")
-
-
-class OutboxFull(OutboxError):
-    """Nothing can be written: the disk is full or read-only. What is stored is safe."""
-
-
-class OutboxDamaged(OutboxError):
-    """The file is not a database or is broken. ``on_this_machine`` salvages it."""
-
-
-class OutboxTooNew(OutboxError):
-    """A later version of this program wrote the file. ``version`` is its schema's."""
-
-    def __init__(self, path: Path, version: int) -> None:
-        self.version = version
-        super().__init__(
-            path, f"has schema {version}, and this program knows {_SCHEMA_VERSION}; update the program"
-        )
-
-
-class OutboxStale(OutboxError):
-    """The last sample was written ``age_s`` seconds ago, or never; at most ``limit_s`` are in order."""
-
-    def __init__(self, path: Path, *, age_s: float, limit_s: float) -> None:
-        self.age_s = age_s
-        self.limit_s = limit_s
-        super().__init__(path, f"not written for {age_s:.0f} s (limit {limit_s:.0f} s): is the station up?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,34 +67,6 @@ class Row:
     boot_id: str
     uptime: float
     body: bytes
-
-
-def machine_name() -> str:
-    """A stable name for this machine: a hash of machine-id, which machine-id(5) asks to be kept confidential.
-
-    Where there is none (a bare container), the host's name stands in.
-    """
-    try:
-        known_by = _MACHINE_ID.read_text(encoding="ascii").strip()
-    except FileNotFoundError:
-        known_by = ""
-    return str(uuid5(_MACHINE_NAMESPACE, known_by or os.uname().nodename))
-
-
-def written_at(path: Path) -> float:
-    """When something was committed last (seconds since 1970), seen from outside and without disturbing the
-    station; 0 when there is no outbox yet.
-
-    In WAL mode a commit is written to the log beside the database.
-    """
-    return max(_modified(path), _modified(path.with_name(f"{path.name}-wal")))
-
-
-def _modified(path: Path) -> float:
-    try:
-        return path.stat().st_mtime
-    except FileNotFoundError:
-        return 0.0
 
 
 class Outbox:
@@ -272,7 +193,7 @@ class Outbox:
     def _require_schema(self, db: sqlite3.Connection) -> None:
         version = int(_scalar(db, "PRAGMA user_version"))
         if version > _SCHEMA_VERSION:
-            raise OutboxTooNew(self.path, version)
+            raise OutboxTooNew(self.path, version, known=_SCHEMA_VERSION)
         if version == 0:
             _make_schema(db)
 
