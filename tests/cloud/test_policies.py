@@ -13,9 +13,10 @@ from evswap_cloud.policies import (
     greengrass_policy,
     main,
     render,
+    shadow_policy,
     station_policy,
 )
-from evswap_schema import STATION_ID_PATTERN, TOPICS, Channel, Direction, aws_topic
+from evswap_schema import STATION_ID_PATTERN, TOPICS, Channel, Direction, aws_topic, shadow
 from evswap_schema.provisioning import CERTIFICATE_REQUEST_TOPIC, CLAIM_CLIENT_ID_PREFIX, registration_topic
 from tests.cloud.messages import STACK
 
@@ -77,6 +78,22 @@ def test_every_resource_is_pinned_to_the_thing() -> None:
         assert all(THING in resource for resource in statement["Resource"])
 
 
+# --- the shadow ---
+
+
+def test_a_station_follows_its_own_shadow_and_no_other() -> None:
+    policy = shadow_policy()
+    asks = [f"topic/$aws/things/{THING}/shadow/name/configuration/{ask}" for ask in ("get", "update")]
+    assert resources("iot:Publish", policy) == asks
+    for answer in shadow.ANSWERS:
+        heard = "topic/" + shadow.shadow_topic("station-01", answer)
+        for action, kind in (("iot:Receive", "topic/"), ("iot:Subscribe", "topicfilter/")):
+            allowed = [one.replace(THING, "station-01") for one in resources(action, policy)]
+            wanted = heard.replace("topic/", kind, 1)
+            assert any(re.fullmatch(re.escape(one).replace(r"\*", ".*"), wanted) for one in allowed)
+    assert all(THING in one for statement in policy["Statement"] for one in statement["Resource"])
+
+
 # --- the claim ---
 
 
@@ -113,6 +130,7 @@ def test_the_command_prints_what_it_would_write(capsys: pytest.CaptureFixture[st
     assert main([]) == 0
     assert json.loads(capsys.readouterr().out) == {
         "station.json": station_policy(),
+        "shadow.json": shadow_policy(),
         "claim.json": claim_policy(),
         "greengrass.json": greengrass_policy(),
     }

@@ -1,6 +1,16 @@
 import pytest
 
-from evswap_schema import TOPICS, Channel, Direction, InvalidTopic, aws_topic, broker_topic, rule_source
+from evswap_schema import (
+    TOPICS,
+    Channel,
+    Direction,
+    InvalidTopic,
+    aws_topic,
+    broker_topic,
+    rule_source,
+    shadow,
+    topic_filter,
+)
 
 MOST_SLASHES = 7
 """AWS IoT Core quota; the prefix of Basic Ingest does not count."""
@@ -24,6 +34,31 @@ def test_the_topics_of_a_station(channel: Channel, topic: str) -> None:
 def test_a_command_has_a_topic_of_its_own() -> None:
     assert aws_topic(Channel.COMMAND, "s-1", "c-9") == "ev/station/s-1/commands/c-9"
     assert aws_topic(Channel.RESULT, "s-1", "c-9") == "ev/station/s-1/commands/c-9/result"
+
+
+def test_a_station_hears_its_own_commands_by_one_filter() -> None:
+    assert topic_filter(Channel.COMMAND, "s-1") == "ev/station/s-1/commands/+"
+    assert topic_filter(Channel.ACKNOWLEDGEMENT, "s-1") == broker_topic(Channel.ACKNOWLEDGEMENT, "s-1")
+
+
+@pytest.mark.parametrize(
+    ("channel", "station_id"), [(Channel.COMMAND, "+"), (Channel.COMMAND, "a/b"), (Channel.RESULT, "s-1")]
+)
+def test_no_filter_reaches_another_station_or_what_goes_up(channel: Channel, station_id: str) -> None:
+    with pytest.raises(InvalidTopic):
+        topic_filter(channel, station_id)
+
+
+def test_the_shadow_of_a_station_has_aws_s_topics() -> None:
+    assert (
+        shadow.shadow_topic("s-1", shadow.DELTA) == "$aws/things/s-1/shadow/name/configuration/update/delta"
+    )
+
+
+@pytest.mark.parametrize(("station_id", "what"), [("+", shadow.GET), ("a/b", shadow.GET), ("s-1", "delete")])
+def test_no_other_shadow_topic_is_made(station_id: str, what: str) -> None:
+    with pytest.raises(InvalidTopic):
+        shadow.shadow_topic(station_id, what)
 
 
 def test_a_rule_listens_to_all_stations() -> None:

@@ -1,5 +1,5 @@
 """The AWS IoT policies, made from the contract: a station's from its topic table, the claim's from its
-provisioning, a Greengrass core's from what a nucleus does.
+provisioning, its shadow's from the shadow's topics, a Greengrass core's from what a nucleus does.
 
 ``python -m evswap_cloud.policies --write`` writes them to ``cloud/stack/policies``.
 
@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from evswap_schema import TOPICS, Direction, TopicRow, provisioning
+from evswap_schema import TOPICS, Direction, TopicRow, provisioning, shadow
 from evswap_schema.topics import ROOT
 
 MAX_POLICY_CHARACTERS: Final = 2_048
@@ -50,6 +50,18 @@ def station_policy(rows: Iterable[TopicRow] = tuple(TOPICS.values())) -> dict[st
         "Version": "2012-10-17",
         "Statement": [statement for statement in statements if statement["Resource"]],
     }
+
+
+def shadow_policy() -> dict[str, Any]:
+    """The policy document that lets a station follow its shadow. Every station has it beside its own: both
+    together are longer than AWS IoT takes."""
+    requests = [shadow.topic_of(_THING, request) for request in shadow.REQUESTS]
+    statements = [
+        _allow("iot:Publish", [_arn(f"topic/{request}") for request in requests]),
+        _allow("iot:Subscribe", [_arn(f"topicfilter/{request}/*") for request in requests]),
+        _allow("iot:Receive", [_arn(f"topic/{request}/*") for request in requests]),
+    ]
+    return {"Version": "2012-10-17", "Statement": statements}
 
 
 def claim_policy() -> dict[str, Any]:
@@ -89,6 +101,7 @@ def greengrass_policy() -> dict[str, Any]:
 
 POLICIES: Final[Mapping[str, Callable[[], dict[str, Any]]]] = {
     "station.json": station_policy,
+    "shadow.json": shadow_policy,
     "claim.json": claim_policy,
     "greengrass.json": greengrass_policy,
 }

@@ -60,7 +60,16 @@ from evswap_schema.reading import (
 )
 from evswap_schema.rewriting import rewrite_batch
 from evswap_schema.timestamps import compact_timestamp, format_timestamp, parse_timestamp
-from evswap_schema.topics import TOPICS, Channel, Direction, TopicRow, aws_topic, broker_topic, rule_source
+from evswap_schema.topics import (
+    TOPICS,
+    Channel,
+    Direction,
+    TopicRow,
+    aws_topic,
+    broker_topic,
+    rule_source,
+    topic_filter,
+)
 from evswap_schema.unpacking import decode_batch
 
 __all__ = [
@@ -134,4 +143,5 @@ __all__ = [
     "parse_timestamp",
     "rewrite_batch",
     "rule_source",
+    "topic_filter",
 ]

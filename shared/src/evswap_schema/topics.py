@@ -119,6 +119,19 @@ def broker_topic(channel: Channel, station_id: str, *levels: str) -> str:
     return f"{ROOT}/{station_id}/{suffix}"
 
 
+def topic_filter(channel: Channel, station_id: str) -> str:
+    """The filter by which a station hears all of ``channel``, on AWS IoT as on a plain broker.
+
+    Raises ``InvalidTopic``.
+    """
+    row = TOPICS[channel]
+    if row.direction is not Direction.DOWN:
+        raise InvalidTopic(topic=row.suffix, rule="only what comes down can be heard")
+    if not _STATION_ID.match(station_id):
+        raise InvalidTopic(topic=station_id, rule=f"a level has to match {STATION_ID_PATTERN}")
+    return f"{ROOT}/{station_id}/{row.suffix}"
+
+
 def rule_source(channel: Channel) -> str:
     """The topic filter in the FROM clause of the rule that takes ``channel``."""
     return f"{ROOT}/+/{TOPICS[channel].suffix}"
