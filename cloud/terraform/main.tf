@@ -9,6 +9,7 @@ locals {
   log_retention_days = 7
 
   role_arns = { for key, role in module.role : key => role.arn }
+  functions = { for key, function in module.function : key => { name = function.name, arn = function.arn } }
 }
 
 module "stack" {
@@ -70,6 +71,7 @@ module "rules" {
   rules      = module.stack.rules
   queue_urls = module.queues.urls
   role_arns  = local.role_arns
+  functions  = local.functions
 }
 
 module "devices" {
@@ -80,7 +82,7 @@ module "devices" {
   greengrass_policy = module.stack.greengrass_policy
   templates         = module.stack.provisioning
   role_arns         = local.role_arns
-  functions         = { for key, function in module.function : key => { name = function.name, arn = function.arn } }
+  functions         = local.functions
 }
 
 module "api" {

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from evswap_cloud.archive import Addition, ArchiveObject
 from evswap_cloud.errors import ArchiveError, LatestStateError, QuarantineError
-from evswap_cloud.ingest import BulkIngest, LiveIngest
+from evswap_cloud.ingest import BulkIngest, ChangeIngest, LiveIngest
 from evswap_cloud.latest import LatestState, Offer
 from evswap_cloud.memory import MemoryArchive, MemoryLatestStates, MemoryQuarantine
 from evswap_cloud.quarantine import Quarantined
@@ -60,6 +60,10 @@ class Stores:
     @property
     def live(self) -> LiveIngest:
         return LiveIngest(archive=self.archive, latest=self.latest, quarantine=self.quarantine)
+
+    @property
+    def change(self) -> ChangeIngest:
+        return ChangeIngest(latest=self.latest, quarantine=self.quarantine)
 
     @property
     def bulk(self) -> BulkIngest:

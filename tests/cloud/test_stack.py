@@ -11,7 +11,7 @@ import yaml
 from openapi_spec_validator import validate
 
 from evswap_cloud import wiring
-from evswap_schema import TOPICS, provisioning
+from evswap_schema import TOPICS, Channel, provisioning
 from tests.cloud.messages import STACK
 
 PLACEHOLDERS = {
@@ -63,6 +63,7 @@ def test_a_functions_handler_exists(name: str) -> None:
 def test_a_function_has_the_settings_that_its_wiring_asks_for_and_no_others() -> None:
     needs = {
         "live": {wiring.ARCHIVE_BUCKET, wiring.STATIONS_TABLE},
+        "change": {wiring.ARCHIVE_BUCKET, wiring.STATIONS_TABLE},
         "bulk": {wiring.ARCHIVE_BUCKET, wiring.STATIONS_TABLE},
         "api": {wiring.STATIONS_TABLE},
         "provision": set(),
@@ -83,6 +84,16 @@ def test_an_event_source_keeps_what_sqs_and_lambda_demand(name: str) -> None:
 
 def test_live_shows_a_change_within_five_seconds() -> None:
     assert FUNCTIONS["live"]["event_source"]["window_s"] <= 1
+
+
+def test_only_what_may_be_lost_goes_straight_to_a_function() -> None:
+    direct = {name for name, rule in RULES.items() if "function" in rule}
+    assert direct == {TOPICS[Channel.CHANGE].rule}, "its durable copy is the next batch"
+    for name in direct:
+        calls = FUNCTIONS[RULES[name]["function"]]["asynchronous"]
+        assert 60 <= calls["maximum_event_age_s"] <= 21_600
+        assert 0 <= calls["maximum_retries"] <= 2
+        assert "dead_letter_queue" not in QUEUES[calls["on_failure_queue"]]
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -117,7 +128,7 @@ def test_a_queue_keeps_messages_fourteen_days_and_encrypts_them(name: str) -> No
 
 
 def test_the_rules_are_those_of_the_topic_table_that_are_taken_so_far() -> None:
-    assert RULES.keys() == {"evswap_telemetry", "evswap_batch"}
+    assert RULES.keys() == {"evswap_telemetry", "evswap_change", "evswap_batch"}
     assert RULES.keys() <= {row.rule for row in TOPICS.values()}
 
 
@@ -127,8 +138,11 @@ def test_a_rule_refers_to_what_exists_and_has_somewhere_to_put_errors(name: str)
     assert re.fullmatch(r"[a-zA-Z0-9_]+", name)
     assert (STACK / rule["sql_file"]).is_file()
     assert rule["sql_version"] == "2016-03-23"
-    assert {rule["queue"], rule["error_queue"]} <= QUEUES.keys()
-    assert rule["queue"] != rule["error_queue"]
+    assert ("queue" in rule) != ("function" in rule)
+    assert rule.get("queue", rule["error_queue"]) in QUEUES
+    assert rule.get("function", "api") in FUNCTIONS
+    assert rule["error_queue"] in QUEUES
+    assert rule.get("queue") != rule["error_queue"]
     assert rule["role"] in ROLES
 
 
@@ -260,8 +274,9 @@ def test_a_functions_role_is_for_lambda_and_its_own_things(name: str) -> None:
     queues = {
         resource.rpartition(":")[2] for action, resource in allowed(function["role"]) if "sqs:" in action
     }
-    source = function.get("event_source")
-    assert queues == ({QUEUES[source["queue"]]["name"]} if source else set())
+    own = [function["event_source"]["queue"]] if "event_source" in function else []
+    own += [function["asynchronous"]["on_failure_queue"]] if "asynchronous" in function else []
+    assert queues == {QUEUES[queue]["name"] for queue in own}
     logs = {resource for action, resource in allowed(function["role"]) if "logs:" in action}
     assert logs == {f"arn:aws:logs:us-east-1:123456789012:log-group:/aws/lambda/{function['name']}:*"}
 
@@ -272,6 +287,8 @@ def test_the_seeds_permission_model() -> None:
 
     assert done_by("function-api", "dynamodb:") == {"dynamodb:GetItem", "dynamodb:Scan"}
     assert done_by("function-api", "s3:") == set()
+    assert done_by("function-change", "dynamodb:") == {"dynamodb:PutItem"}
+    assert done_by("function-change", "s3:") == {"s3:PutObject"}
     for name in ("function-live", "function-bulk"):
         assert done_by(name, "dynamodb:") == {"dynamodb:PutItem"}
         assert done_by(name, "s3:") == {"s3:PutObject", "s3:GetObject"}
@@ -298,7 +315,8 @@ def test_a_rules_role_is_for_that_rule_and_sends_to_its_queues_only(name: str) -
     assert trust["Principal"] == {"Service": "iot.amazonaws.com"}
     assert trust["Condition"]["ArnEquals"]["aws:SourceArn"].endswith(f":rule/{name}")
     sends = {resource.rpartition(":")[2] for _, resource in allowed(rule["role"])}
-    assert sends == {QUEUES[rule["queue"]]["name"], QUEUES[rule["error_queue"]]["name"]}
+    queues = [rule["queue"], rule["error_queue"]] if "queue" in rule else [rule["error_queue"]]
+    assert sends == {QUEUES[queue]["name"] for queue in queues}
 
 
 # --- provisioning ---

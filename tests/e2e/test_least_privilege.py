@@ -49,6 +49,10 @@ class Resources:
         match function:
             case "live":
                 return [self.put_item(self.table), self.put_object(f"telemetry/{NOBODY}.json")]
+            case "change":
+                failures = next(url for name, url in self.queues.items() if name.endswith("-change-failures"))
+                leave = Call("sqs", "send_message", {"QueueUrl": failures, "MessageBody": NOBODY})
+                return [self.put_item(self.table), self.put_object(f"quarantine/{NOBODY}.bin"), leave]
             case "bulk":
                 return [self.put_item(self.table), self.put_object(f"bulk/{NOBODY}.jsonl.gz")]
             case "api":
@@ -74,6 +78,14 @@ class Resources:
         match function:
             case "live":
                 return [*nobody, self.put_object("bulk/x"), self.receive("batch"), self.item("get_item")]
+            case "change":
+                return [
+                    *nobody,
+                    self.put_object("telemetry/x"),
+                    self.put_object("bulk/x"),
+                    self.receive("telemetry"),
+                    self.item("get_item"),
+                ]
             case "bulk":
                 return [*nobody, self.put_object("telemetry/x"), self.receive("telemetry")]
             case "provision":

@@ -2,7 +2,16 @@
 
 from pathlib import Path
 
-from evswap_local.commands.logs import EventReader, FileReader
+import yaml
+
+from evswap_local.commands.logs import FUNCTIONS, EventReader, FileReader
+from evswap_local.layout import Checkout
+from tests.local.real import ROOT
+
+
+def test_every_function_can_be_asked_for() -> None:
+    functions = yaml.safe_load((Checkout(ROOT).stack / "functions.yaml").read_text())["functions"]
+    assert set(FUNCTIONS) == functions.keys()
 
 
 def test_a_file_is_read_from_its_last_lines_on(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from botocore.config import Config
 
 from evswap_cloud.archive import S3Archive
 from evswap_cloud.errors import MissingSetting
-from evswap_cloud.ingest import BulkIngest, LiveIngest
+from evswap_cloud.ingest import BulkIngest, ChangeIngest, LiveIngest
 from evswap_cloud.latest import DynamoLatestStates
 from evswap_cloud.provisioning import IotRegistry
 from evswap_cloud.quarantine import S3Quarantine
@@ -52,6 +52,14 @@ def live_ingest() -> LiveIngest:
         latest=_latest_states(),
         quarantine=S3Quarantine(s3, bucket),
         each=_writers().map,
+    )
+
+
+@cache
+def change_ingest() -> ChangeIngest:
+    """Ingest of changes; raises ``MissingSetting``."""
+    return ChangeIngest(
+        latest=_latest_states(), quarantine=S3Quarantine(_s3(), setting(ARCHIVE_BUCKET)), each=map
     )
 
 

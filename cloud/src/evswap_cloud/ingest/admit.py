@@ -43,6 +43,21 @@ def admit_reading(envelope: Envelope) -> Reading:
     return reading
 
 
+def admit_change(envelope: Envelope) -> Reading:
+    """The reading in a message of the change rule; raises ``Refusal``."""
+    reading = _decoded(decode_reading, envelope)
+    _require_sender(envelope, Channel.CHANGE, reading.station_id)
+    _require_possible(reading)
+    if reading.stream_id is None:
+        raise Refusal(
+            reason=Reason.INVALID_FIELD,
+            field="stream_id",
+            rule="required of a change: its place in the stream, where a batch archives it",
+            value="nothing",
+        )
+    return reading
+
+
 def admit_batch(envelope: Envelope) -> Batch:
     """The readings in a message of the batch rule; raises ``Refusal``."""
     batch = _decoded(decode_batch, envelope)

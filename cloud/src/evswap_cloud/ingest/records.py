@@ -1,6 +1,6 @@
 """What comes out of a queue, and what is said of it afterwards."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Protocol, TypeVar
 
@@ -54,6 +54,13 @@ class Report(Struct, frozen=True, kw_only=True):
     archived: int
     repeated: int
     moved: int
+
+
+class Ingest(Protocol):
+    """What processes the records of one rule."""
+
+    def process(self, deliveries: Sequence[Delivery]) -> Report:
+        """Bring them to the stores; what could not be brought is in the report's ``failures``."""
 
 
 def refused_message(envelope: Envelope, refusal: Refusal) -> Quarantined:

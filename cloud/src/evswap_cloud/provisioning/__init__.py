@@ -3,15 +3,17 @@
 Whoever holds the claim certificate can ask for a certificate in the name of any station, and every new
 station holds it. So a name that a running station has is not given away: it is given only to who asks with
 the *same key* that the station's certificate has, which is the station itself, trying again after it was
-interrupted (a CSR proves that its sender has the private key).
+interrupted (a CSR proves that its sender has the private key). And it is given to the station that asks over
+a connection with the certificate it has, to have that one replaced in time.
 """
 
 from evswap_cloud.provisioning.decision import Allowed, Decision, Refused, Request, Why, decide
 from evswap_cloud.provisioning.public_key import InvalidCertificate, public_key_of
-from evswap_cloud.provisioning.registry import IotRegistry, Registry
+from evswap_cloud.provisioning.registry import Certificate, IotRegistry, Registry
 
 __all__ = [
     "Allowed",
+    "Certificate",
     "Decision",
     "InvalidCertificate",
     "IotRegistry",

@@ -1,4 +1,4 @@
-# One Lambda function, its log group, and the queue that feeds it.
+# One Lambda function, its log group, and the queue that feeds it, or what becomes of calls that nobody waits for.
 locals {
   traced = var.function.traced && var.tracing
   feeds  = var.function.event_source == null ? {} : { (var.function.event_source.queue) = var.function.event_source }
@@ -71,5 +71,19 @@ resource "aws_lambda_event_source_mapping" "this" {
 
   scaling_config {
     maximum_concurrency = each.value.maximum_concurrency
+  }
+}
+
+resource "aws_lambda_function_event_invoke_config" "this" {
+  count = var.function.asynchronous == null ? 0 : 1
+
+  function_name                = aws_lambda_function.this.function_name
+  maximum_event_age_in_seconds = var.function.asynchronous.maximum_event_age_s
+  maximum_retry_attempts       = var.function.asynchronous.maximum_retries
+
+  destination_config {
+    on_failure {
+      destination = var.queue_arns[var.function.asynchronous.on_failure_queue]
+    }
   }
 }

@@ -18,6 +18,11 @@ variable "function" {
       maximum_concurrency        = number
       report_batch_item_failures = bool
     }))
+    asynchronous = optional(object({
+      maximum_event_age_s = number
+      maximum_retries     = number
+      on_failure_queue    = string
+    }))
   })
 }
 

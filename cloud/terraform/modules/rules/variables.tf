@@ -4,7 +4,8 @@ variable "rules" {
     description = string
     sql         = string
     sql_version = string
-    queue       = string
+    queue       = optional(string)
+    function    = optional(string)
     error_queue = string
     role        = string
   }))
@@ -18,4 +19,9 @@ variable "queue_urls" {
 variable "role_arns" {
   description = "By key."
   type        = map(string)
+}
+
+variable "functions" {
+  description = "The functions' names and ARNs, by key."
+  type        = map(object({ name = string, arn = string }))
 }

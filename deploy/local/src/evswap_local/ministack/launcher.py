@@ -24,7 +24,7 @@ from typing import Any
 
 _SOURCE = str(Path(__file__).resolve().parents[2])
 sys.path.append(_SOURCE)
-from evswap_local.ministack import certification, gate, holes, proofs, revocation, snapshots  # noqa: E402 - found by the line above
+from evswap_local.ministack import certification, direct, gate, holes, proofs, revocation, snapshots  # noqa: E402 - found by the line above
 
 sys.path.remove(_SOURCE)
 
@@ -130,6 +130,7 @@ def _prepare(options: argparse.Namespace) -> holes.MqttListener:
     holes.verify_root_signatures(os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRET_ACCESS_KEY"])
     holes.randomise_function_credentials()
     certification.sign_requests_over_mqtt()
+    direct.invoke_functions_as_aws_does()
     return holes.bind_mqtt_to(options.host)
 
 

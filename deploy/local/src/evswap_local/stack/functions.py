@@ -28,11 +28,20 @@ def apply_functions(clients: Clients, source: Source, package: Path) -> Iterator
             yield Change(
                 "event source", f"{function['event_source']['queue']} of {function['name']}", outcome
             )
+        if "asynchronous" in function:
+            outcome = _apply_asynchronous(clients, source, function)
+            yield Change("asynchronous calls", function["name"], outcome)
 
 
 def function_name(source: Source, key: str) -> str:
     """The AWS name of the function under ``key``."""
     return str(source.yaml(FILE)["functions"][key]["name"])
+
+
+def function_arn(source: Source, key: str) -> str:
+    """The ARN of the function under ``key``."""
+    values = source.values
+    return f"arn:aws:lambda:{values.region}:{values.account_id}:function:{function_name(source, key)}"
 
 
 def log_group(name: str) -> str:
@@ -121,3 +130,21 @@ def _apply_event_source(clients: Clients, source: Source, function: Mapping[str,
         return Outcome.UNCHANGED
     clients.functions.update_event_source_mapping(UUID=found["UUID"], FunctionName=name, **wanted)
     return Outcome.UPDATED
+
+
+def _apply_asynchronous(clients: Clients, source: Source, function: Mapping[str, Any]) -> Outcome:
+    """How often and how long a call is tried that nobody waits for, and where it is left in the end."""
+    name, calls = function["name"], function["asynchronous"]
+    wanted: dict[str, Any] = {
+        "MaximumEventAgeInSeconds": calls["maximum_event_age_s"],
+        "MaximumRetryAttempts": calls["maximum_retries"],
+        "DestinationConfig": {"OnFailure": {"Destination": queue_arn(source, calls["on_failure_queue"])}},
+    }
+    try:
+        found: dict[str, Any] = {**clients.functions.get_function_event_invoke_config(FunctionName=name)}
+    except clients.functions.exceptions.ResourceNotFoundException:
+        found = {}
+    if all(found.get(key) == value for key, value in wanted.items()):
+        return Outcome.UNCHANGED
+    clients.functions.put_function_event_invoke_config(FunctionName=name, **wanted)
+    return Outcome.UPDATED if found else Outcome.CREATED

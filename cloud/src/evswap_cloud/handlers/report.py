@@ -1,0 +1,49 @@
+"""What an invocation writes to its log."""
+
+from aws_lambda_powertools import Logger
+
+from evswap_cloud.errors import StoreError
+from evswap_cloud.ingest import Failure, Report
+from evswap_cloud.quarantine import Quarantined
+
+
+def log_report(report: Report, records: int, logger: Logger) -> None:
+    """A line for what was put aside, one for what failed, and one for all that was done with ``records``."""
+    for message in report.quarantined:
+        _log_quarantined(message, logger)
+    for failure in report.failures:
+        _log_failure(failure, logger)
+    logger.info(
+        "batch processed",
+        extra={
+            "records": records,
+            "archived": report.archived,
+            "repeated": report.repeated,
+            "moved": report.moved,
+            "quarantined": len(report.quarantined),
+            "failed": len(report.failures),
+        },
+    )
+
+
+def _log_quarantined(message: Quarantined, logger: Logger) -> None:
+    """The value stays in the quarantine, which has a retention and an erasure; logs have neither."""
+    logger.warning(
+        "message quarantined",
+        extra={
+            "reason": message.reason.value,
+            "field": message.field,
+            "topic": message.topic,
+            "client_id": message.client_id,
+            "quarantine_key": message.key,
+        },
+    )
+
+
+def _log_failure(failure: Failure, logger: Logger) -> None:
+    error = failure.error
+    if isinstance(error, StoreError):
+        detail = {"operation": error.operation, "target": error.target, "code": error.code}
+        logger.warning("store failed, record will come again", extra={"record": failure.record_id, **detail})
+    else:
+        logger.error("record failed", exc_info=error, extra={"record": failure.record_id})
