@@ -18,6 +18,7 @@ from evswap_cloud.errors import RegistryError
 from evswap_cloud.handlers import provision
 from evswap_cloud.provisioning import (
     Allowed,
+    Certificate,
     InvalidCertificate,
     Refused,
     Request,
@@ -52,16 +53,31 @@ OURS, THEIRS = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(
 
 @dataclass
 class FakeRegistry:
-    """Which active certificates each station has."""
+    """Which active certificates each station has; their ids are ``<station>/<number>``."""
 
     of: dict[str, list[str]] = field(default_factory=dict)
+    created: dict[str, datetime.datetime] = field(default_factory=dict)
+    revoked: list[str] = field(default_factory=list)
 
-    def active_certificates(self, station_id: str) -> list[str]:
-        return self.of.get(station_id, [])
+    def active_certificates(self, station_id: str) -> list[Certificate]:
+        names = [f"{station_id}/{number}" for number in range(len(self.of.get(station_id, [])))]
+        return [
+            Certificate(certificate_id=name, pem=pem, created_at=self.created.get(name, LONG_AGO))
+            for name, pem in zip(names, self.of.get(station_id, []), strict=True)
+            if name not in self.revoked
+        ]
+
+    def revoke(self, certificate_id: str) -> None:
+        self.revoked.append(certificate_id)
 
 
-def request(station_id: str | None = "station-01", pem: str | None = None) -> Request:
-    return Request(station_id=station_id, certificate_pem=certificate(OURS) if pem is None else pem)
+LONG_AGO = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
+CLAIM = {"presented_id": "c" * 64, "client_id": "claim:station-01:0123"}
+
+
+def request(station_id: str | None = "station-01", pem: str | None = None, **asked_by: str) -> Request:
+    asking = {**CLAIM, **asked_by}
+    return Request(station_id=station_id, certificate_pem=certificate(OURS) if pem is None else pem, **asking)
 
 
 def test_a_free_name_is_given() -> None:
@@ -96,6 +112,44 @@ def test_a_name_that_the_contract_does_not_know_is_refused(name: str) -> None:
 def test_no_name_and_no_certificate_are_refused() -> None:
     assert decide(request(None), FakeRegistry()) == Refused(Why.NO_STATION_ID)
     assert decide(request(pem="scribble"), FakeRegistry()) == Refused(Why.INVALID_CERTIFICATE)
+
+
+# --- a station that has its own replaced ---
+
+RUNNING = FakeRegistry({"station-01": [certificate(THEIRS)], "station-02": [certificate(THEIRS)]})
+ITSELF = {"presented_id": "station-01/0", "client_id": "station-01"}
+
+
+def test_a_running_station_may_have_another_certificate_for_a_new_key() -> None:
+    assert decide(request(**ITSELF), RUNNING) == Allowed()
+
+
+@pytest.mark.parametrize(
+    "asked_by",
+    [
+        {"presented_id": "station-02/0", "client_id": "station-02"},
+        {"presented_id": "station-02/0", "client_id": "station-01"},
+        {"presented_id": "", "client_id": "station-01"},
+        {"presented_id": "c" * 64, "client_id": "station-01"},
+        {"presented_id": "station-01/0", "client_id": "station-02"},
+    ],
+)
+def test_nobody_else_may_in_its_name(asked_by: dict[str, str]) -> None:
+    assert decide(request(**asked_by), RUNNING) == Refused(Why.NOT_ITS_OWN_NAME)
+
+
+def test_a_station_s_certificate_that_was_revoked_obtains_none() -> None:
+    revoked = FakeRegistry(RUNNING.of, revoked=["station-01/0"])
+    assert decide(request(**ITSELF), revoked) == Refused(Why.NOT_ITS_OWN_NAME)
+
+
+def test_a_station_obtains_no_second_name_that_is_free() -> None:
+    assert decide(request("station-03", **ITSELF), RUNNING) == Refused(Why.NOT_ITS_OWN_NAME)
+
+
+def test_a_claim_that_shows_a_station_s_certificate_still_takes_no_name() -> None:
+    shown = {"presented_id": "station-01/0", "client_id": "claim:station-01:0123"}
+    assert decide(request(**shown), RUNNING) == Refused(Why.NAME_IN_USE)
 
 
 @pytest.mark.parametrize("event", [{}, {"parameters": None}, {"parameters": {"StationId": 7}}])
@@ -166,7 +220,7 @@ def test_the_hook_answers_and_leaves_a_line_for_the_auditor(
 
 def test_a_registry_that_cannot_be_read_allows_nothing(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
     class Broken:
-        def active_certificates(self, station_id: str) -> list[str]:
+        def active_certificates(self, station_id: str) -> list[Certificate]:
             raise RegistryError(operation="list_thing_principals", target=station_id, code="Throttling")
 
     monkeypatch.setattr(wiring, "registry", Broken)

@@ -36,7 +36,30 @@ def test_the_active_certificates_of_the_thing_are_found_and_no_others(iot: Any) 
     active = attach(iot, "station-01", active=True)
     attach(iot, "station-01", active=False)
     attach(iot, "station-02", active=True)
-    assert list(IotRegistry(iot).active_certificates("station-01")) == [active]
+    found = list(IotRegistry(iot).active_certificates("station-01"))
+    assert [certificate.pem for certificate in found] == [active]
+    assert found[0].created_at.tzinfo is not None
+
+
+def test_a_certificate_is_revoked_and_one_that_is_gone_is_no_trouble(iot: Any) -> None:
+    iot.create_thing(thingName="station-01")
+    attach(iot, "station-01", active=True)
+    registry = IotRegistry(iot)
+    [found] = registry.active_certificates("station-01")
+    registry.revoke(found.certificate_id)
+    assert list(registry.active_certificates("station-01")) == []
+    described = iot.describe_certificate(certificateId=found.certificate_id)["certificateDescription"]
+    assert described["status"] == "REVOKED"
+    registry.revoke("a" * 64)
+
+
+def test_a_revocation_that_fails_is_said() -> None:
+    client = boto3.client("iot", region_name="us-east-1", aws_access_key_id="a", aws_secret_access_key="b")
+    with Stubber(client) as stub:
+        stub.add_client_error("update_certificate", "ThrottlingException")
+        with pytest.raises(RegistryError) as caught:
+            IotRegistry(client).revoke("a" * 64)
+    assert (caught.value.operation, caught.value.code) == ("update_certificate", "ThrottlingException")
 
 
 @pytest.mark.parametrize("operation", ["list_thing_principals", "describe_certificate"])
