@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from awsiot import greengrasscoreipc
 from awsiot.eventstreamrpc import ConnectionClosedError, StreamClosedError
@@ -23,7 +24,15 @@ from evswap_edge.emulators.greengrass.operations import matches
 from evswap_edge.emulators.greengrass.recipe import read_recipe
 from evswap_edge.emulators.greengrass.uplink import Broker, Published
 from evswap_edge.eventstream import Frame, encode
-from tests.edge.conftest import Eventually
+from evswap_schema import (
+    Reading,
+    decode_acknowledgement,
+    encode_batches,
+    encode_reading,
+    message_digest,
+    rewrite_batch,
+)
+from tests.edge.conftest import Eventually, MakeReading
 from tests.edge.nuclei import EVERYTHING_ALLOWED
 
 Ipc = Any  # GreengrassCoreIPCClientV2: the SDK has no types
@@ -232,6 +241,113 @@ async def test_a_link_that_breaks_loses_what_the_component_was_told_is_sent(tmp_
         assert (around.nucleus.published, {"lost": 1} in around.events) == ([], True)
 
 
+async def test_a_losing_broker_takes_any_number_and_nobody_gets_them(tmp_path: Path) -> None:
+    async with surroundings(tmp_path) as (around, ipc):
+        around.nucleus.set_broker(Broker.LOSING)
+        await asyncio.gather(*(publish(ipc) for _ in range(30)))
+        around.nucleus.set_broker(Broker.UP)
+        await publish(ipc)
+        assert (len(around.nucleus.published), around.nucleus.status()["lost"]) == (1, 30)
+
+
+async def test_the_link_may_come_back_later_than_the_broker(tmp_path: Path, eventually: Eventually) -> None:
+    async with surroundings(tmp_path) as (around, ipc):
+        around.nucleus.set_broker(Broker.DOWN)
+        around.nucleus.set_broker(Broker.UP, after_s=0.05)
+        with pytest.raises(model.ServiceError):
+            await publish(ipc)
+        await eventually(lambda: {"broker": Broker.UP} in around.events)
+        await publish(ipc)
+        around.nucleus.set_broker(Broker.DOWN, after_s=3600)
+        await publish(ipc)
+
+
+async def test_what_comes_down_while_there_is_no_link_is_kept_by_nobody(
+    tmp_path: Path, eventually: Eventually
+) -> None:
+    async with surroundings(tmp_path) as (around, ipc):
+        seen = await listened(ipc)
+        for broker in (Broker.SILENT, Broker.LOSING, Broker.DOWN):
+            around.nucleus.set_broker(broker)
+            around.nucleus.deliver(Published("down/x", broker.encode()))
+        around.nucleus.set_broker(Broker.UP)
+        around.nucleus.deliver(Published("down/x", b"up"))
+        await eventually(lambda: seen == [b"up"])
+        assert around.events.count({"lost_on_the_way_down": "down/x"}) == 3
+
+
+async def listened(ipc: Ipc, **callbacks: Any) -> list[bytes]:
+    """What comes on down/+ from now on."""
+    seen: list[bytes] = []
+    started, _ = ipc.subscribe_to_iot_core_async(
+        topic_name="down/+",
+        qos="1",
+        on_stream_event=lambda event: seen.append(event.message.payload),
+        **callbacks,
+    )
+    await answer(started)
+    return seen
+
+
+async def test_nobody_can_subscribe_while_there_is_no_link(tmp_path: Path) -> None:
+    async with surroundings(tmp_path) as (around, ipc):
+        around.nucleus.set_broker(Broker.DOWN)
+        with pytest.raises(model.ServiceError):
+            await listened(ipc)
+
+
+async def test_subscriptions_are_ended_or_forgotten(tmp_path: Path, eventually: Eventually) -> None:
+    async with surroundings(tmp_path) as (around, ipc):
+        ended = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        seen = await listened(ipc, on_stream_closed=lambda: loop.call_soon_threadsafe(ended.set))
+        around.nucleus.forget_subscriptions()
+        around.nucleus.deliver(Published("down/x", b"forgotten"))
+        await publish(ipc)
+        assert (seen, ended.is_set()) == ([], False)
+        ended.clear()
+        seen = await listened(ipc, on_stream_closed=lambda: loop.call_soon_threadsafe(ended.set))
+        around.nucleus.end_subscriptions()
+        await ended.wait()
+        await publish(ipc)
+
+
+async def test_the_cloud_acknowledges_what_asks_for_it_and_nothing_else(
+    tmp_path: Path, eventually: Eventually, make_reading: MakeReading
+) -> None:
+    async with surroundings(tmp_path) as (around, ipc):
+        seen: list[bytes] = []
+        started, _ = ipc.subscribe_to_iot_core_async(
+            topic_name="ev/station/s-1/acknowledgement",
+            qos="1",
+            on_stream_event=lambda event: seen.append(event.message.payload),
+        )
+        await answer(started)
+        reading = msgspec.structs.replace(make_reading(station_id="s-1"), stream_id="stream", sequence=1)
+        silent, asking = encode_reading(reading), asking_for_acknowledgement(reading)
+        (packed,) = encode_batches([reading], topic="x")
+        batch = rewrite_batch(packed.payload, acknowledge=True)
+
+        async def send(topic: str, payload: bytes) -> None:
+            await answer(ipc.publish_to_iot_core_async(topic_name=topic, qos="1", payload=payload))
+
+        await send("ev/station/s-1/telemetry", asking)
+        around.nucleus.acknowledging = True
+        await send("ev/station/s-1/telemetry", silent)
+        await send("ev/station/s-1/telemetry", b"no reading")
+        await send("ev/station/s-1/elsewhere", asking)
+        await send("a/b", asking)
+        await send("ev/station/s-1/telemetry", asking)
+        await send("$aws/rules/evswap_batch/ev/station/s-1/telemetry/batch", batch)
+        await eventually(lambda: sum(len(decode_acknowledgement(raw).digests) for raw in seen) >= 2)
+        named = [digest for raw in seen for digest in decode_acknowledgement(raw).digests]
+        assert named == [message_digest(asking), message_digest(batch)]
+
+
+def asking_for_acknowledgement(reading: Reading) -> bytes:
+    return encode_reading(msgspec.structs.replace(reading, acknowledge=True))
+
+
 async def test_a_long_message_for_the_component_vanishes(tmp_path: Path, eventually: Eventually) -> None:
     async with surroundings(tmp_path) as (around, ipc):
         seen: list[int] = []
@@ -330,6 +446,9 @@ async def test_commands_are_obeyed_and_wrong_ones_explained(tmp_path: Path) -> N
             ("broker sideways", "up, silent, down"),
             ("configure {", "JSON object"),
             ("configure []", "JSON object"),
+            ("broker up soon", "after how many seconds"),
+            ("acknowledge", "on or off"),
+            ("subscriptions", "end or forget"),
             ("answers", "hold or release"),
             ("fail Everything", "ServiceError"),
             ("publish", "a topic"),
@@ -337,6 +456,9 @@ async def test_commands_are_obeyed_and_wrong_ones_explained(tmp_path: Path) -> N
         ):
             assert obey(wrong).startswith("error: ")
             assert hint in obey(wrong)
+        for command in ("acknowledge on", "acknowledge off", "subscriptions end", "subscriptions forget"):
+            assert obey(command) == "ok"
+        assert obey("broker down 0.5") == "ok"
         assert obey("restart") == f"ok SVCUID={around.nucleus.token}"
 
 

@@ -7,7 +7,7 @@ from typing import Final, TextIO
 
 Obey = Callable[[str], str]
 
-_LONGEST_LINE: Final = 4096
+_LONGEST_LINE: Final = 16_384
 
 
 async def obey_lines(obey: Obey, stop: asyncio.Event) -> None:

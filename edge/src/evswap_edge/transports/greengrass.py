@@ -1,4 +1,4 @@
-"""AWS IoT Core through the nucleus that this component runs under (AWS IoT Greengrass, IPC PublishToIoTCore).
+"""AWS IoT Core through the nucleus that this component runs under (AWS IoT Greengrass, IPC).
 
 The nucleus holds the connection and the certificate; its IPC has limits of its own, which are kept here so
 that the nucleus never has to enforce them:
@@ -7,14 +7,16 @@ that the nucleus never has to enforce them:
 * more than ``MAX_UNACKNOWLEDGED`` publishes without an answer are errors: the eleventh waits for a place.
 
 The strength of the acknowledgement: that the nucleus has taken the message over. Nucleus lite 2.6 keeps
-nothing on disk and answers before the broker has: what it holds when the broker's link breaks is gone.
+nothing on disk and answers before the broker has: what it holds when the broker's link breaks is gone. So
+samples leave the outbox by the cloud's own word (``confirmations``). A last will is not the component's to
+leave, and nucleus lite retains nothing: the connection is the nucleus's.
 """
 
 import asyncio
 import json
 import logging
 from base64 import b64encode
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from awsiot.greengrasscoreipc import model
 from msgspec import Meta, Struct
@@ -36,7 +38,8 @@ from evswap_edge.transports import (
     TransportError,
     TransportKind,
 )
-from evswap_edge.transports.nucleus import Door, Nucleus
+from evswap_edge.transports.listening import Listening
+from evswap_edge.transports.nucleus import Door, Nucleus, not_authorized
 
 MAX_FRAME_BYTES: Final = 10_000
 """Of nucleus lite (``GGL_IPC_MAX_MSG_LEN`` when it is compiled); the other nucleus takes more."""
@@ -44,8 +47,7 @@ MAX_FRAME_BYTES: Final = 10_000
 MAX_UNACKNOWLEDGED: Final = 10
 """QoS 1 publishes that nucleus lite has under way at once, for all components together."""
 
-_OPERATION: Final = "aws.greengrass#PublishToIoTCore"
-_ACCESS: Final = "aws.greengrass.ipc.mqttproxy"
+_OPERATION: Final = "PublishToIoTCore"
 
 _log: Final = logging.getLogger(__name__)
 
@@ -67,12 +69,17 @@ class GreengrassTransport:
         self._door = door
         self._time = time
         self._nucleus: Nucleus | None = None
+        self._listening: dict[str, Listening] = {}
         self._places = asyncio.Semaphore(MAX_UNACKNOWLEDGED)
         self._uplink = Episode(_log, "the nucleus's way to AWS IoT Core", monotonic=time.monotonic)
 
     async def connect(self) -> None:
         if self._nucleus is None:
             self._nucleus = await Nucleus.reached(self._door, self._time)
+        nucleus = self._standing()
+        for listening in self._listening.values():
+            listening.begin(nucleus)
+            await listening.answered.wait()
         self._standing()
 
     async def send(self, message: Message) -> None:
@@ -89,12 +96,22 @@ class GreengrassTransport:
             raise self._meaning(error, message) from error
         self._uplink.end()
 
-    async def subscribe(self, topic_filter: str, on_message: OnMessage) -> None:  # noqa: ARG002
-        """Raises ``Rejected``: this component has no way down yet."""
-        raise Rejected(topic=topic_filter, reason_code=None, reason="no subscriptions over Greengrass")
+    async def subscribe(self, topic_filter: str, on_message: OnMessage) -> None:
+        if topic_filter not in self._listening:
+            self._listening[topic_filter] = Listening(topic_filter, self._time)
+        listening = self._listening[topic_filter]
+        listening.add(on_message)
+        if self._nucleus is None:
+            return
+        listening.begin(self._nucleus)
+        await listening.tried.wait()
+        if listening.refusal is not None:
+            raise listening.refusal
 
     async def aclose(self) -> None:
         nucleus, self._nucleus = self._nucleus, None
+        for listening in self._listening.values():
+            await listening.aclose()
         if nucleus is not None:
             await nucleus.aclose()
 
@@ -116,7 +133,10 @@ class GreengrassTransport:
         try:
             answer = nucleus.begin(
                 lambda ipc: ipc.publish_to_iot_core_async(
-                    topic_name=message.topic, qos=model.QOS.AT_LEAST_ONCE, payload=message.payload
+                    topic_name=message.topic,
+                    qos=model.QOS.AT_LEAST_ONCE,
+                    payload=message.payload,
+                    retain=message.retain or None,
                 )
             )
         except RestartRequired:
@@ -129,12 +149,7 @@ class GreengrassTransport:
     def _meaning(self, error: "model.GreengrassCoreIPCError", message: Message) -> TransportError:
         """Translate AWS's error. Those of nucleus lite have the right type and an empty text."""
         if isinstance(error, model.UnauthorizedError):
-            return Rejected(
-                topic=message.topic,
-                reason_code=ReasonCode.NOT_AUTHORIZED,
-                reason=f"the component's accessControl has no {_OPERATION} for this topic: add it to"
-                f" {_ACCESS} in the configuration of the component",
-            )
+            return not_authorized(_OPERATION, message.topic)
         if isinstance(error, model.ServiceError):
             reason = "the nucleus cannot publish: its link to AWS IoT Core is down, or too much is under way"
             self._uplink.begin(reason)
@@ -146,14 +161,20 @@ class GreengrassTransport:
 
 def frame_bytes(message: Message) -> int:
     """How many bytes the request has on the socket: the payload grows by a third, being base64 in JSON."""
-    request = {"topicName": message.topic, "qos": "1", "payload": b64encode(message.payload).decode()}
+    request: dict[str, Any] = {
+        "topicName": message.topic,
+        "qos": "1",
+        "payload": b64encode(message.payload).decode(),
+    }
+    if message.retain:
+        request["retain"] = True
     headers: dict[str, int | str] = {
         ":content-type": "application/json",
-        "service-model-type": f"{_OPERATION}Request",
+        "service-model-type": f"aws.greengrass#{_OPERATION}Request",
         ":message-type": 0,
         ":message-flags": 0,
         ":stream-id": 1,
-        "operation": _OPERATION,
+        "operation": f"aws.greengrass#{_OPERATION}",
     }
     return len(encode(Frame(headers, json.dumps(request).encode())))
 
@@ -178,4 +199,5 @@ KIND: Final = TransportKind(
     check=_check,
     open=_open,
     station_files=lambda directory, station_id: {},  # noqa: ARG005
+    keeps_wills=False,
 )

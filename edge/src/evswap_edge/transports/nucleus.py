@@ -9,21 +9,29 @@ import asyncio
 import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass
+from contextvars import copy_context
+from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
 from awscrt.exceptions import AwsCrtError
 from awsiot import greengrasscoreipc
-from awsiot.eventstreamrpc import LifecycleHandler
+from awsiot.eventstreamrpc import ConnectionClosedError, LifecycleHandler
 from awsiot.greengrasscoreipc import model
 from awsiot.greengrasscoreipc.clientv2 import GreengrassCoreIPCClientV2
 
 from evswap_edge.backoff import Backoff
 from evswap_edge.clock import TimeSource
 from evswap_edge.episode import Episode
-from evswap_edge.transports import NotConnected, NotUnderGreengrass, RestartRequired
+from evswap_edge.transports import (
+    NotConnected,
+    NotUnderGreengrass,
+    OnMessage,
+    ReasonCode,
+    Rejected,
+    RestartRequired,
+)
 
 AnswerT = TypeVar("AnswerT")
 
@@ -31,6 +39,7 @@ SOCKET_VARIABLE: Final = "AWS_GG_NUCLEUS_DOMAIN_SOCKET_FILEPATH_FOR_COMPONENT"
 TOKEN_VARIABLE: Final = "SVCUID"  # noqa: S105 - the variable's name
 THING_VARIABLE: Final = "AWS_IOT_THING_NAME"
 
+_MQTT_PROXY: Final = "aws.greengrass.ipc.mqttproxy"
 _NOBODY_LISTENS: Final = (
     "AWS_ERROR_FILE_INVALID_PATH",
     "AWS_IO_SOCKET_CONNECTION_REFUSED",
@@ -72,6 +81,19 @@ def required(environment: Mapping[str, str], variable: str) -> str:
     raise NotUnderGreengrass(variable)
 
 
+@dataclass(eq=False, slots=True)
+class Stream:
+    """Something that the nucleus tells as it happens. ``ended`` is set when it tells no more."""
+
+    operation: Any = None
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def aclose(self) -> None:
+        """Ask for no more. Safe to call twice."""
+        if not self.ended.is_set():
+            await asyncio.wait({asyncio.wrap_future(self.operation.close())}, timeout=_CLOSE_TIMEOUT_S)
+
+
 class Nucleus:
     """One connection. ``lost`` is set when it has ended without having been closed; ``reason`` says why."""
 
@@ -79,6 +101,7 @@ class Nucleus:
         self.lost = asyncio.Event()
         self.reason = ""
         self._loop = asyncio.get_running_loop()
+        self._context = copy_context()
         self._ipc: GreengrassCoreIPCClientV2 | None = None
 
     @classmethod
@@ -120,8 +143,9 @@ class Nucleus:
             raise RestartRequired(
                 f"the nucleus hung up on this component; its SVCUID may be an old one ({_told(error)})"
             ) from error
-        # One thread: with more of them events overtake each other.
-        nucleus._ipc = GreengrassCoreIPCClientV2(client=client, executor=ThreadPoolExecutor(max_workers=1))
+        # Events come from the connection's own thread, one after another: in the threads of an executor they
+        # would overtake each other. Whoever is called there only hands over to the event loop.
+        nucleus._ipc = GreengrassCoreIPCClientV2(client=client, executor=None)
         return nucleus
 
     # --- what a component asks for ------------------------------------------------------------------------
@@ -137,23 +161,58 @@ class Nucleus:
             return None
         return answer.value
 
-    async def watch_configuration(self, key_path: Sequence[str], changed: Callable[[], None]) -> None:
+    async def watch_configuration(self, key_path: Sequence[str], changed: Callable[[], None]) -> Stream:
         """Have ``changed`` called in the event loop whenever something below ``key_path`` may have changed.
 
         What it was changed to has to be read: an event names only the leaf. Raises as ``configuration``.
         """
+        try:
+            return await self._streaming(
+                lambda ipc, **callbacks: ipc.subscribe_to_configuration_update_async(
+                    key_path=list(key_path), **callbacks
+                ),
+                lambda _: changed(),
+            )
+        except model.GreengrassCoreIPCError as error:
+            raise _unanswered(error) from error
 
-        def on_event(_: model.ConfigurationUpdateEvents) -> None:
-            self._loop.call_soon_threadsafe(changed)
+    async def subscribe(self, topic_filter: str, on_message: OnMessage) -> Stream:
+        """Have ``on_message`` called in the event loop for what AWS IoT Core has for ``topic_filter``, in the
+        order in which it comes. Raises ``RestartRequired``, ``NotConnected``, or AWS's error as it is."""
+        return await self._streaming(
+            lambda ipc, **callbacks: ipc.subscribe_to_iot_core_async(
+                topic_name=topic_filter, qos=model.QOS.AT_LEAST_ONCE, **callbacks
+            ),
+            lambda event: on_message(event.message.topic_name, bytes(event.message.payload or b"")),
+        )
 
-        def subscribe(ipc: GreengrassCoreIPCClientV2) -> "Future[Any]":
-            started: Future[Any]
-            started, _ = ipc.subscribe_to_configuration_update_async(
-                key_path=list(key_path), on_stream_event=on_event
+    async def _streaming(
+        self, subscribe: Callable[..., "tuple[Future[Any], Any]"], on_event: Callable[[Any], None]
+    ) -> Stream:
+        stream = Stream()
+
+        def on_error(error: Exception) -> bool:
+            _log.warning("an event of the nucleus cannot be read: %s", _told(error))
+            return False  # the stream goes on
+
+        def begin(ipc: GreengrassCoreIPCClientV2) -> "Future[Any]":
+            started, stream.operation = subscribe(
+                ipc,
+                on_stream_event=lambda event: self._hand_over(on_event, event),
+                on_stream_error=on_error,
+                on_stream_closed=lambda: self._hand_over(stream.ended.set),
             )
             return started
 
-        await self._asked(subscribe)
+        pending = self.begin(begin)
+        await asyncio.wait({pending})
+        await self.result_of(pending)
+        return stream
+
+    def _hand_over(self, call: Callable[..., None], *arguments: Any) -> None:
+        """From awscrt's thread to the event loop, if that still runs."""
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(call, *arguments, context=self._context)
 
     async def report(self, state: str) -> None:
         """Tell the nucleus the component's state (``model.ReportedLifecycleState``). Raises as
@@ -168,7 +227,7 @@ class Nucleus:
         except model.ResourceNotFoundError as error:
             raise _NothingThere from error
         except model.GreengrassCoreIPCError as error:
-            raise NotConnected(f"the nucleus answered {type(error).__name__} {error}".strip()) from error
+            raise _unanswered(error) from error
 
     def begin(
         self, call: Callable[[GreengrassCoreIPCClientV2], "Future[AnswerT]"]
@@ -184,7 +243,8 @@ class Nucleus:
         return pending
 
     async def result_of(self, pending: "asyncio.Future[AnswerT]") -> AnswerT:
-        """The answer to a call that has ended. Raises ``RestartRequired``, or AWS's error as it is."""
+        """The answer to a call that has ended. Raises ``RestartRequired``, ``NotConnected`` when this call
+        alone came to nothing, or AWS's error as it is."""
         try:
             return pending.result()
         except model.GreengrassCoreIPCError:
@@ -193,7 +253,9 @@ class Nucleus:
             with suppress(TimeoutError):
                 async with asyncio.timeout(_NEWS_TIMEOUT_S):
                     await self.lost.wait()
-            raise self._end(error) from error
+            if self.lost.is_set() or isinstance(error, ConnectionClosedError | AwsCrtError):
+                raise self._end(error) from error
+            raise _unanswered(error) from error
 
     async def aclose(self) -> None:
         """Hang up. Safe to call twice."""
@@ -213,7 +275,7 @@ class Nucleus:
     def _on_end(self, reason: Exception | None) -> None:
         """Called by awscrt, from a thread of its own."""
         if reason is not None:
-            self._loop.call_soon_threadsafe(self._note_end, _told(reason))
+            self._hand_over(self._note_end, _told(reason))
 
     def _note_end(self, reason: str) -> None:
         self.reason = reason
@@ -222,6 +284,19 @@ class Nucleus:
 
 class _NothingThere(Exception):
     """There is no such key in the configuration."""
+
+
+def not_authorized(operation: str, topic: str) -> Rejected:
+    """What a nucleus means by its UnauthorizedError, whose text is empty."""
+    reason = (
+        f"the component's accessControl has no aws.greengrass#{operation} for this topic: add it to"
+        f" {_MQTT_PROXY} in the configuration of the component"
+    )
+    return Rejected(topic=topic, reason_code=ReasonCode.NOT_AUTHORIZED, reason=reason)
+
+
+def _unanswered(error: Exception) -> NotConnected:
+    return NotConnected(f"the nucleus answered {type(error).__name__} {error}".strip())
 
 
 def _told(error: Exception) -> str:

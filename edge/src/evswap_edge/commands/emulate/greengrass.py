@@ -5,10 +5,14 @@ line for everything that happens (a message that reached the broker, a state, a 
 lines on standard input, and answers each with one line (`ok` or `error: ...`):
 
   configure {"station": {"sampling": {"interval_s": 1}}}     deploy a change of the configuration
-  broker up|silent|down      acknowledge publishes; never do; have no link to the broker
+  broker up|silent|down|losing [SECONDS]
+                             acknowledge publishes; never do, and take ten; have no link to the broker; say
+                             success and lose them; SECONDS later (nucleus lite: 91 after the broker is back)
   answers hold|release       leave requests to publish without an answer; answer them
   fail NAME [COUNT]          answer the next publishes with ServiceError, UnauthorizedError, ...
-  publish TOPIC TEXT         a message from the cloud
+  publish TOPIC TEXT         a message from the cloud; from 5,000 bytes on it vanishes
+  acknowledge on|off         the cloud archives what arrives, and says so to a station that asks
+  subscriptions end|forget   to the cloud: end them, or forget them and tell nobody
   hang-up                    end all connections
   restart                    end them, and make the SVCUID void; prints the new one
   status                     what has happened so far, as JSON
@@ -47,6 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="the component: name, configuration, access",
     )
+    parser.add_argument("--acknowledge", action="store_true", help="begin with `acknowledge on`")
     parser.add_argument(
         "--thing-name", default="station-01", metavar="NAME", help="the core's thing (station-01)"
     )
@@ -62,6 +67,7 @@ def run(options: argparse.Namespace) -> None:
         configuration=Configuration(recipe.default_configuration),
         tell=_print_event,
     )
+    nucleus.acknowledging = options.acknowledge
     asyncio.run(until_stopped(lambda stop: _serve(nucleus, stop)))
 
 

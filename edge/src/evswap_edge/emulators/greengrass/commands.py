@@ -9,6 +9,8 @@ from evswap_edge.emulators.greengrass.uplink import Broker, Published
 
 _ERRORS: Final = ("ServiceError", "UnauthorizedError", "InvalidArgumentsError", "ResourceNotFoundError")
 
+_SWITCH: Final = {"on": True, "off": False}
+
 
 class BadCommand(Exception):
     """A line that is no command. The text says what would be one."""
@@ -25,6 +27,8 @@ class Commands:
             "answers": self._answers,
             "fail": self._fail,
             "publish": self._publish,
+            "acknowledge": self._acknowledge,
+            "subscriptions": self._subscriptions,
             "hang-up": self._hang_up,
             "restart": self._restart,
             "status": self._status,
@@ -53,9 +57,24 @@ class Commands:
         self._nucleus.configure(changes)
 
     def _broker(self, rest: str) -> None:
-        if rest not in list(Broker):
-            raise BadCommand(f"broker is one of {', '.join(Broker)}")
-        self._nucleus.set_broker(Broker(rest))
+        name, _, after_s = rest.partition(" ")
+        if name not in list(Broker) or not (after_s or "0").replace(".", "", 1).isdecimal():
+            raise BadCommand(f"broker is one of {', '.join(Broker)}, and perhaps after how many seconds")
+        self._nucleus.set_broker(Broker(name), after_s=float(after_s or 0))
+
+    def _acknowledge(self, rest: str) -> None:
+        if rest not in _SWITCH:
+            raise BadCommand("acknowledge is on or off")
+        self._nucleus.acknowledging = _SWITCH[rest]
+
+    def _subscriptions(self, rest: str) -> None:
+        match rest:
+            case "end":
+                self._nucleus.end_subscriptions()
+            case "forget":
+                self._nucleus.forget_subscriptions()
+            case _:
+                raise BadCommand("subscriptions takes end or forget")
 
     def _answers(self, rest: str) -> None:
         match rest:

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from evswap_edge.emulators import EmulatorError
+from evswap_edge.emulators.greengrass.cloud import Archive
 from evswap_edge.emulators.greengrass.configuration import Configuration, KeyPath
 from evswap_edge.emulators.greengrass.connection import Connection, Flag, HungUp, Kind, content
 from evswap_edge.emulators.greengrass.operations import (
+    FROM_THE_CLOUD,
     VANISHES_FROM_BYTES,
     Answer,
     Body,
@@ -31,7 +33,10 @@ def ignore(event: Mapping[str, Any]) -> None:
 
 
 class EmulatedNucleus:
-    """A nucleus with one component. ``tell`` hears what happens to it, one mapping an event."""
+    """A nucleus with one component. ``tell`` hears what happens to it, one mapping an event.
+
+    While ``acknowledging``, the cloud behind it archives what arrives and says so.
+    """
 
     def __init__(
         self,
@@ -46,15 +51,18 @@ class EmulatedNucleus:
         self.largest_frame = 0
         self.token = _new_token()
         self.socket = socket
+        self.acknowledging = False
         self._component = component
         self._thing_name = thing_name
         self._tell = tell
+        self._archive = Archive(self.deliver)
         self._uplink = Uplink(self._arrived)
         self.operations = Operations(component, configuration, self._uplink, tell)
         self._connections: set[Connection] = set()
         self._subscriptions: list[Subscription] = []
         self._server: asyncio.Server | None = None
         self._serving: set[asyncio.Task[None]] = set()
+        self._coming_up: asyncio.TimerHandle | None = None
 
     async def start(self) -> None:
         """Listen. Raises ``EmulatorError``."""
@@ -68,6 +76,7 @@ class EmulatedNucleus:
     async def aclose(self) -> None:
         """Hang up on everybody, and listen no more."""
         server, self._server = self._server, None
+        self._forget_to_come_up()
         if server is not None:
             server.close()
             self.hang_up()
@@ -103,12 +112,29 @@ class EmulatedNucleus:
 
     def deliver(self, message: Published) -> None:
         """A message from the cloud."""
-        self._send("IoTCoreMessage", message.topic, iot_core_event(message), size=len(message.payload))
+        if not self._uplink.brings_down:
+            self._tell({"lost_on_the_way_down": message.topic})
+            return
+        self._send(FROM_THE_CLOUD, message.topic, iot_core_event(message), size=len(message.payload))
 
-    def set_broker(self, broker: Broker) -> None:
-        """What becomes of a publish from now on."""
-        if lost := self._uplink.become(broker):
+    def set_broker(self, broker: Broker, *, after_s: float = 0.0) -> None:
+        """What becomes of a publish from now on, or once the nucleus has noticed, ``after_s`` later."""
+        self._forget_to_come_up()
+        if after_s:
+            self._coming_up = asyncio.get_running_loop().call_later(after_s, self._noticed, broker)
+        elif lost := self._uplink.become(broker):
             self._tell({"lost": lost})
+
+    def end_subscriptions(self) -> None:
+        """As when the nucleus's MQTT daemon is restarted: the streams end, the connection stays."""
+        for one in self._iot_core_subscriptions():
+            self._subscriptions.remove(one)
+            one.request.connection.terminate(one.request.stream)
+
+    def forget_subscriptions(self) -> None:
+        """As when the broker does not take them again at once after a break: nobody is told."""
+        for one in self._iot_core_subscriptions():
+            self._subscriptions.remove(one)
 
     def hold_answers(self) -> None:
         """Read requests to publish, and answer none."""
@@ -125,12 +151,23 @@ class EmulatedNucleus:
         """What has happened so far."""
         return {
             "connections": len(self._connections),
+            "subscriptions": len(self._iot_core_subscriptions()),
             "published": len(self.published),
+            "lost": self._uplink.lost,
             "largest_frame": self.largest_frame,
             "most_under_way": self.operations.most_under_way,
             "waiting_for_an_answer": len(self.operations.held),
             "refused": dict(self.operations.refused),
         }
+
+    def _noticed(self, broker: Broker) -> None:
+        self._tell({"broker": broker})
+        self.set_broker(broker)
+
+    def _forget_to_come_up(self) -> None:
+        if self._coming_up is not None:
+            self._coming_up.cancel()
+            self._coming_up = None
 
     # --- a connection -------------------------------------------------------------------------------------
 
@@ -225,9 +262,14 @@ class EmulatedNucleus:
         for one in [one for one in self._subscriptions if one.model == model and one.wants(subject)]:
             one.request.connection.respond(one.request.stream, model, body)
 
+    def _iot_core_subscriptions(self) -> list[Subscription]:
+        return [one for one in self._subscriptions if one.model == FROM_THE_CLOUD]
+
     def _arrived(self, message: Published) -> None:
         self.published.append(message)
         self._tell({"topic": message.topic, "payload": message.payload})
+        if self.acknowledging:
+            self._archive.take(message)
 
 
 def _new_token() -> str:

@@ -15,6 +15,9 @@ from evswap_edge.emulators.greengrass.uplink import MAX_UNACKNOWLEDGED, NoUplink
 VANISHES_FROM_BYTES: Final = 5_000
 """Nucleus lite drops what comes for a component, without a word, from this size on."""
 
+FROM_THE_CLOUD: Final = "IoTCoreMessage"
+"""The type of the events that a subscription to AWS IoT Core brings."""
+
 Body = dict[str, Any]
 
 
@@ -185,8 +188,12 @@ class Operations:
     def _subscribe_to_iot_core(self, request: Request) -> Answer:
         topic_filter = request.text("topicName")
         self._require("SubscribeToIoTCore", access.MQTT, topic_filter)
+        try:
+            self.uplink.subscribe()
+        except NoUplink as error:
+            raise Refusal("ServiceError") from error
         return Answer(
-            subscription=Subscription(request, "IoTCoreMessage", lambda topic: matches(topic_filter, topic))
+            subscription=Subscription(request, FROM_THE_CLOUD, lambda topic: matches(topic_filter, topic))
         )
 
     # --- other components ---------------------------------------------------------------------------------
