@@ -13,11 +13,13 @@ from evswap_schema import (
     aws_topic,
     decode_batch,
     decode_command,
+    decode_connection,
     decode_event,
     decode_reading,
     decode_result,
     encode_batches,
     encode_command,
+    encode_connection,
     encode_event,
     encode_reading,
     encode_result,
@@ -39,6 +41,7 @@ def golden(name: str) -> bytes:
         ("event-alarm.json", lambda raw: encode_event(decode_event(raw))),
         ("command-unlock.json", lambda raw: encode_command(decode_command(raw))),
         ("command-result.json", lambda raw: encode_result(decode_result(raw))),
+        ("connection.json", lambda raw: encode_connection(decode_connection(raw))),
     ],
 )
 def test_a_golden_message_is_read_and_written_byte_for_byte(

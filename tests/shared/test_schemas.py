@@ -20,6 +20,7 @@ SCHEMA_OF = {
     "event-alarm.json": "event.v1",
     "command-unlock.json": "command.v1",
     "command-result.json": "command-result.v1",
+    "connection.json": "connection.v1",
 }
 
 

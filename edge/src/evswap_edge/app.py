@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from typing import Final
 
 import msgspec
@@ -15,6 +15,7 @@ from evswap_edge.drivers import Surroundings, open_cabinet
 from evswap_edge.hal import Cabinet
 from evswap_edge.logs import STATION
 from evswap_edge.outbox.v1 import Outbox
+from evswap_edge.presence import Presence
 from evswap_edge.publisher import Publisher
 from evswap_edge.remote.control import Control
 from evswap_edge.reporting import Batched, EverySample, Mode, Reporter
@@ -147,12 +148,20 @@ async def _cabinet(config: StationConfig, time: TimeSource) -> AsyncIterator[Cab
 
 @asynccontextmanager
 async def _transport(config: StationConfig, time: TimeSource) -> AsyncIterator[Transport]:
-    caller = Caller(station_id=config.station_id, time=time)
-    transport = await config.transport.kind.open(config.transport.settings, caller)
+    kind = config.transport.kind
+    presence = Presence(config.station_id, topic=kind.topic, time=time) if kind.keeps_wills else None
+    transport = await kind.open(config.transport.settings, _caller(config.station_id, time, presence))
     try:
-        yield transport
+        async with presence.over(transport) if presence else nullcontext():
+            yield transport
     finally:
         await transport.aclose()
+
+
+def _caller(station_id: str, time: TimeSource, presence: Presence | None) -> Caller:
+    if presence is None:
+        return Caller(station_id=station_id, time=time)
+    return Caller(station_id=station_id, time=time, will=presence.will, on_link=presence.on_link)
 
 
 @contextmanager

@@ -28,6 +28,7 @@ from evswap_schema.commands import (
     encode_command,
     encode_result,
 )
+from evswap_schema.connection import Connection, ConnectionState, decode_connection, encode_connection
 from evswap_schema.errors import (
     InvalidField,
     InvalidMessage,
@@ -87,6 +88,8 @@ __all__ = [
     "Clock",
     "Command",
     "CommandResult",
+    "Connection",
+    "ConnectionState",
     "Direction",
     "EncodedBatch",
     "Event",
@@ -127,6 +130,7 @@ __all__ = [
     "decode_acknowledgement",
     "decode_batch",
     "decode_command",
+    "decode_connection",
     "decode_event",
     "decode_own_reading",
     "decode_reading",
@@ -134,6 +138,7 @@ __all__ = [
     "encode_acknowledgement",
     "encode_batches",
     "encode_command",
+    "encode_connection",
     "encode_event",
     "encode_reading",
     "encode_result",

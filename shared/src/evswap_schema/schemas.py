@@ -15,6 +15,7 @@ import msgspec
 from evswap_schema.acknowledgement import Acknowledgement
 from evswap_schema.batch import BatchDocument
 from evswap_schema.commands import Command, CommandResult
+from evswap_schema.connection import Connection
 from evswap_schema.events import Event
 from evswap_schema.reading import Reading
 
@@ -25,6 +26,7 @@ _MESSAGES: Final[dict[str, Any]] = {
     "command.v1": Command,
     "command-result.v1": CommandResult,
     "acknowledgement.v1": Acknowledgement,
+    "connection.v1": Connection,
 }
 
 

@@ -55,6 +55,7 @@ class ReasonCode(IntEnum):
     PACKET_TOO_LARGE = 0x95
     QUOTA_EXCEEDED = 0x97
     PAYLOAD_FORMAT_INVALID = 0x99
+    RETAIN_NOT_SUPPORTED = 0x9A
 
 
 ACCEPTED: Final = frozenset({ReasonCode.SUCCESS, ReasonCode.NO_MATCHING_SUBSCRIBERS})
@@ -146,13 +147,22 @@ class Assurance(Enum):
     """Somebody on the way has taken it; only the far side's own confirmation proves more."""
 
 
+def _nobody(up: bool) -> None:
+    """Wants to know nothing."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """For whom a link is opened. The broker publishes ``will`` when the link ends without a farewell."""
+    """For whom a link is opened.
+
+    The broker publishes ``will`` when the link ends without a farewell. ``on_link`` is called in the event
+    loop with True for every new link, once its subscriptions are made, and with False when it has ended.
+    """
 
     station_id: str
     time: TimeSource
     will: Message | None = None
+    on_link: Callable[[bool], None] = _nobody
 
 
 class Transport(Protocol):
@@ -195,7 +205,9 @@ class TransportKind(Generic[SettingsT]):
     ``settings`` is a frozen struct that forbids unknown fields. ``check`` raises ``CredentialsError`` for
     what would keep it from ever connecting; it makes no connection. ``open`` may raise the same.
     ``station_files`` names the settings that differ from station to station of a fleet, given the folder of
-    the certificates and a station. ``topic`` tells the topic of a channel, as ``broker_topic`` does.
+    the certificates and a station. ``topic`` tells the topic of a channel, as ``broker_topic`` does;
+    ``keeps_wills`` whether the far side publishes a will, without which a retained "online" would stand for
+    ever.
     """
 
     settings: type[SettingsT]
@@ -203,6 +215,7 @@ class TransportKind(Generic[SettingsT]):
     open: Callable[[SettingsT, Caller], Awaitable[Transport]]
     station_files: Callable[[Path, str], dict[str, str]]
     topic: Callable[..., str] = aws_topic
+    keeps_wills: bool = True
 
 
 def load_transport(name: str) -> TransportKind[Any]:

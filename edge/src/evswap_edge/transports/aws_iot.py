@@ -194,6 +194,7 @@ class AwsIotTransport:
                 await self._insist_on(topic_filter, session)
         if not session.ended.is_set():
             self._connected.set()
+            self._caller.on_link(True)
 
     async def _insist_on(self, topic_filter: str, session: Session) -> None:
         while True:
@@ -279,7 +280,9 @@ class AwsIotTransport:
         packet = event.disconnect_packet
         code = packet.reason_code if packet else None
         reason = _why(event.exception, code)
-        self._connected.clear()
+        if self._connected.is_set():
+            self._connected.clear()
+            self._caller.on_link(False)
         if self._session is not None:
             self._session.end(reason, None if code is None else int(code))
         if self._client is not None:

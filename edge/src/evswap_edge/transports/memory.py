@@ -41,10 +41,11 @@ class MemoryTransport:
 
     assurance = Assurance.DELIVERED
 
-    def __init__(self, script: Iterable[ReasonCode] = (), *, will: Message | None = None) -> None:
+    def __init__(self, script: Iterable[ReasonCode] = (), *, caller: Caller | None = None) -> None:
         self.accepted: list[Message] = []
         self.retained: dict[str, Message] = {}
-        self.will = will
+        self.will = caller.will if caller else None
+        self._on_link = caller.on_link if caller else lambda _: None
         self.refused_filters: set[str] = set()
         self.attempts: list[Message] = []
         self.script = deque(script)
@@ -65,6 +66,7 @@ class MemoryTransport:
             self._up.set()
             for topic_filter in self._subscriptions.filters:
                 self._renew(topic_filter)
+            self._on_link(True)
 
     async def send(self, message: Message) -> None:
         if not self._up.is_set():
@@ -85,12 +87,17 @@ class MemoryTransport:
             raise refusal
 
     async def aclose(self) -> None:
-        self._up.clear()
+        self._go_down()
 
     def _accept(self, message: Message) -> None:
         self.accepted.append(message)
         if message.retain:
             self.retained[message.topic] = message
+
+    def _go_down(self) -> None:
+        if self._up.is_set():
+            self._up.clear()
+            self._on_link(False)
 
     def _renew(self, topic_filter: str) -> Rejected | None:
         if topic_filter in self.refused_filters:
@@ -119,7 +126,7 @@ class MemoryTransport:
         self._close_code = reason_code
         if self._up.is_set() and self.will is not None:
             self._accept(self.will)
-        self._up.clear()
+        self._go_down()
         self._answers.set()
 
     def take_down(self) -> None:
@@ -132,7 +139,7 @@ class MemoryTransport:
 
 
 async def _open(settings: Settings, caller: Caller) -> Transport:  # noqa: ARG001
-    return MemoryTransport(will=caller.will)
+    return MemoryTransport(caller=caller)
 
 
 KIND: Final = TransportKind(
