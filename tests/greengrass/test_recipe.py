@@ -1,4 +1,5 @@
-"""The recipe says only what both nuclei understand, and permits exactly what a station says.
+"""The recipe says only what both nuclei understand, and permits exactly what a station says and
+hears.
 
 AWS's own schema comes with GDK, which is on no package index; these are its rules that apply here, and those
 that nucleus lite 2.6 adds.
@@ -16,7 +17,8 @@ import yaml
 
 from evswap_edge.config import StationFile
 from evswap_edge.emulators.greengrass.access import MQTT, is_allowed
-from evswap_schema import TOPICS, Channel, Direction, aws_topic
+from evswap_schema import TOPICS, Channel, Direction, aws_topic, shadow
+from evswap_schema.topics import ROOT
 
 CHECKOUT = Path(__file__).parents[2]
 GREENGRASS = CHECKOUT / "deploy" / "greengrass"
@@ -117,22 +119,40 @@ def may(operation: str, resource: str) -> bool:
     )
 
 
+def filter_of(row: Any, station_id: str) -> str:
+    """What a station asks for to hear all of a channel."""
+    return f"{ROOT}/{station_id}/{row.suffix}"
+
+
 @pytest.mark.parametrize("row", TOPICS.values(), ids=lambda row: row.channel)
-def test_it_may_publish_what_a_station_says_and_nothing_else(row: Any) -> None:
+def test_it_may_say_what_a_station_says_hear_what_one_hears_and_nothing_else(row: Any) -> None:
     topic = aws_topic(row.channel, "station-01", *levels(row))
-    wanted = row.direction is Direction.UP and row.channel not in UNSAID
-    assert may("PublishToIoTCore", topic) is wanted
-    assert not may("SubscribeToIoTCore", topic)
+    says = row.direction is Direction.UP and row.channel not in UNSAID
+    assert may("PublishToIoTCore", topic) is says
     assert not may("PublishToIoTCore", f"{topic}/more")
+    hears = row.direction is Direction.DOWN
+    assert may("SubscribeToIoTCore", filter_of(row, "station-01")) is hears
+    assert not may("SubscribeToIoTCore", f"{ROOT}/#")
+
+
+@pytest.mark.parametrize("what", [*shadow.REQUESTS, *shadow.ANSWERS])
+def test_it_may_ask_for_its_configuration_and_hear_the_answers(what: str) -> None:
+    topic = shadow.shadow_topic("station-01", what)
+    assert may("PublishToIoTCore", topic) is (what in shadow.REQUESTS)
+    assert may("SubscribeToIoTCore", topic) is (what in shadow.ANSWERS)
+    assert not may("PublishToIoTCore", topic.replace(f"/name/{shadow.NAME}", ""))
 
 
 def test_no_resource_is_there_for_nothing() -> None:
-    (policy,) = CONFIGURATION["accessControl"][MQTT].values()
-    table = [
+    says, hears = CONFIGURATION["accessControl"][MQTT].values()
+    spoken = [
         aws_topic(row.channel, "X", *("Y" for _ in levels(row))).replace("/X/", "/*/").replace("/Y", "/*")
         for row in TOPICS.values()
         if row.direction is Direction.UP and row.channel not in UNSAID
     ]
-    assert sorted(policy["resources"]) == sorted(table)
-    assert policy["operations"] == ["aws.greengrass#PublishToIoTCore"]
+    heard = [filter_of(row, "*") for row in TOPICS.values() if row.direction is Direction.DOWN]
+    assert sorted(says["resources"]) == sorted(spoken + [shadow.topic_of("*", r) for r in shadow.REQUESTS])
+    assert sorted(hears["resources"]) == sorted(heard + [shadow.topic_of("*", a) for a in shadow.ANSWERS])
+    assert says["operations"] == ["aws.greengrass#PublishToIoTCore"]
+    assert hears["operations"] == ["aws.greengrass#SubscribeToIoTCore"]
     assert set(CONFIGURATION["accessControl"]) == {MQTT}
