@@ -16,10 +16,17 @@ from evswap_edge.clock import SystemTime
 from evswap_edge.config import describe, read_station
 from evswap_edge.drivers import DriverKind, Role, Surroundings, open_cabinet
 from evswap_edge.drivers.composed import Part, open_composed
-from evswap_edge.hal import Cabinet, DriverUnavailable, Hardware, SensorError
+from evswap_edge.hal import (
+    ActionRefused,
+    BayActuators,
+    Cabinet,
+    DriverUnavailable,
+    Hardware,
+    SensorError,
+)
 from evswap_edge.sampler import Sampler
-from evswap_edge.testing import ManualTime
-from evswap_schema import Quality, Reading, StationStatus
+from evswap_edge.testing import ManualTime, ScriptedCabinet
+from evswap_schema import Charge, Lock, Quality, Reading, Reservation, StationStatus
 from tests.edge.climate import RTU, Wire, emulator, next_good, plugged_in
 from tests.edge.conftest import LONGEST_WAIT_S, Eventually
 from tests.edge.refused import refusal
@@ -135,6 +142,26 @@ async def test_a_driver_that_cannot_be_opened_costs_its_own_role_until_it_can(
     async with plugged_in(RTU, at=str(tmp_path / "no-tty")):
         assert (await next_good(whole)).temperature == 21.5
         await whole.aclose()
+
+
+async def test_what_is_to_be_done_goes_to_the_driver_of_the_bays(file: Path) -> None:
+    whole = await cabinet(file)
+    assert isinstance(whole, BayActuators)
+    await whole.unlock(2)
+    await whole.set_charging(2, enabled=False)
+    charged = next(bay.bay for bay in await whole.read_bays() if bay.charge is Charge.CHARGED)
+    await whole.reserve(charged, seconds=60.0)
+    bays = await whole.read_bays()
+    assert bays[1].lock is Lock.UNLOCKED
+    assert bays[charged - 1].reservation is Reservation.RESERVED
+    with pytest.raises(ActionRefused, match="bay 13: there are bays 1 to 12"):
+        await whole.unlock(13)
+
+
+async def test_a_driver_that_can_only_look_says_so_when_something_is_to_be_done() -> None:
+    whole = await open_composed(parts_of(ScriptedCabinet()), SURROUNDINGS)
+    with pytest.raises(ActionRefused, match="bay 1: the driver mine has no actuators"):
+        await whole.unlock(1)
 
 
 def parts_of(hardware: Hardware | Exception) -> list[Part]:

@@ -14,9 +14,9 @@ import pytest
 
 from evswap_edge.drivers import BUILTINS, DriverKind, Role, Surroundings, load_driver
 from evswap_edge.drivers.simulated import Settings as SimulatedSettings
-from evswap_edge.hal import BayBank, ClimateSensor, Hardware, SensorError
+from evswap_edge.hal import ActionRefused, BayActuators, BayBank, ClimateSensor, Hardware, SensorError
 from evswap_edge.testing import ManualTime
-from evswap_schema import Bay
+from evswap_schema import Bay, Lock
 from evswap_schema.fields import Celsius, Percent
 from tests.edge.climate import RTU, TCP, plugged_in
 
@@ -111,6 +111,20 @@ async def test_a_reading_may_be_given_up_at_any_moment_and_asked_for_again(name:
                 with suppress(asyncio.CancelledError, SensorError):
                     await asked
             await eventually_reads(read)
+
+
+@every_driver
+async def test_what_it_does_to_a_bay_is_seen_on_the_bay(name: str, have: Have) -> None:
+    async with opened(name, have) as (_, hardware):
+        if not (isinstance(hardware, BayActuators) and isinstance(hardware, BayBank)):
+            return
+        bays = await hardware.read_bays()
+        await hardware.unlock(bays[0].bay)
+        assert [bay.lock is Lock.UNLOCKED for bay in await hardware.read_bays()] == [
+            bay.bay == bays[0].bay for bay in bays
+        ]
+        with pytest.raises(ActionRefused):
+            await hardware.unlock(bays[-1].bay + 1)
 
 
 @every_driver

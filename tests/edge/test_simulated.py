@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from evswap_edge.drivers import Surroundings, load_driver, open_cabinet
 from evswap_edge.drivers.simulated import Pack, Settings, SimulatedCabinet
-from evswap_edge.hal import Climate
+from evswap_edge.hal import ActionRefused, BayActuators, Climate
+from evswap_edge.sampler import count_bays
 from evswap_edge.testing import ManualTime
-from evswap_schema import Bay, Charge, Occupancy
+from evswap_schema import Bay, Charge, Lock, Occupancy, Reservation
 
 Story = list[tuple[Climate, list[Bay]]]
 
@@ -100,3 +101,97 @@ async def test_it_is_opened_by_its_name(bays: int) -> None:
     )
     assert len(await cabinet.read_bays()) == bays
     await cabinet.aclose()
+
+
+# --- what it is told to do --------------------------------------------------------------------------------
+
+
+def told(*, speed: float = 1.0, bays: int = 8) -> tuple[SimulatedCabinet, ManualTime]:
+    time = ManualTime()
+    settings = Settings(bays=bays, speed=speed)
+    return SimulatedCabinet(settings, Surroundings(station_id="station-01", time=time)), time
+
+
+async def bay_of(cabinet: SimulatedCabinet, number: int) -> Bay:
+    return (await cabinet.read_bays())[number - 1]
+
+
+async def first(cabinet: SimulatedCabinet, charge: Charge) -> int:
+    return next(bay.bay for bay in await cabinet.read_bays() if bay.charge is charge)
+
+
+async def test_it_acts_on_its_bays() -> None:
+    assert isinstance(told()[0], BayActuators)
+
+
+@pytest.mark.parametrize("speed", [1.0, 10_000.0])
+async def test_a_bay_that_is_unlocked_shows_it_and_locks_again_by_itself(speed: float) -> None:
+    """A door is opened by people, however fast the world turns."""
+    cabinet, time = told(speed=speed)
+    await cabinet.unlock(3)
+    assert [bay.bay for bay in await cabinet.read_bays() if bay.lock is Lock.UNLOCKED] == [3]
+    await time.advance(14.0)
+    assert (await bay_of(cabinet, 3)).lock is Lock.UNLOCKED
+    await time.advance(1.0)
+    assert (await bay_of(cabinet, 3)).lock is Lock.LOCKED
+
+
+async def test_charging_that_is_disabled_stops_the_current_until_it_is_enabled_again() -> None:
+    cabinet, time = told()
+    await time.advance(5.0)
+    number = await first(cabinet, Charge.CHARGING)
+    await cabinet.set_charging(number, enabled=False)
+    stopped = await bay_of(cabinet, number)
+    await time.advance(60.0)
+    later = await bay_of(cabinet, number)
+    assert stopped.battery is not None
+    assert later.battery is not None
+    assert (stopped.charge, stopped.battery.current) == (Charge.WAITING, 0.0)
+    assert (later.charge, later.battery.soc) == (Charge.WAITING, stopped.battery.soc)
+    await cabinet.set_charging(number, enabled=True)
+    await time.advance(60.0)
+    again = await bay_of(cabinet, number)
+    assert again.battery is not None
+    assert again.charge is Charge.CHARGING
+    assert again.battery.current > 0
+
+
+async def test_a_reserved_battery_is_nobody_else_s_until_its_time() -> None:
+    cabinet, time = told()
+    number = await first(cabinet, Charge.CHARGED)
+    before = count_bays(await cabinet.read_bays()).available
+    await cabinet.reserve(number, seconds=30.0)
+    assert (await bay_of(cabinet, number)).reservation is Reservation.RESERVED
+    assert count_bays(await cabinet.read_bays()).available == before - 1
+    with pytest.raises(ActionRefused, match="is reserved already"):
+        await cabinet.reserve(number, seconds=30.0)
+    await time.advance(30.0)
+    assert (await bay_of(cabinet, number)).reservation is Reservation.FREE
+
+
+async def test_no_customer_takes_what_is_reserved() -> None:
+    cabinet, time = told(speed=1_000.0)
+    await time.advance(1.0)
+    for bay in list(await cabinet.read_bays()):
+        if bay.charge is Charge.CHARGED:
+            await cabinet.reserve(bay.bay, seconds=3_600.0)
+    reserved = {
+        bay.bay: bay.battery.serial_number
+        for bay in await cabinet.read_bays()
+        if bay.battery and bay.reservation is Reservation.RESERVED
+    }
+    await time.advance(300.0)  # more than three days of the world
+    after = {bay.bay: bay.battery.serial_number for bay in await cabinet.read_bays() if bay.battery}
+    assert reserved
+    assert reserved.items() <= after.items()
+
+
+async def test_what_cannot_be_done_is_refused_and_nothing_moves() -> None:
+    cabinet, _ = told()
+    empty = await first(cabinet, Charge.NONE)
+    before = list(await cabinet.read_bays())
+    with pytest.raises(ActionRefused, match=r"bay 9: there are bays 1 to 8"):
+        await cabinet.unlock(9)
+    with pytest.raises(ActionRefused, match="there is no battery in it"):
+        await cabinet.reserve(empty, seconds=30.0)
+    assert list(await cabinet.read_bays()) == before

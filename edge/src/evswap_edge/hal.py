@@ -1,8 +1,10 @@
-"""What the station needs of its hardware: two small protocols, and the errors that a driver may raise.
+"""What the station needs of its hardware: a few small protocols, and the errors that a driver may raise.
 
     DriverError
     ├── DriverUnavailable   the hardware cannot be opened at all (no bus, no device, bad settings)
-    └── SensorError         one reading failed; the next may work (time-out, checksum, no answer)
+    ├── SensorError         one reading failed; the next may work (time-out, checksum, no answer)
+    └── ActuatorError       an action failed; whether something has moved is for the bays to show
+        └── ActionRefused   an action was not even begun: nothing has moved
 
 A driver whose library blocks runs its calls in an executor of its own with one worker. A call that hangs
 then costs that one thread, and the sampler goes on without it.
@@ -36,6 +38,19 @@ class SensorError(DriverError):
         self.sensor = sensor
         self.reason = reason
         super().__init__(f"{sensor}: {reason}")
+
+
+class ActuatorError(DriverError):
+    """An action on ``bay`` failed half-way. ``reason`` says how; what has moved, the bays show."""
+
+    def __init__(self, *, bay: int, reason: str) -> None:
+        self.bay = bay
+        self.reason = reason
+        super().__init__(f"bay {bay}: {reason}")
+
+
+class ActionRefused(ActuatorError):
+    """An action that is not possible, and was not begun."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +87,28 @@ class BayBank(Protocol):
     async def read_bays(self) -> Sequence[Bay]:
         """Read all bays now, in order of their number. Raises ``SensorError``; may be cancelled at any
         time."""
+        ...
+
+
+@runtime_checkable
+class BayActuators(Protocol):
+    """Acts on the bays. A driver of bays offers it where there is something to act with.
+
+    A call returns when the hardware has taken the order. That it was carried out, ``read_bays`` shows: lock,
+    charge and reservation of a bay are feedback and never an echo of what was ordered. Each raises
+    ``ActionRefused`` or ``ActuatorError``, and may be cancelled at any time.
+    """
+
+    async def unlock(self, bay: int) -> None:
+        """Open the lock of ``bay``. It locks again by itself, as its hardware is made."""
+        ...
+
+    async def set_charging(self, bay: int, *, enabled: bool) -> None:
+        """Let ``bay`` charge whatever battery is put into it, or not."""
+        ...
+
+    async def reserve(self, bay: int, *, seconds: float) -> None:
+        """Promise the battery in ``bay`` to somebody for so many seconds; then it is free again."""
         ...
 
 

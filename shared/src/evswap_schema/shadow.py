@@ -28,7 +28,8 @@ ANSWERS: Final = (GET_ACCEPTED, GET_REJECTED, UPDATE_REJECTED, DELTA)
 """What a station hears."""
 
 REFUSED: Final = "refused"
-"""The key of ``reported`` that holds ``{"key", "reason"}`` while a wish is refused. No section is called so."""
+"""The key of ``reported`` that holds ``{"key", "reason"}`` while a wish is refused. No section has that
+name."""
 
 _STATION_ID: Final = re.compile(STATION_ID_PATTERN)
 

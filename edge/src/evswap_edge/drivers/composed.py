@@ -10,7 +10,16 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from evswap_edge.drivers import DriverKind, Role, Surroundings
-from evswap_edge.hal import BayBank, Climate, ClimateSensor, DriverUnavailable, Hardware, SensorError
+from evswap_edge.hal import (
+    ActionRefused,
+    BayActuators,
+    BayBank,
+    Climate,
+    ClimateSensor,
+    DriverUnavailable,
+    Hardware,
+    SensorError,
+)
 from evswap_schema import Bay
 
 
@@ -37,6 +46,10 @@ class _Seat:
         if self._opened is None:
             self._opened = await self._part.kind.open(self._part.settings, self._surroundings)
         return self._opened
+
+    @property
+    def driver(self) -> str:
+        return self._part.name
 
     def broken_promise(self) -> DriverUnavailable:
         """The driver declares the role and what it opened does not have it."""
@@ -76,6 +89,15 @@ class ComposedCabinet:
             raise self._seats[Role.BAYS].broken_promise()
         return await hardware.read_bays()
 
+    async def unlock(self, bay: int) -> None:
+        await (await self._actuators(bay)).unlock(bay)
+
+    async def set_charging(self, bay: int, *, enabled: bool) -> None:
+        await (await self._actuators(bay)).set_charging(bay, enabled=enabled)
+
+    async def reserve(self, bay: int, *, seconds: float) -> None:
+        await (await self._actuators(bay)).reserve(bay, seconds=seconds)
+
     async def aclose(self) -> None:
         for seat in self._seats.values():
             await seat.aclose()
@@ -85,6 +107,17 @@ class ComposedCabinet:
             return await self._seats[role].hardware()
         except DriverUnavailable as error:
             raise SensorError(sensor=error.device, reason=error.reason) from error
+
+    async def _actuators(self, bay: int) -> BayActuators:
+        """Of the driver that knows the bays. Raises ``ActionRefused`` when it has none, or is not there."""
+        seat = self._seats[Role.BAYS]
+        try:
+            hardware = await seat.hardware()
+        except DriverUnavailable as error:
+            raise ActionRefused(bay=bay, reason=str(error)) from error
+        if not isinstance(hardware, BayActuators):
+            raise ActionRefused(bay=bay, reason=f"the driver {seat.driver} has no actuators")
+        return hardware
 
 
 async def open_composed(parts: Sequence[Part], surroundings: Surroundings) -> ComposedCabinet:

@@ -1,7 +1,8 @@
 """A station made of arithmetic: batteries that charge, customers who swap them, and the weather.
 
 One seed tells one story. The world moves in steps of one simulated second, so what it looks like at a
-moment depends on the seed, the station and the moment alone, and not on how often it was looked at.
+moment depends on the seed, the station and the moment alone, and not on how often it was looked at; and on
+what the station was told to do with its bays.
 """
 
 import math
@@ -11,10 +12,9 @@ from datetime import datetime
 from typing import Annotated, Final
 
 from msgspec import Meta, Struct
-from msgspec.structs import replace
 
 from evswap_edge.drivers import DriverKind, Surroundings
-from evswap_edge.hal import Cabinet, Climate
+from evswap_edge.hal import ActionRefused, Cabinet, Climate
 from evswap_schema import Battery, Bay, Charge, Health, Lock, Occupancy, Reservation
 from evswap_schema.limits import MAX_BAYS
 
@@ -74,9 +74,9 @@ class Pack:
         open_circuit = self.EMPTY_V + (self.FULL_V - self.EMPTY_V) * self.soc / 100.0
         return min(open_circuit + self.current * self.INNER_OHM, self.FULL_V + 0.6)
 
-    def charge(self, seconds: float, *, ambient: float) -> None:
-        """Let the charger work on the pack for some seconds."""
-        self.current = 0.0 if self.charged else self._accepted_current()
+    def charge(self, seconds: float, *, ambient: float, enabled: bool = True) -> None:
+        """Let the charger, where it is enabled, work on the pack for some seconds."""
+        self.current = self._accepted_current() if enabled and not self.charged else 0.0
         capacity_ah = self.CAPACITY_AH * self.soh / 100.0
         self.soc = min(100.0, self.soc + 100.0 * self.current * seconds / _HOUR_S / capacity_ah)
         settled = ambient + self.current**2 * self.INNER_OHM * self.HEAT_CELSIUS_PER_W
@@ -97,6 +97,63 @@ class Pack:
             temperature=round(self.temperature, 1),
             cycles=self.cycles,
         )
+
+
+# --- bays -----------------------------------------------------------------------------------------------
+
+
+class Slot:
+    """One bay: perhaps a pack, a lock that falls shut by itself, a charger, and a promise to a customer.
+
+    Lock and promise go by the station's seconds, also where the world's pass faster: somebody who opens a
+    door has to see it open.
+    """
+
+    UNLOCKED_S: Final = 15.0
+
+    def __init__(self, pack: Pack | None) -> None:
+        self.pack = pack
+        self.charging_enabled = True
+        self._locks_at = -math.inf
+        self._free_at = -math.inf
+
+    def unlock(self, now: float) -> None:
+        self._locks_at = now + self.UNLOCKED_S
+
+    def enable_charging(self, enabled: bool) -> None:
+        self.charging_enabled = enabled
+        if self.pack is not None and not enabled:
+            self.pack.current = 0.0
+
+    def reserve(self, now: float, *, seconds: float) -> None:
+        self._free_at = now + seconds
+
+    def reserved(self, now: float) -> bool:
+        return self.pack is not None and now < self._free_at
+
+    def exchange(self, pack: Pack) -> None:
+        """The pack goes, and the promise with it."""
+        self.pack = pack
+        self._free_at = -math.inf
+
+    def report(self, number: int, now: float) -> Bay:
+        """As the cabinet's contacts and the pack's management system show it."""
+        return Bay(
+            bay=number,
+            occupancy=Occupancy.EMPTY if self.pack is None else Occupancy.OCCUPIED,
+            charge=self._charge(),
+            lock=Lock.UNLOCKED if now < self._locks_at else Lock.LOCKED,
+            reservation=Reservation.RESERVED if self.reserved(now) else Reservation.FREE,
+            health=Health.HEALTHY,
+            battery=None if self.pack is None else self.pack.report(),
+        )
+
+    def _charge(self) -> Charge:
+        if self.pack is None:
+            return Charge.NONE
+        if self.pack.charged:
+            return Charge.CHARGED
+        return Charge.CHARGING if self.charging_enabled else Charge.WAITING
 
 
 # --- customers ------------------------------------------------------------------------------------------
@@ -189,7 +246,7 @@ class SimulatedCabinet:
         self._prefix = f"{surroundings.station_id[-24:]}-{settings.seed}"
         self._weather = Weather(mean=self._chance.uniform(20.0, 27.0), chance=self._chance)
         self._customers = Customers(bays=settings.bays, chance=self._chance)
-        self._slots: list[Pack | None] = [self._first_pack(slot) for slot in range(settings.bays)]
+        self._slots = [Slot(self._first_pack(slot)) for slot in range(settings.bays)]
 
     async def read_climate(self) -> Climate:
         self._advance()
@@ -199,10 +256,31 @@ class SimulatedCabinet:
 
     async def read_bays(self) -> Sequence[Bay]:
         self._advance()
-        return [_bay(number, pack) for number, pack in enumerate(self._slots, start=1)]
+        now = self._time.monotonic()
+        return [slot.report(number, now) for number, slot in enumerate(self._slots, start=1)]
+
+    async def unlock(self, bay: int) -> None:
+        self._slot(bay).unlock(self._time.monotonic())
+
+    async def set_charging(self, bay: int, *, enabled: bool) -> None:
+        self._slot(bay).enable_charging(enabled)
+
+    async def reserve(self, bay: int, *, seconds: float) -> None:
+        slot, now = self._slot(bay), self._time.monotonic()
+        if slot.pack is None:
+            raise ActionRefused(bay=bay, reason="there is no battery in it")
+        if slot.reserved(now):
+            raise ActionRefused(bay=bay, reason="is reserved already")
+        slot.reserve(now, seconds=seconds)
 
     async def aclose(self) -> None:
         """There is nothing to give back."""
+
+    def _slot(self, bay: int) -> Slot:
+        if not 1 <= bay <= len(self._slots):
+            raise ActionRefused(bay=bay, reason=f"there are bays 1 to {len(self._slots)}")
+        self._advance()
+        return self._slots[bay - 1]
 
     @property
     def _hour(self) -> float:
@@ -218,20 +296,25 @@ class SimulatedCabinet:
     def _step(self) -> None:
         self._weather.pass_by(_STEP_S)
         ambient = self._weather.temperature(self._hour)
-        for pack in self._slots:
-            if pack is not None:
-                pack.charge(_STEP_S, ambient=ambient)
+        for slot in self._slots:
+            if slot.pack is not None:
+                slot.pack.charge(_STEP_S, ambient=ambient, enabled=slot.charging_enabled)
         if self._customers.arrive(_STEP_S, hour=self._hour):
             self._swap(ambient)
 
     def _swap(self, ambient: float) -> None:
-        """The customer takes the fullest charged pack and leaves a spent one; with none charged, goes on."""
+        """The customer takes the fullest charged pack that is promised to nobody and leaves a spent one; with
+        none there, goes on."""
+        now = self._time.monotonic()
         charged = [
-            (pack.soc, slot) for slot, pack in enumerate(self._slots) if pack is not None and pack.charged
+            (slot.pack.soc, number)
+            for number, slot in enumerate(self._slots)
+            if slot.pack is not None and slot.pack.charged and not slot.reserved(now)
         ]
         if charged:
-            _, slot = max(charged)
-            self._slots[slot] = self._pack(soc=self._chance.uniform(8.0, 35.0), temperature=ambient + 6.0)
+            _, number = max(charged)
+            spent = self._pack(soc=self._chance.uniform(8.0, 35.0), temperature=ambient + 6.0)
+            self._slots[number].exchange(spent)
 
     def _first_pack(self, slot: int) -> Pack | None:
         """About one slot in eight stands empty; half of the others hold a full pack, the rest are at it."""
@@ -252,21 +335,6 @@ class SimulatedCabinet:
 
 def _second_of_day(moment: datetime) -> float:
     return moment.hour * _HOUR_S + moment.minute * 60.0 + moment.second
-
-
-def _bay(number: int, pack: Pack | None) -> Bay:
-    empty = Bay(
-        bay=number,
-        occupancy=Occupancy.EMPTY,
-        charge=Charge.NONE,
-        lock=Lock.LOCKED,
-        reservation=Reservation.FREE,
-        health=Health.HEALTHY,
-    )
-    if pack is None:
-        return empty
-    charge = Charge.CHARGED if pack.charged else Charge.CHARGING
-    return replace(empty, occupancy=Occupancy.OCCUPIED, charge=charge, battery=pack.report())
 
 
 async def open_simulated(settings: Settings, surroundings: Surroundings) -> Cabinet:
