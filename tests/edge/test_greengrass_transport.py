@@ -14,9 +14,10 @@ from typing import Any
 import pytest
 
 from evswap_edge.clock import SystemTime
+from evswap_edge.emulators.greengrass import access
 from evswap_edge.emulators.greengrass.configuration import Configuration
 from evswap_edge.emulators.greengrass.nucleus import EmulatedNucleus
-from evswap_edge.emulators.greengrass.uplink import Broker
+from evswap_edge.emulators.greengrass.uplink import Broker, Published
 from evswap_edge.message import Message
 from evswap_edge.transports import (
     NotAcknowledged,
@@ -25,6 +26,7 @@ from evswap_edge.transports import (
     ReasonCode,
     Rejected,
     RestartRequired,
+    listening,
     load_transport,
 )
 from evswap_edge.transports.greengrass import GreengrassTransport, Settings, frame_bytes
@@ -62,8 +64,8 @@ async def connected(
         await transport.aclose()
 
 
-def message(size: int = 10, *, topic: str = TOPIC, number: int = 1) -> Message:
-    return Message(topic, bytes(size), (number,))
+def message(size: int = 10, *, topic: str = TOPIC) -> Message:
+    return Message(topic, bytes(size))
 
 
 # --- frames -----------------------------------------------------------------------------------------------
@@ -101,7 +103,7 @@ async def test_ten_are_under_way_at_most_and_the_others_wait_for_a_place(
 ) -> None:
     async with emulated(tmp_path) as nucleus, connected(nucleus) as transport:
         nucleus.hold_answers()
-        sending = [asyncio.create_task(transport.send(message(number=n))) for n in range(25)]
+        sending = [asyncio.create_task(transport.send(message())) for _ in range(25)]
         await eventually(lambda: len(nucleus.operations.held) == 10)
         nucleus.release_answers()
         await asyncio.gather(*sending)
@@ -159,6 +161,188 @@ async def test_an_error_that_nobody_expects_is_no_reason_to_give_a_message_up(tm
         with pytest.raises(Rejected, match="InvalidArgumentsError") as refused:
             await transport.send(message())
         assert not refused.value.permanent
+
+
+# --- what comes down --------------------------------------------------------------------------------------
+
+DOWN = "ev/station/station-01/commands/+"
+
+
+class Ear:
+    """Remembers what it heard."""
+
+    def __init__(self) -> None:
+        self.heard: list[bytes] = []
+
+    def __call__(self, topic: str, payload: bytes) -> None:
+        assert topic == "ev/station/station-01/commands/1"
+        self.heard.append(payload)
+
+
+def tell(nucleus: EmulatedNucleus, payload: bytes) -> None:
+    nucleus.deliver(Published("ev/station/station-01/commands/1", payload))
+
+
+async def test_messages_are_heard_in_the_order_in_which_they_come(
+    tmp_path: Path, eventually: Eventually
+) -> None:
+    ear = Ear()
+    async with emulated(tmp_path) as nucleus, connected(nucleus) as transport:
+        await transport.subscribe(DOWN, ear)
+        sent = [str(n).encode() for n in range(2_000)]
+        for payload in sent:
+            tell(nucleus, payload)
+        await eventually(lambda: len(ear.heard) == len(sent))
+    assert ear.heard == sent
+
+
+async def test_a_message_of_five_thousand_bytes_vanishes_and_the_next_one_comes(
+    tmp_path: Path, eventually: Eventually
+) -> None:
+    ear = Ear()
+    async with emulated(tmp_path) as nucleus, connected(nucleus) as transport:
+        await transport.subscribe(DOWN, ear)
+        for size in (4_999, 5_000, 1):
+            tell(nucleus, bytes(size))
+        await eventually(lambda: len(ear.heard) == 2)
+    assert [len(payload) for payload in ear.heard] == [4_999, 1]
+
+
+async def test_whoever_subscribes_before_there_is_a_link_hears_from_its_beginning(
+    tmp_path: Path, eventually: Eventually
+) -> None:
+    ear = Ear()
+    async with emulated(tmp_path) as nucleus:
+        transport = GreengrassTransport(Settings(), Door.of(nucleus.environment()), SystemTime())
+        await transport.subscribe(DOWN, ear)
+        await transport.connect()
+        tell(nucleus, b"1")
+        await eventually(lambda: ear.heard == [b"1"])
+        await transport.aclose()
+
+
+async def test_without_a_link_to_the_broker_the_nucleus_is_asked_until_it_has_one(
+    tmp_path: Path, eventually: Eventually, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="evswap_edge")
+    ear = Ear()
+    async with emulated(tmp_path) as nucleus:
+        nucleus.set_broker(Broker.DOWN)
+        transport = GreengrassTransport(Settings(), Door.of(nucleus.environment()), SystemTime())
+        await transport.subscribe(DOWN, ear)
+        connecting = asyncio.create_task(transport.connect())
+        await eventually(lambda: nucleus.operations.refused["ServiceError"] >= 3)
+        assert not connecting.done()
+        nucleus.set_broker(Broker.UP)
+        await connecting
+        tell(nucleus, b"1")
+        await eventually(lambda: ear.heard == [b"1"])
+        await transport.aclose()
+    lines = [record.getMessage() for record in caplog.records if DOWN in record.getMessage()]
+    assert [line.partition(": ")[2][:11] for line in lines] == ["not connect", "works again"]
+
+
+async def test_a_stream_that_ends_is_begun_again(tmp_path: Path, eventually: Eventually) -> None:
+    """As when the nucleus's MQTT daemon is restarted under it."""
+    ear = Ear()
+    async with emulated(tmp_path) as nucleus, connected(nucleus) as transport:
+        await transport.subscribe(DOWN, ear)
+        nucleus.end_subscriptions()
+        await eventually(lambda: nucleus.status()["subscriptions"] == 1)
+        tell(nucleus, b"1")
+        await eventually(lambda: ear.heard == [b"1"])
+
+
+async def test_whoever_doubts_that_it_is_still_subscribed_asks_again_and_hears_nothing_twice(
+    tmp_path: Path, eventually: Eventually
+) -> None:
+    """As when the nucleus has forgotten the subscription without a word."""
+    ear = Ear()
+    async with emulated(tmp_path) as nucleus, connected(nucleus) as transport:
+        await transport.subscribe(DOWN, ear)
+        nucleus.forget_subscriptions()
+        tell(nucleus, b"lost")
+        for n in range(3):
+            await transport.subscribe(DOWN, ear)
+            await eventually(lambda: nucleus.status()["subscriptions"] == 1)
+            tell(nucleus, str(n).encode())
+            await eventually(lambda: ear.heard[-1:] == [str(n).encode()])  # noqa: B023
+        assert ear.heard == [b"0", b"1", b"2"]
+
+
+async def test_two_hear_the_same_and_one_that_raises_harms_nobody(
+    tmp_path: Path, eventually: Eventually
+) -> None:
+    ear, other = Ear(), Ear()
+    problems: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: problems.append(context["exception"]))
+
+    def fails(topic: str, payload: bytes) -> None:
+        raise LookupError(topic)
+
+    async with emulated(tmp_path) as nucleus, connected(nucleus) as transport:
+        await transport.subscribe(DOWN, fails)
+        await transport.subscribe(DOWN, ear)
+        await transport.subscribe("ev/station/station-01/#", other)
+        for payload in (b"1", b"2"):
+            tell(nucleus, payload)
+        await eventually(lambda: ear.heard == other.heard == [b"1", b"2"])
+    assert [type(problem) for problem in problems] == [LookupError] * 2
+
+
+async def test_a_subscription_that_access_control_lacks_is_named_and_holds_up_nothing_else(
+    tmp_path: Path,
+    eventually: Eventually,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It is asked for again: a deployment that mends it does not restart the component."""
+    monkeypatch.setattr(listening, "_LOOK_AGAIN_S", 0.01)
+    ear, heard = Ear(), Ear()
+    hears = {"operations": ["*"], "resources": ["ev/station/station-01/commands/1", TOPIC]}
+    control = {"accessControl": {access.MQTT: {"all": hears}}}
+    async with emulated(tmp_path, control) as nucleus, connected(nucleus) as transport:
+        with pytest.raises(Rejected, match=r"accessControl has no \S+SubscribeToIoTCore"):
+            await transport.subscribe(DOWN, ear)
+        await transport.subscribe("ev/station/station-01/commands/1", heard)
+        await transport.connect()
+        await transport.send(message())
+        tell(nucleus, b"1")
+        await eventually(lambda: heard.heard == [b"1"])
+        nucleus.configure({"accessControl": {access.MQTT: {"all": {"resources": ["*"]}}}})
+        await eventually(lambda: nucleus.status()["subscriptions"] == 2)
+        tell(nucleus, b"2")
+        await eventually(lambda: ear.heard == [b"2"])
+    assert caplog.text.count("SubscribeToIoTCore") == 1
+
+
+async def test_whoever_waits_for_a_subscription_learns_that_the_nucleus_is_gone(
+    tmp_path: Path, eventually: Eventually
+) -> None:
+    async with emulated(tmp_path) as nucleus:
+        nucleus.set_broker(Broker.DOWN)
+        transport = GreengrassTransport(Settings(), Door.of(nucleus.environment()), SystemTime())
+        await transport.subscribe(DOWN, Ear())
+        connecting = asyncio.create_task(transport.connect())
+        await eventually(lambda: nucleus.operations.refused["ServiceError"])
+        nucleus.restart()
+        with pytest.raises(RestartRequired):
+            await connecting
+        await transport.aclose()
+
+
+async def test_no_link_is_waited_for_any_more_when_the_transport_is_closed(
+    tmp_path: Path, eventually: Eventually
+) -> None:
+    async with emulated(tmp_path) as nucleus:
+        nucleus.set_broker(Broker.DOWN)
+        transport = GreengrassTransport(Settings(), Door.of(nucleus.environment()), SystemTime())
+        await transport.subscribe(DOWN, Ear())
+        connecting = asyncio.create_task(transport.connect())
+        await eventually(lambda: nucleus.operations.refused["ServiceError"])
+        await transport.aclose()
+        with pytest.raises(NotConnected):
+            await connecting
 
 
 # --- the nucleus itself -----------------------------------------------------------------------------------
