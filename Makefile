@@ -6,11 +6,12 @@ export PYTHON
 
 BIN := .venv/bin
 DISTRIBUTIONS := shared edge cloud deploy/local hil
-SUITES := terraform containers system hil-bench edge cloud shared hil
+SUITES := terraform containers system hil-bench chaos-sample edge cloud shared hil
 JOBS := 3
 RUNTIME := .venv/.runtime-is-in
 TOOLS := .venv/.tools-are-in
 MINISTACK := .venv-ministack/.is-in
+CHAOS := tests/chaos
 BENCH_TOOLS := .venv-bench/.is-in
 PROJECTS := $(DISTRIBUTIONS:=/pyproject.toml)
 
@@ -19,7 +20,7 @@ option = $(if $(filter command,$(firstword $(origin $(1)))),$(2) $($(1)))
 UP_OPTIONS = $(call option,STATIONS,--stations) $(call option,INTERVAL,--interval) $(call option,PORT,--port) \
 	$(call option,MQTT_PORT,--mqtt-port) $(call option,REPORTING,--reporting)
 
-.PHONY: help up down status logs stations stations-down hil-run zips component test lint unit bench requirements clean
+.PHONY: help up down status logs stations stations-down hil-run zips component test lint unit bench chaos requirements clean
 .PHONY: $(SUITES)
 
 help: ## this list
@@ -71,6 +72,9 @@ unit: shared edge cloud hil ## each distribution's unit tests, alone in an envir
 
 bench: $(TOOLS) ## the benchmarks at full length, each figure beside its floor
 	EVSWAP_BENCH=full $(BIN)/pytest -s tests/benchmarks
+
+chaos: $(TOOLS) ## every bar of the edge at full length: schedules of faults, power cuts, full disks, weeks offline
+	EVSWAP_CHAOS=full $(BIN)/pytest -s --timeout=3600 $(CHAOS)
 
 requirements: $(TOOLS) ## lock requirements/*.in again [UPGRADE=1 for newer versions]
 	@UV=$(BIN)/uv UPGRADE=$(UPGRADE) requirements/compile
