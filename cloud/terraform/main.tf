@@ -78,7 +78,8 @@ module "devices" {
   source = "./modules/devices"
 
   prefix            = var.prefix
-  station_policy    = module.stack.station_policy
+  thing_type        = module.stack.thing_type
+  station_policies  = module.stack.station_policies
   greengrass_policy = module.stack.greengrass_policy
   templates         = module.stack.provisioning
   role_arns         = local.role_arns

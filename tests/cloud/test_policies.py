@@ -13,6 +13,7 @@ from evswap_cloud.policies import (
     greengrass_policy,
     main,
     render,
+    renewal_policy,
     shadow_policy,
     station_policy,
 )
@@ -94,6 +95,21 @@ def test_a_station_follows_its_own_shadow_and_no_other() -> None:
     assert all(THING in one for statement in policy["Statement"] for one in statement["Resource"])
 
 
+# --- renewal ---
+
+
+def test_a_station_asks_for_certificates_and_hears_the_answers_and_connects_by_its_other_policy() -> None:
+    registration = registration_topic("T").replace("/T/", "/${prefix}-station/")
+    asks = [f"topic/{CERTIFICATE_REQUEST_TOPIC}", f"topic/{registration}"]
+    policy = renewal_policy()
+    assert resources("iot:Publish", policy) == asks
+    assert resources("iot:Receive", policy) == [f"{ask}/*" for ask in asks]
+    assert resources("iot:Subscribe", policy) == [
+        f"{ask}/*".replace("topic/", "topicfilter/", 1) for ask in asks
+    ]
+    assert {one["Action"] for one in policy["Statement"]} == {"iot:Publish", "iot:Subscribe", "iot:Receive"}
+
+
 # --- the claim ---
 
 
@@ -131,6 +147,7 @@ def test_the_command_prints_what_it_would_write(capsys: pytest.CaptureFixture[st
     assert json.loads(capsys.readouterr().out) == {
         "station.json": station_policy(),
         "shadow.json": shadow_policy(),
+        "renewal.json": renewal_policy(),
         "claim.json": claim_policy(),
         "greengrass.json": greengrass_policy(),
     }

@@ -38,6 +38,7 @@ FUNCTIONS = load("functions.yaml")["functions"]
 QUEUES = load("queues.yaml")
 RULES = load("rules.yaml")
 TEMPLATES = load("provisioning.yaml")
+THINGS = load("things.yaml")
 OPENAPI = load("openapi.yaml")
 
 
@@ -338,17 +339,29 @@ def test_the_template_is_the_one_that_stations_ask_for() -> None:
     assert set(body["Parameters"]) == {provisioning.STATION_ID_PARAMETER, "AWS::IoT::Certificate::Id"}
 
 
-def test_the_template_makes_a_thing_with_the_stations_policy_and_nothing_else() -> None:
-    resources = json.loads(text("provisioning/station.json"))["Resources"]
-    by_type = {resource["Type"]: resource["Properties"] for resource in resources.values()}
+def test_the_template_makes_a_thing_with_the_stations_policies_and_nothing_else() -> None:
+    resources = list(json.loads(text("provisioning/station.json"))["Resources"].values())
+    policies = [one["Properties"] for one in resources if one["Type"] == "AWS::IoT::Policy"]
+    by_type = {one["Type"]: one["Properties"] for one in resources if one["Type"] != "AWS::IoT::Policy"}
     assert by_type == {
         "AWS::IoT::Thing": {
             "ThingName": {"Ref": provisioning.STATION_ID_PARAMETER},
-            "ThingTypeName": "evswap-station",
+            "ThingTypeName": THINGS["thing_type"],
         },
         "AWS::IoT::Certificate": {"CertificateId": {"Ref": "AWS::IoT::Certificate::Id"}, "Status": "Active"},
-        "AWS::IoT::Policy": {"PolicyName": "evswap-station"},
     }
+    assert policies == [{"PolicyName": policy["name"]} for policy in THINGS["policies"].values()]
+
+
+def test_the_policies_of_a_station_exist_and_are_no_more_than_aws_iot_takes() -> None:
+    assert len(THINGS["policies"]) <= 10
+    assert all((STACK / policy["file"]).is_file() for policy in THINGS["policies"].values())
+
+
+def test_the_role_of_provisioning_looks_up_the_policies_of_a_station() -> None:
+    looks_up = {resource for action, resource in allowed("provisioning") if action == "iot:GetPolicy"}
+    names = {resource.rpartition("/")[2] for resource in looks_up}
+    assert names == {policy["name"] for policy in THINGS["policies"].values()}
 
 
 def test_the_role_of_provisioning_is_for_that_template_and_can_neither_delete_nor_make_policies() -> None:

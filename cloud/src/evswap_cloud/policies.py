@@ -1,5 +1,6 @@
-"""The AWS IoT policies, made from the contract: a station's from its topic table, the claim's from its
-provisioning, its shadow's from the shadow's topics, a Greengrass core's from what a nucleus does.
+"""The AWS IoT policies, made from the contract: a station's from its topic table, its shadow's from the
+shadow's topics, those of the claim and of renewal from provisioning, a Greengrass core's from what a nucleus
+does.
 
 ``python -m evswap_cloud.policies --write`` writes them to ``cloud/stack/policies``.
 
@@ -64,10 +65,22 @@ def shadow_policy() -> dict[str, Any]:
     return {"Version": "2012-10-17", "Statement": statements}
 
 
+def renewal_policy() -> dict[str, Any]:
+    """The policy document that lets a station have its own certificate replaced. Every station has it beside
+    its own. For whom a certificate is asked stands in the request, not in the topic: the hook looks at it."""
+    requests = _certificate_requests()
+    statements = [
+        _allow("iot:Publish", [_arn(f"topic/{request}") for request in requests]),
+        _allow("iot:Subscribe", [_arn(f"topicfilter/{request}/*") for request in requests]),
+        _allow("iot:Receive", [_arn(f"topic/{request}/*") for request in requests]),
+    ]
+    return {"Version": "2012-10-17", "Statement": statements}
+
+
 def claim_policy() -> dict[str, Any]:
     """The policy document of a claim certificate: ask for a certificate, register with it, and nothing
     else."""
-    requests = [provisioning.CERTIFICATE_REQUEST_TOPIC, _registration_topic()]
+    requests = _certificate_requests()
     replies = [reply for request in requests for reply in provisioning.answers(request)]
     statements = [
         _allow("iot:Connect", [_arn(f"client/{provisioning.CLAIM_CLIENT_ID_PREFIX}*")]),
@@ -102,6 +115,7 @@ def greengrass_policy() -> dict[str, Any]:
 POLICIES: Final[Mapping[str, Callable[[], dict[str, Any]]]] = {
     "station.json": station_policy,
     "shadow.json": shadow_policy,
+    "renewal.json": renewal_policy,
     "claim.json": claim_policy,
     "greengrass.json": greengrass_policy,
 }
@@ -131,10 +145,11 @@ def _topic_filter(row: TopicRow) -> str:
     return _arn(f"topicfilter/{ROOT}/{_THING}/{row.suffix}")
 
 
-def _registration_topic() -> str:
-    """The topic for the template of whatever prefix the stack has."""
+def _certificate_requests() -> list[str]:
+    """The topics on which a certificate is asked for, by the template of whatever prefix the stack has."""
     stand_in = "template"
-    return provisioning.registration_topic(stand_in).replace(f"/{stand_in}/", f"/{_TEMPLATE}/")
+    registration = provisioning.registration_topic(stand_in).replace(f"/{stand_in}/", f"/{_TEMPLATE}/")
+    return [provisioning.CERTIFICATE_REQUEST_TOPIC, registration]
 
 
 def _arn(resource: str) -> str:

@@ -1,12 +1,19 @@
 # What stations are to AWS IoT. The stations themselves, and every certificate, the claim's too, are made outside
 # Terraform: a private key would stand in the state.
 resource "aws_iot_thing_type" "station" {
-  name = "${var.prefix}-station"
+  name = var.thing_type
 }
 
 resource "aws_iot_policy" "station" {
-  name   = "${var.prefix}-station"
-  policy = var.station_policy
+  for_each = var.station_policies
+
+  name   = each.value.name
+  policy = each.value.document
+}
+
+moved {
+  from = aws_iot_policy.station
+  to   = aws_iot_policy.station["station"]
 }
 
 resource "aws_iot_policy" "greengrass" {

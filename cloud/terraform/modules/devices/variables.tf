@@ -3,9 +3,14 @@ variable "prefix" {
   type        = string
 }
 
-variable "station_policy" {
-  description = "The policy of every station."
+variable "thing_type" {
+  description = "The type of every station's thing."
   type        = string
+}
+
+variable "station_policies" {
+  description = "The policies of every station."
+  type        = map(object({ name = string, document = string }))
 }
 
 variable "greengrass_policy" {

@@ -43,9 +43,17 @@ output "rules" {
   merge(rule, { sql = trimspace(local.text[rule.sql_file]) }) }
 }
 
-output "station_policy" {
-  description = "The AWS IoT policy of every station, as text."
-  value       = jsonencode(jsondecode(local.text["policies/station.json"]))
+output "station_policies" {
+  description = "The AWS IoT policies of every station, by their keys in things.yaml: name, and document as text."
+  value = { for key, policy in yamldecode(local.text["things.yaml"]).policies : key => {
+    name     = policy.name
+    document = jsonencode(jsondecode(local.text[policy.file]))
+  } }
+}
+
+output "thing_type" {
+  description = "The thing type of every station."
+  value       = yamldecode(local.text["things.yaml"]).thing_type
 }
 
 output "greengrass_policy" {

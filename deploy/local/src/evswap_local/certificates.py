@@ -18,7 +18,7 @@ from evswap_local.errors import CertificateUnusable
 from evswap_local.files import write_private
 from evswap_local.stack.change import Change, Outcome
 from evswap_local.stack.source import Source
-from evswap_local.stack.things import policy_name, thing_type
+from evswap_local.stack.things import policy_names, thing_type
 
 KIND = "certificate"
 
@@ -42,7 +42,7 @@ def keep_certificates(
         if state in (State.REVOKED, State.EXPIRED):
             raise CertificateUnusable(station_id, state.value)
         if state is State.MISSING:
-            issue_certificate(clients, folder, station_id, policy=policy_name(source))
+            issue_certificate(clients, folder, station_id, policies=policy_names(source))
         registered = _keep_thing(clients, source, folder, station_id)
         changed = state is State.MISSING or registered
         yield Change(KIND, station_id, Outcome.CREATED if changed else Outcome.UNCHANGED)
@@ -51,15 +51,15 @@ def keep_certificates(
 def renew_certificate(clients: Clients, source: Source, folder: Path, station_id: str) -> None:
     """Issues another certificate for the same key, and revokes the one before when the cloud knows it."""
     before = _certificate(folder, station_id)
-    issue_certificate(clients, folder, station_id, policy=policy_name(source))
+    issue_certificate(clients, folder, station_id, policies=policy_names(source))
     _keep_thing(clients, source, folder, station_id)
     if before is not None and _status(clients, before) is not None:
         clients.iot.update_certificate(certificateId=_certificate_id(before), newStatus="REVOKED")
 
 
-def issue_certificate(clients: Clients, folder: Path, name: str, *, policy: str) -> None:
+def issue_certificate(clients: Clients, folder: Path, name: str, *, policies: Sequence[str]) -> None:
     """Has a request for the key called ``name`` signed (the key is made when there is none), and lets the
-    certificate do what ``policy`` says."""
+    certificate do what ``policies`` say."""
     request = request_certificate(name, folder)
     try:
         answer = clients.iot.create_certificate_from_csr(
@@ -67,7 +67,8 @@ def issue_certificate(clients: Clients, folder: Path, name: str, *, policy: str)
         )
     finally:
         request.unlink()
-    clients.iot.attach_policy(policyName=policy, target=answer["certificateArn"])
+    for policy in policies:
+        clients.iot.attach_policy(policyName=policy, target=answer["certificateArn"])
     write_private(certificate_path(folder, name), answer["certificatePem"])
 
 
@@ -88,7 +89,8 @@ def certificate_state(clients: Clients, folder: Path, station_id: str) -> State:
 
 
 def _keep_thing(clients: Clients, source: Source, folder: Path, station_id: str) -> bool:
-    """Makes the thing and joins it to its certificate and no other; False when all was so already."""
+    """Makes the thing and joins it to its certificate, which gets the policies it lacks, and to no other;
+    False when all was so already."""
     certificate = _certificate(folder, station_id)
     if certificate is None:
         raise CertificateUnusable(station_id, State.MISSING.value)
@@ -103,11 +105,20 @@ def _keep_thing(clients: Clients, source: Source, folder: Path, station_id: str)
     for other in attached:
         if other != arn:
             clients.iot.detach_thing_principal(thingName=station_id, principal=other)
+    gained = _keep_policies(clients, source, arn)
     if arn in attached:
-        return False
-    clients.iot.attach_policy(policyName=policy_name(source), target=arn)
+        return gained
     clients.iot.attach_thing_principal(thingName=station_id, principal=arn)
     return True
+
+
+def _keep_policies(clients: Clients, source: Source, arn: str) -> bool:
+    """A certificate that was issued by an earlier version of the stack lacks what stations may do since."""
+    has = {policy["policyName"] for policy in clients.iot.list_attached_policies(target=arn)["policies"]}
+    lacking = [name for name in policy_names(source) if name not in has]
+    for name in lacking:
+        clients.iot.attach_policy(policyName=name, target=arn)
+    return bool(lacking)
 
 
 def _status(clients: Clients, certificate: x509.Certificate) -> str | None:

@@ -36,7 +36,7 @@ def keep_claim(clients: Clients, source: Source, folder: Path, trust_anchor: Pat
         return Change(KIND, NAME, Outcome.UNCHANGED)
     if state is not State.MISSING:
         claim_key(folder).unlink()
-    issue_certificate(clients, folder, NAME, policy=claim_policy_name(source))
+    issue_certificate(clients, folder, NAME, policies=[claim_policy_name(source)])
     return Change(KIND, NAME, Outcome.CREATED if state is State.MISSING else Outcome.UPDATED)
 
 

@@ -1,4 +1,4 @@
-"""What all stations share in AWS IoT: their policy (policies/station.json) and their thing type."""
+"""What all stations share in AWS IoT, from things.yaml: their policies and their thing type."""
 
 from collections.abc import Iterator
 
@@ -7,23 +7,24 @@ from evswap_local.stack.change import Change, Outcome
 from evswap_local.stack.policies import apply_policy
 from evswap_local.stack.source import Source
 
-FILE = "policies/station.json"
+FILE = "things.yaml"
 
 
-def policy_name(source: Source) -> str:
-    """The name of the policy that every station's certificate has."""
-    return f"{source.values.prefix}-station"
+def policy_names(source: Source) -> tuple[str, ...]:
+    """The names of the policies that every station's certificate has."""
+    return tuple(policy["name"] for policy in source.yaml(FILE)["policies"].values())
 
 
 def thing_type(source: Source) -> str:
     """The thing type of every station."""
-    return f"{source.values.prefix}-station"
+    return str(source.yaml(FILE)["thing_type"])
 
 
 def apply_things(clients: Clients, source: Source) -> Iterator[Change]:
-    """Makes the policy (a new version of it when it differs) and the thing type."""
-    name = policy_name(source)
-    yield Change("policy", name, apply_policy(clients, name, source.json(FILE)))
+    """Makes the policies (a new version of one that differs) and the thing type."""
+    for policy in source.yaml(FILE)["policies"].values():
+        document = source.json(policy["file"])
+        yield Change("policy", policy["name"], apply_policy(clients, policy["name"], document))
     yield Change("thing type", thing_type(source), _apply_thing_type(clients, thing_type(source)))
 
 
