@@ -3,6 +3,7 @@ the wire and AWS's client are real; the process is started for real in tests/gre
 
 import asyncio
 import re
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -149,6 +150,33 @@ async def test_a_change_is_applied_on_the_same_outbox(
     assert alone + together == list(range(1, len(alone) + len(together) + 1))
     assert running.levels == ["info", "debug"]
     assert "new configuration applied" in caplog.text
+
+
+async def test_daemons_of_the_nucleus_that_are_not_there_yet_are_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, eventually: Eventually, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="evswap_edge")
+    async with component(tmp_path, monkeypatch, eventually) as running:
+        refuse = running.nucleus.operations.to_refuse
+        refuse |= Counter({"SubscribeToConfigurationUpdate": 1, "GetConfiguration": 2, "UpdateState": 3})
+        await running.until(lambda: running.sequences and running.states == ["RUNNING"])
+        assert +refuse == Counter()
+    lines = [
+        record.getMessage() for record in caplog.records if record.getMessage().startswith("the nucleus")
+    ]
+    assert [line.partition(": ")[2][:11] for line in lines] == ["not connect", "works again"] * 2
+
+
+async def test_a_change_is_still_noticed_when_the_nucleus_has_ended_what_tells_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, eventually: Eventually
+) -> None:
+    async with component(tmp_path, monkeypatch, eventually) as running:
+        await running.until(lambda: running.states == ["RUNNING"])
+        running.nucleus.end_subscriptions()
+        running.configure({"log": {"level": "debug"}})
+        await running.until(lambda: running.levels == ["info", "debug"])
+        running.configure({"log": {"level": "error"}})
+        await running.until(lambda: running.levels == ["info", "debug", "error"])
 
 
 @pytest.mark.parametrize(

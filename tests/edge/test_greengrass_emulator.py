@@ -448,6 +448,8 @@ async def test_commands_are_obeyed_and_wrong_ones_explained(tmp_path: Path) -> N
             ("configure []", "JSON object"),
             ("broker up soon", "after how many seconds"),
             ("acknowledge", "on or off"),
+            ("refuse Everything", "GetConfiguration"),
+            ("refuse UpdateState often", "how often"),
             ("subscriptions", "end or forget"),
             ("answers", "hold or release"),
             ("fail Everything", "ServiceError"),
@@ -459,6 +461,10 @@ async def test_commands_are_obeyed_and_wrong_ones_explained(tmp_path: Path) -> N
         for command in ("acknowledge on", "acknowledge off", "subscriptions end", "subscriptions forget"):
             assert obey(command) == "ok"
         assert obey("broker down 0.5") == "ok"
+        assert obey("refuse UpdateState") == "ok"
+        with pytest.raises(model.ServiceError):
+            await answer(ipc.update_state_async(state="RUNNING"))
+        await answer(ipc.update_state_async(state="RUNNING"))
         assert obey("restart") == f"ok SVCUID={around.nucleus.token}"
 
 

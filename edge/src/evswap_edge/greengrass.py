@@ -17,15 +17,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+from evswap_edge.backoff import Backoff
 from evswap_edge.clock import TimeSource
 from evswap_edge.config import OUTBOX_NAME, Configuration, station_of
 from evswap_edge.documents import ConfigurationError, GivenDocument
+from evswap_edge.episode import Episode
 from evswap_edge.hal import DriverError
 from evswap_edge.logs import STATION
 from evswap_edge.outbox import OutboxError
 from evswap_edge.supervision import Supervisor
-from evswap_edge.transports import RestartRequired, TransportError
-from evswap_edge.transports.nucleus import THING_VARIABLE, Door, Nucleus, required
+from evswap_edge.transports import NotConnected, RestartRequired, TransportError
+from evswap_edge.transports.nucleus import THING_VARIABLE, Door, Nucleus, Stream, required
 from evswap_schema import STATION_ID_PATTERN
 
 ResultT = TypeVar("ResultT")
@@ -47,7 +49,8 @@ _NO_DRIVER: Final = (
 _LAST_GOOD: Final = Path("last-good-configuration.json")
 """In the work folder: what the station ran with, as the nucleus told it."""
 
-_READ_AGAIN_S: Final = 5.0
+_ASK_AGAIN_MIN_S: Final = 0.2
+_ASK_AGAIN_S: Final = 5.0
 
 _log: Final = logging.getLogger(__name__)
 
@@ -85,13 +88,14 @@ class _Component:
         self._station_id = station_id
         self._time = time
         self._changed = asyncio.Event()
+        self._watch = Stream.none()
         self._supervisor = Supervisor(time, log_from=log_from)
 
     async def run(self, stop: asyncio.Event) -> None:
         try:
-            # First, or a change between reading and watching would go unnoticed.
-            await self._nucleus.watch_configuration([KEY], self._changed.set)
-            await self._supervise(await self._wanted_at_first(), stop)
+            wanted = await _unless(stop, self._patiently(self._watched_and_wanted))
+            if wanted is not None:
+                await self._supervise(wanted, stop)
         except RestartRequired:
             raise
         except Exception:
@@ -103,13 +107,16 @@ class _Component:
         """Have a station run until ``stop`` is set, it ends by itself, or the nucleus goes."""
         ending = asyncio.Event()
         running = asyncio.create_task(self._supervisor.run(wanted.configuration, ending))
+        reporting: asyncio.Task[None] | None = None
         try:
             await _first(self._supervisor.begun.wait(), ended=running)
             if not running.done():
                 await asyncio.to_thread(_remember, wanted.told)
-                await self._nucleus.report(RUNNING)
+                reporting = asyncio.create_task(self._patiently(lambda: self._nucleus.report(RUNNING)))
             await self._keep_up(running, stop)
         finally:
+            if reporting is not None:
+                reporting.cancel()
             ending.set()
             with suppress(RestartRequired):
                 await running
@@ -117,17 +124,42 @@ class _Component:
     async def _keep_up(self, running: "asyncio.Task[None]", stop: asyncio.Event) -> None:
         """Follow what the nucleus says."""
         while not stop.is_set():
-            await _first(stop.wait(), self._changed.wait(), self._nucleus.lost.wait(), ended=running)
+            events = (stop, self._changed, self._watch.ended, self._nucleus.lost)
+            await _first(*(event.wait() for event in events), ended=running)
             if running.done():
                 return running.result()
             if self._nucleus.lost.is_set():
                 raise RestartRequired(f"the nucleus ended its connection ({self._nucleus.reason})")
-            if self._changed.is_set():
+            if self._changed.is_set() or self._watch.ended.is_set():
                 self._changed.clear()
                 await self._follow()
         return None
 
+    async def _patiently(self, ask: Callable[[], Awaitable[ResultT]]) -> ResultT:
+        """What the nucleus answers as soon as it can: its daemons are started, and restarted, one by one."""
+        trouble = Episode(_log, "the nucleus", monotonic=self._time.monotonic)
+        backoff = Backoff(base_s=_ASK_AGAIN_MIN_S, cap_s=_ASK_AGAIN_S)
+        while True:
+            try:
+                answer = await ask()
+            except NotConnected as error:
+                trouble.begin(error)
+                await asyncio.sleep(backoff.next_s())
+            else:
+                trouble.end()
+                return answer
+
     # --- configuration ------------------------------------------------------------------------------------
+
+    async def _watched_and_wanted(self) -> "_Wanted":
+        """As ``_wanted_at_first``, from now on with an eye on changes."""
+        await self._look_out()
+        return await self._wanted_at_first()
+
+    async def _look_out(self) -> None:
+        """Have changes noticed, before anything is read: one in between would not be."""
+        if self._watch.ended.is_set():
+            self._watch = await self._nucleus.watch_configuration([KEY], self._changed.set)
 
     async def _wanted(self) -> "_Wanted":
         """What the nucleus has in store, looked at as a whole. Raises ``ConfigurationError`` or
@@ -154,6 +186,7 @@ class _Component:
     async def _follow(self) -> None:
         """Put in force what the nucleus has in store; what cannot be used leaves the station as it is."""
         try:
+            await self._look_out()
             wanted = await self._wanted()
         except RestartRequired:
             raise
@@ -161,8 +194,8 @@ class _Component:
             _log.error("new configuration refused, the one before stays: %s", error, extra={"key": error.key})
             return
         except TransportError as error:
-            _log.warning("new configuration cannot be read: %s; reads again in %s s", error, _READ_AGAIN_S)
-            asyncio.get_running_loop().call_later(_READ_AGAIN_S, self._changed.set)
+            _log.warning("new configuration cannot be read: %s; reads again in %s s", error, _ASK_AGAIN_S)
+            asyncio.get_running_loop().call_later(_ASK_AGAIN_S, self._changed.set)
             return
         with suppress(DriverError, OutboxError, TransportError):  # logged, and the one before is back
             await self._supervisor.replace(wanted.configuration)

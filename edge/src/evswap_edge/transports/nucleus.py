@@ -88,6 +88,13 @@ class Stream:
     operation: Any = None
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
+    @classmethod
+    def none(cls) -> "Stream":
+        """One that has ended before it began."""
+        stream = cls()
+        stream.ended.set()
+        return stream
+
     async def aclose(self) -> None:
         """Ask for no more. Safe to call twice."""
         if not self.ended.is_set():

@@ -12,7 +12,8 @@ lines on standard input, and answers each with one line (`ok` or `error: ...`):
   fail NAME [COUNT]          answer the next publishes with ServiceError, UnauthorizedError, ...
   publish TOPIC TEXT         a message from the cloud; from 5,000 bytes on it vanishes
   acknowledge on|off         the cloud archives what arrives, and says so to a station that asks
-  subscriptions end|forget   to the cloud: end them, or forget them and tell nobody
+  refuse OPERATION [COUNT]   answer the next requests for it with ServiceError: its daemon is not there
+  subscriptions end|forget   end all streams; forget those from the cloud, and tell nobody
   hang-up                    end all connections
   restart                    end them, and make the SVCUID void; prints the new one
   status                     what has happened so far, as JSON

@@ -26,6 +26,7 @@ class Commands:
             "broker": self._broker,
             "answers": self._answers,
             "fail": self._fail,
+            "refuse": self._refuse,
             "publish": self._publish,
             "acknowledge": self._acknowledge,
             "subscriptions": self._subscriptions,
@@ -90,6 +91,13 @@ class Commands:
         if error not in _ERRORS or not (count or "1").isdecimal():
             raise BadCommand(f"fail takes one of {', '.join(_ERRORS)}, and how many publishes")
         self._nucleus.operations.to_fail.extend([error] * int(count or "1"))
+
+    def _refuse(self, rest: str) -> None:
+        operation, _, count = rest.partition(" ")
+        operations = self._nucleus.operations
+        if operation not in operations.names or not (count or "1").isdecimal():
+            raise BadCommand(f"refuse takes one of {', '.join(operations.names)}, and how often")
+        operations.to_refuse[operation] += int(count or "1")
 
     def _publish(self, rest: str) -> None:
         topic, _, text = rest.partition(" ")

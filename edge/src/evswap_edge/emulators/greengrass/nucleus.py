@@ -126,9 +126,9 @@ class EmulatedNucleus:
             self._tell({"lost": lost})
 
     def end_subscriptions(self) -> None:
-        """As when the nucleus's MQTT daemon is restarted: the streams end, the connection stays."""
-        for one in self._iot_core_subscriptions():
-            self._subscriptions.remove(one)
+        """As when the nucleus's other daemons are restarted: the streams end, the connection stays."""
+        ended, self._subscriptions = self._subscriptions, []
+        for one in ended:
             one.request.connection.terminate(one.request.stream)
 
     def forget_subscriptions(self) -> None:

@@ -95,6 +95,8 @@ class Operations:
         self.most_under_way = 0
         self.to_fail: deque[str | None] = deque()
         """How the next publishes are answered, one each: with this error, or as it comes."""
+        self.to_refuse: Counter[str] = Counter()
+        """How many of the next requests for an operation the daemon behind it is not there to answer."""
         self.holding = False
         self.held: deque[Held] = deque()
         self.local: list[Published] = []
@@ -112,16 +114,26 @@ class Operations:
         }
         self.changed: list[KeyPath] = []
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of all operations."""
+        return tuple(self._by_name)
+
     def perform(self, operation: str, request: Request) -> Answer:
         """Raises ``Refusal``; also for what nucleus lite does not have (secrets, shadows, metrics)."""
         try:
             perform = self._by_name.get(operation)
-            if perform is None:
+            if perform is None or self._is_away(operation):
                 raise Refusal("ServiceError")
             return _valid(perform, request)
         except Refusal as refusal:
             self.refused[refusal.error] += 1
             raise
+
+    def _is_away(self, operation: str) -> bool:
+        away = self.to_refuse[operation] > 0
+        self.to_refuse[operation] -= away
+        return away
 
     # --- configuration and state --------------------------------------------------------------------------
 
