@@ -159,12 +159,14 @@ async def test_daemons_of_the_nucleus_that_are_not_there_yet_are_waited_for(
     async with component(tmp_path, monkeypatch, eventually) as running:
         refuse = running.nucleus.operations.to_refuse
         refuse |= Counter({"SubscribeToConfigurationUpdate": 1, "GetConfiguration": 2, "UpdateState": 3})
-        await running.until(lambda: running.sequences and running.states == ["RUNNING"])
-        assert +refuse == Counter()
-    lines = [
-        record.getMessage() for record in caplog.records if record.getMessage().startswith("the nucleus")
-    ]
-    assert [line.partition(": ")[2][:11] for line in lines] == ["not connect", "works again"] * 2
+
+        def told() -> list[str]:
+            lines = [record.getMessage().partition(": ") for record in caplog.records]
+            return [what[:11] for who, _, what in lines if who == "the nucleus"]
+
+        await running.until(lambda: running.sequences and len(told()) == 4)
+        assert told() == ["not connect", "works again"] * 2
+        assert (+refuse, running.states) == (Counter(), ["RUNNING"])
 
 
 async def test_a_change_is_still_noticed_when_the_nucleus_has_ended_what_tells_of_it(
