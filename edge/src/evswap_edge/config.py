@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final, Generic, TypeVar
 
 from msgspec import Meta, Struct
 
+from evswap_edge import confirmations
 from evswap_edge.documents import Document, KeyPath
 from evswap_edge.drivers import DriverKind, Role, SettingRefused, load_driver
 from evswap_edge.drivers.composed import Part, open_composed
@@ -48,13 +49,14 @@ class OutboxFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Publishing(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Messages under way at once, the seconds for a last delivery when stopped, and the bounds of the
-    backoff."""
+    """Messages under way at once, the seconds for a last delivery when stopped, the bounds of the backoff,
+    and how long the cloud may take to confirm what a transport only handed over."""
 
     window: Annotated[int, Meta(ge=1, le=100)] = 20
     drain_s: Annotated[float, Meta(ge=0, le=60)] = 5.0
     retry_min_s: Annotated[float, Meta(ge=0.01, le=60)] = 0.5
     retry_max_s: Annotated[float, Meta(ge=0.01, le=3600)] = 60.0
+    confirmation_timeout_s: Annotated[float, Meta(ge=0.1, le=86_400)] = confirmations.TIMEOUT_S
 
     def __post_init__(self) -> None:
         if self.retry_max_s < self.retry_min_s:
