@@ -26,8 +26,10 @@ class Subscriptions:
         return tuple(self._subscribers)
 
     def add(self, topic_filter: str, on_message: OnMessage) -> None:
-        """From now on ``on_message`` hears what matches ``topic_filter``."""
-        self._subscribers.setdefault(topic_filter, []).append(on_message)
+        """From now on ``on_message`` hears what matches ``topic_filter``; once, however often it asks."""
+        subscribers = self._subscribers.setdefault(topic_filter, [])
+        if on_message not in subscribers:
+            subscribers.append(on_message)
 
     def dispatch(self, topic: str, payload: bytes, context: Context) -> None:
         """Let every subscriber hear a message, one after another, and after those of the messages before.
