@@ -100,6 +100,7 @@ async def component(
         configuration=Configuration(defaults),
         tell=events.append,
     )
+    nucleus.acknowledging = True
     await nucleus.start()
     running = Component(nucleus, events, monkeypatch, eventually)
     try:

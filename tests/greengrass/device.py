@@ -103,7 +103,7 @@ class NucleusProcess:
         self.events: list[dict[str, Any]] = []
         self._answers: list[str] = []
         self._ready = False
-        arguments = ("--socket", str(socket), "--recipe", str(recipe), "--thing-name", THING)
+        arguments = ("--socket", str(socket), "--recipe", str(recipe), "--thing-name", THING, "--acknowledge")
         self._process = subprocess.Popen(
             [sys.executable, "-m", "evswap_edge", "emulate", "greengrass", *arguments],
             stdin=subprocess.PIPE,
