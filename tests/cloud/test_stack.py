@@ -68,6 +68,7 @@ def test_a_function_has_the_settings_that_its_wiring_asks_for_and_no_others() ->
         "bulk": {wiring.ARCHIVE_BUCKET, wiring.STATIONS_TABLE},
         "api": {wiring.STATIONS_TABLE},
         "provision": set(),
+        "retire": set(),
     }
     assert {name: set(function["environment"]) for name, function in FUNCTIONS.items()} == needs
 
@@ -129,7 +130,7 @@ def test_a_queue_keeps_messages_fourteen_days_and_encrypts_them(name: str) -> No
 
 
 def test_the_rules_are_those_of_the_topic_table_that_are_taken_so_far() -> None:
-    assert RULES.keys() == {"evswap_telemetry", "evswap_change", "evswap_batch"}
+    assert RULES.keys() == {"evswap_telemetry", "evswap_change", "evswap_certificate", "evswap_batch"}
     assert RULES.keys() <= {row.rule for row in TOPICS.values()}
 
 
@@ -221,7 +222,10 @@ def test_the_seeds_monitoring_table_has_its_alarms() -> None:
 
 
 def test_the_alarms_metrics_are_few_as_each_has_its_price() -> None:
-    assert sum(len(WATCHED[alarm["watches"]]) * len(alarm["metrics"]) for alarm in ALARMS.values()) < 50
+    def subjects(alarm: dict[str, Any]) -> int:
+        return len(alarm.get("only", WATCHED[alarm["watches"]]))
+
+    assert sum(subjects(alarm) * len(alarm["metrics"]) for alarm in ALARMS.values()) < 50
 
 
 # --- roles ---
@@ -374,6 +378,13 @@ def test_the_role_of_provisioning_is_for_that_template_and_can_neither_delete_no
     actions = {action.removeprefix("iot:") for action, _ in allowed(TEMPLATES["station"]["role"])}
     assert all(action.startswith(verbs) for action in actions)
     assert "CreatePolicy" not in actions
+
+
+def test_only_the_function_that_retires_certificates_may_revoke_them_and_it_makes_none() -> None:
+    may = {key for key, one in FUNCTIONS.items() if "iot:UpdateCertificate" in dict(allowed(one["role"]))}
+    assert may == {"retire"}
+    done = {action for action, _ in allowed("function-retire") if action.startswith("iot:")}
+    assert done == {"iot:ListThingPrincipals", "iot:DescribeCertificate", "iot:UpdateCertificate"}
 
 
 def test_the_hook_answers_before_aws_iot_gives_up_and_only_reads() -> None:

@@ -59,6 +59,8 @@ class Resources:
                 return [self.item("get_item"), Call("dynamodb", "scan", {"TableName": self.table})]
             case "provision":
                 return [Call("iot", "list_thing_principals", {"thingName": self.thing})]
+            case "retire":
+                return [Call("iot", "list_thing_principals", {"thingName": self.thing})]
             case _:
                 pytest.fail(f"say what the function {function} may do, and what not")
 
@@ -96,6 +98,15 @@ class Resources:
                     Call("iot", "create_thing", {"thingName": NOBODY}),
                     Call("iot", "update_certificate", revoke),
                     Call("iot", "delete_thing", {"thingName": self.thing}),
+                ]
+            case "retire":
+                return [
+                    *nobody,
+                    self.item("get_item"),
+                    self.receive("batch"),
+                    Call("iot", "create_thing", {"thingName": NOBODY}),
+                    Call("iot", "delete_thing", {"thingName": self.thing}),
+                    Call("iot", "delete_certificate", {"certificateId": "0" * 64}),
                 ]
             case _:
                 return [

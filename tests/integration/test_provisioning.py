@@ -1,6 +1,9 @@
-"""The pre-provisioning hook: whose name is free, and who may have a second certificate for it."""
+"""The pre-provisioning hook: whose name is free, and who may have a second certificate for it. And which of
+several certificates are revoked."""
 
+import base64
 import datetime
+import json
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +19,7 @@ from hypothesis import strategies as st
 from evswap_cloud import wiring
 from evswap_cloud.errors import RegistryError
 from evswap_cloud.handlers import provision
+from evswap_cloud.handlers import retire as retire_handler
 from evswap_cloud.provisioning import (
     Allowed,
     Certificate,
@@ -226,3 +230,83 @@ def test_a_registry_that_cannot_be_read_allows_nothing(log: Log, monkeypatch: py
     monkeypatch.setattr(wiring, "registry", Broken)
     with pytest.raises(RegistryError):
         provision.handler(event(certificate(OURS)), None)
+
+
+# --- the certificates before ---
+
+
+def moment(day: int) -> datetime.datetime:
+    return LONG_AGO + datetime.timedelta(days=day)
+
+
+def notice(**changes: Any) -> dict[str, Any]:
+    """As the rule puts it into the queue."""
+    told = {
+        "payload": base64.b64encode(b"{}").decode(),
+        "topic": "ev/station/station-01/certificate",
+        "station_id": "station-01",
+        "client_id": "station-01",
+        "principal": "station-01/1",
+        "received_at": 1_800_000_000_000,
+    }
+    return {"messageId": "m-1", "body": json.dumps(told | changes)}
+
+
+@pytest.fixture
+def three(monkeypatch: pytest.MonkeyPatch) -> FakeRegistry:
+    """Three certificates of one station, from the oldest to the newest, and one of another."""
+    of = {"station-01": ["a", "b", "c"], "station-02": ["d"]}
+    created = {f"station-01/{number}": moment(number) for number in range(3)}
+    made = FakeRegistry(of, created)
+    monkeypatch.setattr(wiring, "registry", lambda: made)
+    return made
+
+
+def retire(*records: dict[str, Any]) -> Any:
+    return retire_handler.handler({"Records": list(records)}, None)
+
+
+def test_the_certificates_before_the_one_it_works_with_are_revoked_and_no_newer_one(
+    log: Log, three: FakeRegistry
+) -> None:
+    assert retire(notice()) == {"batchItemFailures": []}
+    assert three.revoked == ["station-01/0"]
+    assert log.lines[0]["revoked"] == ["station-01/0"]
+
+
+def test_a_notice_that_comes_late_and_twice_does_no_harm(log: Log, three: FakeRegistry) -> None:
+    retire(notice(principal="station-01/2"))
+    assert three.revoked == ["station-01/0", "station-01/1"]
+    retire(notice(principal="station-01/2"), notice(principal="station-01/1"))
+    assert three.revoked == ["station-01/0", "station-01/1"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"client_id": "station-02"},
+        {"client_id": None},
+        {"principal": None},
+        {"principal": "station-02/0"},
+        {"station_id": "station-02", "client_id": "station-02"},
+        {"payload": 7},
+    ],
+)
+def test_a_notice_by_anybody_else_is_refused_said_and_not_repeated(
+    changes: dict[str, Any], log: Log, three: FakeRegistry
+) -> None:
+    assert retire(notice(**changes)) == {"batchItemFailures": []}
+    assert three.revoked == []
+    assert [line["level"] for line in log.lines] == ["WARNING"]
+
+
+def test_a_notice_comes_again_when_the_registry_fails_and_only_that_one(
+    log: Log, three: FakeRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(certificate_id: str) -> None:
+        raise RegistryError(operation="update_certificate", target=certificate_id, code="Throttling")
+
+    monkeypatch.setattr(three, "revoke", broken)
+    refused = notice(client_id="station-02") | {"messageId": "m-2"}
+    assert retire(notice(), refused) == {"batchItemFailures": [{"itemIdentifier": "m-1"}]}
+    assert log.lines[0]["code"] == "Throttling"

@@ -82,7 +82,8 @@ def test_other_code_reaches_the_functions(
     with zipfile.ZipFile(other, "a") as archive:
         archive.writestr("another_module.py", "")
     prefix = source.values.prefix
-    functions = {("function", f"{prefix}-{name}") for name in ("live", "change", "bulk", "api", "provision")}
+    names = ("live", "change", "bulk", "api", "provision", "retire")
+    functions = {("function", f"{prefix}-{name}") for name in names}
     assert changed(apply_stack(clients, source, other)) == functions
     assert changed(apply_stack(clients, source, package)) == functions
 

@@ -21,8 +21,9 @@ Milliseconds = Annotated[int, Meta(ge=0, le=_LAST_MILLISECOND)]
 class Envelope(Struct, frozen=True, kw_only=True):
     """One message as AWS IoT received it.
 
-    ``station_id`` is the level of the topic, ``client_id`` the MQTT client's (None when a rule could not
-    tell), and ``received_at`` is AWS IoT's clock: the cloud's only notion of now while it ingests.
+    ``station_id`` is the level of the topic, ``client_id`` the MQTT client's and ``principal`` the id of the
+    certificate that it showed (None when a rule could not tell), and ``received_at`` is AWS IoT's clock: the
+    cloud's only notion of now while it ingests.
     """
 
     payload: bytes
@@ -30,6 +31,7 @@ class Envelope(Struct, frozen=True, kw_only=True):
     station_id: str
     client_id: str | None
     received_at: datetime
+    principal: str | None = None
 
 
 class _Wire(Struct, frozen=True, kw_only=True):
@@ -38,6 +40,7 @@ class _Wire(Struct, frozen=True, kw_only=True):
     station_id: str
     received_at: Milliseconds
     client_id: str | None = None
+    principal: str | None = None
 
 
 _decoder: Final = msgspec.json.Decoder(_Wire)
@@ -58,6 +61,7 @@ def decode_envelope(body: str) -> Envelope:
         station_id=wire.station_id,
         client_id=wire.client_id,
         received_at=from_milliseconds(wire.received_at),
+        principal=wire.principal,
     )
 
 

@@ -83,7 +83,7 @@ def latest_reader() -> DynamoLatestStates:
 
 @cache
 def registry() -> IotRegistry:
-    """What the pre-provisioning hook asks."""
+    """Where certificates are looked up, and revoked."""
     return IotRegistry(_iot())
 
 

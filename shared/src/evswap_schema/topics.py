@@ -31,6 +31,7 @@ class Channel(StrEnum):
     RESULT = "result"
     PENDING = "pending"
     ACKNOWLEDGEMENT = "acknowledgement"
+    CERTIFICATE = "certificate"
 
 
 class Direction(StrEnum):
@@ -89,6 +90,13 @@ TOPICS: Final = {
         TopicRow(channel=Channel.RESULT, suffix="commands/+/result", direction=Direction.UP),
         TopicRow(channel=Channel.PENDING, suffix="pending", direction=Direction.UP),
         TopicRow(channel=Channel.ACKNOWLEDGEMENT, suffix="acknowledgement", direction=Direction.DOWN),
+        TopicRow(
+            channel=Channel.CERTIFICATE,
+            suffix="certificate",
+            direction=Direction.UP,
+            rule="evswap_certificate",
+            basic_ingest=True,
+        ),
     )
 }
 
