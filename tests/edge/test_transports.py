@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 from unittest import mock
@@ -204,11 +205,11 @@ def _server_context(folder: Path) -> ssl.SSLContext:
 
 
 @asynccontextmanager
-async def aws_iot(tmp_path: Path) -> AsyncIterator[tuple[Transport, Mqtt5FarSide]]:
+async def over_mqtt5(name: str, tmp_path: Path) -> AsyncIterator[tuple[Transport, Mqtt5FarSide]]:
     _issue(Authority(tmp_path, "ca"), tmp_path)
     far = Mqtt5FarSide()
     server = await asyncio.start_server(far.serve, "127.0.0.1", 0, ssl=_server_context(tmp_path))
-    kind = load_transport("aws-iot")
+    kind = load_transport(name)
     settings = kind.settings(
         host="127.0.0.1",
         port=server.sockets[0].getsockname()[1],
@@ -228,6 +229,10 @@ async def aws_iot(tmp_path: Path) -> AsyncIterator[tuple[Transport, Mqtt5FarSide
         server.close()
         far.cut()
         await server.wait_closed()
+
+
+aws_iot = partial(over_mqtt5, "aws-iot")
+mqtt = partial(over_mqtt5, "mqtt")
 
 
 # --- greengrass -------------------------------------------------------------------------------------------
@@ -291,10 +296,10 @@ async def greengrass(tmp_path: Path) -> AsyncIterator[tuple[Transport, NucleusFa
 # --- the contract -----------------------------------------------------------------------------------------
 
 Open = Callable[[Path], AbstractAsyncContextManager[tuple[Transport, FarSide]]]
-OPEN: dict[str, Open] = {"memory": memory, "aws-iot": aws_iot, "greengrass": greengrass}
+OPEN: dict[str, Open] = {"memory": memory, "aws-iot": aws_iot, "mqtt": mqtt, "greengrass": greengrass}
 every_transport = pytest.mark.parametrize("open_transport", OPEN.values(), ids=OPEN.keys())
 self_mending_transport = pytest.mark.parametrize(
-    "open_transport", [memory, aws_iot], ids=["memory", "aws-iot"]
+    "open_transport", [memory, aws_iot, mqtt], ids=["memory", "aws-iot", "mqtt"]
 )
 
 

@@ -41,6 +41,7 @@ BUILTINS: Final = {
     "aws-iot": Builtin("evswap_edge.transports.aws_iot:KIND"),
     "greengrass": Builtin("evswap_edge.transports.greengrass:KIND"),
     "memory": Builtin("evswap_edge.transports.memory:KIND"),
+    "mqtt": Builtin("evswap_edge.transports.mqtt:KIND"),
 }
 
 
@@ -185,7 +186,8 @@ class Transport(Protocol):
 
     async def subscribe(self, topic_filter: str, on_message: OnMessage) -> None:
         """Have ``on_message`` called in the event loop for every message that matches, in the order of their
-        arrival, for as long as this transport is open: every new link takes the subscription up.
+        arrival, for as long as this transport is open: every new link takes the subscription up. Asking again
+        with the same ``on_message`` makes it anew, for whoever doubts that it still stands.
 
         Returns when the far side has accepted it, or at once while there is no link. Raises ``Rejected``;
         the next link asks again, so that a policy can be mended.

@@ -12,14 +12,11 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from contextvars import copy_context
-from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar
 
 from awscrt import exceptions, io, mqtt5
-from msgspec import Meta, Struct
+from msgspec import Meta
 
-from evswap_edge import keys
-from evswap_edge.clock import TimeSource
 from evswap_edge.episode import Episode
 from evswap_edge.message import Message
 from evswap_edge.transports import (
@@ -36,7 +33,7 @@ from evswap_edge.transports import (
     TransportKind,
 )
 from evswap_edge.transports.aws_tls import tls_context
-from evswap_edge.transports.credentials import check_credentials
+from evswap_edge.transports.broker import BrokerSettings, check, station_files
 from evswap_edge.transports.subscriptions import Subscriptions
 
 AnswerT = TypeVar("AnswerT")
@@ -45,6 +42,7 @@ MAX_PAYLOAD_BYTES: Final = 128 * 1024
 """AWS IoT Core's limit for a message; it closes the connection over a larger one."""
 
 _PING_TIMEOUT_S: Final = 10.0
+"""awscrt wants it to be shorter than the keep-alive."""
 _STOP_TIMEOUT_S: Final = 5.0
 _NEWS_TIMEOUT_S: Final = 1.0
 """How long a failed publish waits to learn from the link's own events why it failed."""
@@ -52,27 +50,9 @@ _NEWS_TIMEOUT_S: Final = 1.0
 _log = logging.getLogger(__name__)
 
 
-class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where to connect, and with what."""
+class Settings(BrokerSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``host`` is the account's endpoint, xxxx-ats.iot.<region>.amazonaws.com; 443 takes MQTT as well."""
 
-    host: Annotated[
-        str, Meta(min_length=1, description="The account's endpoint, xxxx-ats.iot.<region>.amazonaws.com.")
-    ]
-    certificate_file: Path
-    key_file: Path
-    port: Annotated[int, Meta(ge=1, le=65535, description="443 takes MQTT by ALPN.")] = 8883
-    ca_file: Path | None = None
-    """None: the system's trust store, which holds Amazon's root CA."""
-    keep_alive_s: Annotated[
-        int, Meta(ge=15, le=1200, description="A silent link is found within this and 10 s.")
-    ] = 30
-    acknowledge_timeout_s: Annotated[int, Meta(ge=1, le=300)] = 20
-    connect_timeout_s: Annotated[int, Meta(ge=1, le=300)] = 15
-    reconnect_min_s: Annotated[float, Meta(ge=0.1, le=60)] = 0.5
-    reconnect_max_s: Annotated[float, Meta(ge=0.1, le=3600)] = 60.0
-    will_delay_s: Annotated[
-        int, Meta(ge=0, le=3600, description="How long a broken link may take to mend before it is told.")
-    ] = 30
     aws_quotas: Annotated[
         bool, Meta(description="Keep to 100 publishes and 512 KiB a second, AWS's limits.")
     ] = True
@@ -238,7 +218,7 @@ class AwsIotTransport:
             min_reconnect_delay_ms=int(settings.reconnect_min_s * 1000),
             max_reconnect_delay_ms=int(max(settings.reconnect_min_s, settings.reconnect_max_s) * 1000),
             min_connected_time_to_reset_reconnect_delay_ms=int(settings.reconnect_max_s * 1000),
-            ping_timeout_ms=int(_PING_TIMEOUT_S * 1000),
+            ping_timeout_ms=int(min(_PING_TIMEOUT_S, settings.keep_alive_s / 2) * 1000),
             connack_timeout_ms=settings.connect_timeout_s * 1000,
             ack_timeout_sec=settings.acknowledge_timeout_s,
             on_publish_callback_fn=self._in_loop(self._on_publish),
@@ -356,24 +336,8 @@ def _socket_options(settings: Settings) -> "io.SocketOptions":
     return options
 
 
-def _check(settings: Settings, time: TimeSource) -> None:
-    check_credentials(
-        certificate_file=settings.certificate_file,
-        key_file=settings.key_file,
-        ca_file=settings.ca_file,
-        time=time,
-    )
-
-
 async def _open(settings: Settings, caller: Caller) -> Transport:
     return AwsIotTransport(settings, caller)
 
 
-def _station_files(directory: Path, station_id: str) -> dict[str, str]:
-    return {
-        "certificate_file": str(keys.certificate_path(directory, station_id)),
-        "key_file": str(keys.key_path(directory, station_id)),
-    }
-
-
-KIND: Final = TransportKind(settings=Settings, check=_check, open=_open, station_files=_station_files)
+KIND: Final = TransportKind(settings=Settings, check=check, open=_open, station_files=station_files)
