@@ -63,6 +63,15 @@ class Publishing(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             raise ValueError("retry_max_s has to be at least retry_min_s")
 
 
+class Commands(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Whether commands and configuration are taken from afar; how long the hardware may take to answer an
+    order, and how long a bay to show what was ordered."""
+
+    enabled: bool = True
+    answer_timeout_s: Annotated[float, Meta(ge=0.1, le=60)] = 5.0
+    feedback_timeout_s: Annotated[float, Meta(ge=0, le=300)] = 10.0
+
+
 class Level(StrEnum):
     """From which level on there are logs."""
 
@@ -86,6 +95,7 @@ class CommonFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     sampling: Sampling = Sampling()
     reporting: Reporting = Reporting()
     publishing: Publishing = Publishing()
+    commands: Commands = Commands()
     log: Log = Log()
 
 
@@ -137,6 +147,7 @@ class StationConfig:
     sampling: Sampling
     reporting: Reporting
     publishing: Publishing
+    commands: Commands
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,6 +177,7 @@ def station_of(document: Document) -> Configuration:
         sampling=station.sampling,
         reporting=station.reporting,
         publishing=station.publishing,
+        commands=station.commands,
     )
     return Configuration(stations=(only,), log=station.log)
 
@@ -187,6 +199,7 @@ def read_fleet(file: Path) -> Configuration:
             sampling=fleet.sampling,
             reporting=fleet.reporting,
             publishing=fleet.publishing,
+            commands=fleet.commands,
         )
         for station_id in _names(document, fleet)
     )

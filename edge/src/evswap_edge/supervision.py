@@ -29,6 +29,8 @@ Run = Callable[..., Coroutine[Any, Any, None]]
 Unusable = ConfigurationError | DriverError | OutboxError | TransportError
 """Why a configuration could not be put in force."""
 
+_NOT_BEGUN: Final = (DriverError, OutboxError, TransportError)
+
 _log: Final = logging.getLogger(__name__)
 
 
@@ -86,7 +88,7 @@ class Supervisor:
         """Run the station of ``configuration``, with the adjustments that it had, and those that replace it,
         until ``stop`` is set. Raises what ``run_station`` raises."""
         try:
-            station = await self._begin(self._as_before(configuration))
+            station = await self._begin_as_before(configuration)
             self.begun.set()
             while not stop.is_set():
                 change = await self._next_change(station, stop)
@@ -146,10 +148,21 @@ class Supervisor:
             raise LookupError("no station has begun yet")
         return self._in_force
 
-    def _as_before(self, configuration: Configuration) -> _Wanted:
-        """With what was adjusted before the last end, unless that does not go with it any more."""
-        kept = _kept(configuration).read()
-        return self._over(configuration, kept)
+    async def _begin_as_before(self, configuration: Configuration) -> "_Running":
+        """With what was adjusted before the last end. What does not go with ``configuration`` any more, or
+        keeps the station from beginning, must not keep it down: then without."""
+        kept = await asyncio.to_thread(_kept(configuration).read)
+        wanted = self._over(configuration, kept)
+        try:
+            return await self._begin(wanted)
+        except RestartRequired:
+            raise
+        except _NOT_BEGUN as problem:
+            if not wanted.adjustments:
+                raise
+            own = _Wanted.of(configuration, {})
+            self._refuse(wanted, problem, instead=own)
+            return await self._begin(own)
 
     def _over(self, base: Configuration, adjustments: Adjustments) -> _Wanted:
         try:
@@ -187,34 +200,35 @@ class Supervisor:
         return successor
 
     async def _follow(self, station: "_Running", change: _Change) -> "tuple[_Running, Unusable | None]":
-        """The station as it is wanted now: ``station`` itself when nothing changed, or nothing usable did."""
+        """The station as it is wanted now: ``station`` itself when nothing changed or nothing usable did; and
+        why it is not as it was wanted."""
         present = station.wanted
         adjustments = present.adjustments if change.adjustments is None else change.adjustments
         wanted = self._over(change.base or present.base, adjustments)
-        successor, problem = await self._succeed(station, wanted, again=change.again)
-        if problem is not None:
-            _log.error("new configuration refused, the one before stays: %s", problem)
-        if change.adjustments is not None:
-            await self._remember(change.adjustments, wanted, problem)
-        return successor, problem
-
-    async def _succeed(
-        self, station: "_Running", wanted: _Wanted, *, again: bool
-    ) -> "tuple[_Running, Unusable | None]":
-        """Who runs now, and why that is not the wanted one."""
-        if wanted.configuration == station.wanted.configuration and not again:
+        if problem := self._unusable(wanted.configuration):
+            self._refuse(wanted, problem, instead=present)
+            return station, problem
+        await self._keep(wanted, instead_of=present)
+        if change.adjustments == wanted.adjustments:
+            self.refusal = None
+        if wanted.configuration == present.configuration and not change.again:
             self._in_force = station.wanted = wanted
             return station, None
-        if problem := self._unusable(wanted.configuration):
-            return station, problem
+        return await self._succeed(station, wanted)
+
+    async def _succeed(self, station: "_Running", wanted: _Wanted) -> "tuple[_Running, Unusable | None]":
+        """Who runs now, and why that is not the wanted one."""
+        former = station.wanted
         await station.end()
         try:
             successor = await self._begin(wanted)
         except RestartRequired:
             raise
-        except (DriverError, OutboxError, TransportError) as error:
-            return await self._begin(station.wanted), error
-        told = "station begun anew" if again else "new configuration applied"
+        except _NOT_BEGUN as problem:
+            self._refuse(wanted, problem, instead=former)
+            await self._keep(former, instead_of=wanted)
+            return await self._begin(former), problem
+        told = "station begun anew" if wanted == former else "new configuration applied"
         _log.info("%s: %s", told, describe(wanted.configuration.stations[0]))
         return successor, None
 
@@ -239,13 +253,16 @@ class Supervisor:
         await station.start(work)
         return station
 
-    async def _remember(self, asked: Adjustments, wanted: _Wanted, problem: Unusable | None) -> None:
-        """For the next start what is in force; for whoever asked why it is not."""
-        if problem is not None:
-            self.refusal = Refusal(asked, "", str(problem))
-        elif wanted.adjustments == asked:
-            self.refusal = None
-            await asyncio.to_thread(_kept(wanted.configuration).keep, asked)
+    def _refuse(self, wanted: _Wanted, problem: Unusable, *, instead: _Wanted) -> None:
+        """Keep for whoever asks why ``instead`` is in force."""
+        _log.error("new configuration refused, the one before stays: %s", problem)
+        if wanted.adjustments != instead.adjustments:
+            self.refusal = Refusal(wanted.adjustments, "", str(problem))
+
+    async def _keep(self, wanted: _Wanted, *, instead_of: _Wanted) -> None:
+        """Remember the adjustments before a station with them is heard of: it says that they are in force."""
+        if wanted.adjustments != instead_of.adjustments:
+            await asyncio.to_thread(_kept(wanted.configuration).keep, wanted.adjustments)
 
     async def _leave(self) -> None:
         """End what runs, whatever it was that ended this, and let nobody wait for an answer."""

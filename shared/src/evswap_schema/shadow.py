@@ -22,9 +22,10 @@ REQUESTS: Final = (GET, UPDATE)
 
 GET_ACCEPTED: Final = "get/accepted"
 GET_REJECTED: Final = "get/rejected"
+UPDATE_ACCEPTED: Final = "update/accepted"
 UPDATE_REJECTED: Final = "update/rejected"
 DELTA: Final = "update/delta"
-ANSWERS: Final = (GET_ACCEPTED, GET_REJECTED, UPDATE_REJECTED, DELTA)
+ANSWERS: Final = (GET_ACCEPTED, GET_REJECTED, UPDATE_ACCEPTED, UPDATE_REJECTED, DELTA)
 """What a station hears."""
 
 REFUSED: Final = "refused"
