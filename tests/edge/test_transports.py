@@ -1,306 +1,69 @@
-"""One contract, every transport: ``send`` returns when the far side has accepted, and raises otherwise.
-
-``aws-iot`` meets a far side made of a TLS listener that speaks just enough MQTT 5 to misbehave on demand;
-what a complete broker does with it is tested end to end. ``greengrass`` meets the emulated nucleus.
+"""One contract, every transport: ``send`` returns when the far side has accepted, and raises otherwise; what
+was subscribed to is heard, whatever becomes of the links.
 """
 
 import asyncio
-import os
-import ssl
-from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
-from dataclasses import dataclass, field
+import gc
+import threading
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Protocol
-from unittest import mock
 
 import pytest
 
 from evswap_edge import keys
-from evswap_edge.clock import SystemTime
-from evswap_edge.emulators.greengrass.configuration import Configuration
-from evswap_edge.emulators.greengrass.nucleus import EmulatedNucleus
 from evswap_edge.message import Message
 from evswap_edge.transports import (
     PERMANENT,
-    Caller,
+    Assurance,
     CredentialsError,
     NotAcknowledged,
     NotConnected,
     ReasonCode,
     Rejected,
     RestartRequired,
-    Transport,
     TransportError,
     load_transport,
 )
-from evswap_edge.transports.memory import MemoryTransport
-from tests.authority import Authority, common_name, key_pem, new_key
+from tests.authority import Authority
 from tests.edge.conftest import Eventually
-from tests.edge.nuclei import EVERYTHING_ALLOWED
+from tests.edge.far_sides import (
+    CALLER,
+    STATION,
+    Open,
+    OpenMqtt5,
+    aws_iot,
+    greengrass,
+    issue,
+    memory,
+    mqtt,
+)
 
-STATION = "station-01"
-MESSAGE = Message(topic="ev/station/station-01/telemetry", payload=b'{"n":1}', sequences=(1,))
-NOT_OF_A_PUBACK = {ReasonCode.PACKET_TOO_LARGE, ReasonCode.RETAIN_NOT_SUPPORTED}
-"""A broker hangs up with these (MQTT 5, section 3.4.2.1)."""
-REFUSALS = [code for code in ReasonCode if code >= 0x80 and code not in NOT_OF_A_PUBACK]
+MESSAGE = Message(topic="ev/station/station-01/telemetry", payload=b'{"n":1}')
+COMMANDS = "ev/station/station-01/commands/+"
 
-CALLER = Caller(station_id=STATION, time=SystemTime())
-
-NUCLEUS_ERRORS = {ReasonCode.NOT_AUTHORIZED: "UnauthorizedError"}
-"""The one refusal that a nucleus hands on; what the broker says, it keeps to itself."""
-
-
-class FarSide(Protocol):
-    """What the suite sees of, and does to, the other end."""
-
-    script: deque[ReasonCode]
-
-    @property
-    def refusals(self) -> Sequence[ReasonCode]: ...
-    @property
-    def accepted(self) -> list[tuple[str, bytes]]: ...
-    @property
-    def under_way(self) -> int: ...
-    def go_silent(self) -> None: ...
-    def answer_again(self) -> None: ...
-    def cut(self, *, reason_code: int | None = None) -> None: ...
-
-
-# --- memory -----------------------------------------------------------------------------------------------
-
-
-class MemoryFarSide:
-    refusals: Sequence[ReasonCode] = tuple(REFUSALS)
-
-    def __init__(self, transport: MemoryTransport) -> None:
-        self._transport = transport
-        self.script = transport.script
-        self.go_silent, self.answer_again, self.cut = (
-            transport.go_silent,
-            transport.answer_again,
-            transport.cut,
-        )
-
-    @property
-    def accepted(self) -> list[tuple[str, bytes]]:
-        return [(message.topic, message.payload) for message in self._transport.accepted]
-
-    @property
-    def under_way(self) -> int:
-        return len(self._transport.attempts) - len(self._transport.accepted)
-
-
-@asynccontextmanager
-async def memory(tmp_path: Path) -> AsyncIterator[tuple[Transport, FarSide]]:
-    transport = MemoryTransport()
-    yield transport, MemoryFarSide(transport)
-
-
-# --- aws-iot ----------------------------------------------------------------------------------------------
-
-
-@dataclass
-class Mqtt5FarSide:
-    """A listener that takes MQTT 5 connections over mutual TLS and answers publishes by script."""
-
-    script: deque[ReasonCode] = field(default_factory=deque)
-    refusals: Sequence[ReasonCode] = tuple(REFUSALS)
-    accepted: list[tuple[str, bytes]] = field(default_factory=list)
-    clients: list[str] = field(default_factory=list)
-    goodbyes: int = 0
-    under_way: int = 0
-    silent: bool = False
-    _writers: list[asyncio.StreamWriter] = field(default_factory=list)
-    _unanswered: list[Callable[[], None]] = field(default_factory=list)
-
-    def go_silent(self) -> None:
-        self.silent = True
-
-    def answer_again(self) -> None:
-        self.silent = False
-        while self._unanswered:
-            self._unanswered.pop(0)()
-
-    def cut(self, *, reason_code: int | None = None) -> None:
-        for writer in self._writers:
-            if reason_code is not None:
-                writer.write(bytes([0xE0, 2, reason_code, 0]))
-            writer.close()
-        self._writers.clear()
-        self._unanswered.clear()
-        self.silent = False
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._writers.append(writer)
-        with suppress(asyncio.IncompleteReadError, ConnectionError, ssl.SSLError):
-            while True:
-                self._answer(*await _packet(reader), writer)
-        writer.close()
-
-    def _answer(self, header: int, body: bytes, writer: asyncio.StreamWriter) -> None:
-        match header >> 4:
-            case 1:  # CONNECT: protocol name, version, flags, keep alive, properties, client id
-                self.clients.append(_text(body, 10 + 1 + body[10]))
-                writer.write(b"\x20\x03\x00\x00\x00")
-            case 3:  # PUBLISH
-                self._published(body, writer)
-            case 12:  # PINGREQ
-                writer.write(b"\xd0\x00")
-            case 14:  # DISCONNECT
-                self.goodbyes += 1
-
-    def _published(self, body: bytes, writer: asyncio.StreamWriter) -> None:
-        topic = _text(body, 0)
-        after = 2 + len(topic)
-        packet_id, properties = body[after : after + 2], body[after + 2]
-        payload = body[after + 3 + properties :]
-        self.under_way += 1
-
-        def answer() -> None:
-            code = self.script.popleft() if self.script else ReasonCode.SUCCESS
-            writer.write(bytes([0x40, 4, *packet_id, code, 0]))
-            if code < 0x80:
-                self.accepted.append((topic, payload))
-
-        if self.silent:
-            self._unanswered.append(answer)
-        else:
-            answer()
-
-
-async def _packet(reader: asyncio.StreamReader) -> tuple[int, bytes]:
-    header = (await reader.readexactly(1))[0]
-    length, shift = 0, 0
-    while True:
-        byte = (await reader.readexactly(1))[0]
-        length |= (byte & 0x7F) << shift
-        shift += 7
-        if byte < 0x80:
-            return header, await reader.readexactly(length)
-
-
-def _text(body: bytes, at: int) -> str:
-    length = int.from_bytes(body[at : at + 2])
-    return body[at + 2 : at + 2 + length].decode()
-
-
-def _issue(authority: Authority, folder: Path) -> None:
-    """What a station and a broker need, in ``folder``."""
-    request = keys.request_certificate(STATION, folder).read_bytes()
-    keys.certificate_path(folder, STATION).write_bytes(authority.sign_request(request))
-    server = new_key()
-    folder.joinpath("server.pem").write_bytes(
-        authority.sign(common_name("broker"), server.public_key()) + key_pem(server)
-    )
-
-
-def _server_context(folder: Path) -> ssl.SSLContext:
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(folder / "ca.pem"))
-    context.verify_mode = ssl.CERT_REQUIRED
-    context.load_cert_chain(folder / "server.pem")
-    return context
-
-
-@asynccontextmanager
-async def over_mqtt5(name: str, tmp_path: Path) -> AsyncIterator[tuple[Transport, Mqtt5FarSide]]:
-    _issue(Authority(tmp_path, "ca"), tmp_path)
-    far = Mqtt5FarSide()
-    server = await asyncio.start_server(far.serve, "127.0.0.1", 0, ssl=_server_context(tmp_path))
-    kind = load_transport(name)
-    settings = kind.settings(
-        host="127.0.0.1",
-        port=server.sockets[0].getsockname()[1],
-        ca_file=tmp_path / "ca.pem",
-        certificate_file=keys.certificate_path(tmp_path, STATION),
-        key_file=keys.key_path(tmp_path, STATION),
-        acknowledge_timeout_s=1,
-        reconnect_min_s=0.1,
-        reconnect_max_s=0.2,
-    )
-    kind.check(settings, SystemTime())
-    transport = await kind.open(settings, CALLER)
-    try:
-        yield transport, far
-    finally:
-        await transport.aclose()
-        server.close()
-        far.cut()
-        await server.wait_closed()
-
-
-aws_iot = partial(over_mqtt5, "aws-iot")
-mqtt = partial(over_mqtt5, "mqtt")
-
-
-# --- greengrass -------------------------------------------------------------------------------------------
-
-
-class NucleusScript(deque[ReasonCode]):
-    """Reason codes, told as errors of a nucleus."""
-
-    def __init__(self, nucleus: EmulatedNucleus) -> None:
-        super().__init__()
-        self._to_fail = nucleus.operations.to_fail
-
-    def append(self, code: ReasonCode) -> None:
-        self._to_fail.append(NUCLEUS_ERRORS.get(code))
-
-    def extend(self, codes: Iterable[ReasonCode]) -> None:
-        for code in codes:
-            self.append(code)
-
-
-class NucleusFarSide:
-    refusals: Sequence[ReasonCode] = tuple(NUCLEUS_ERRORS)
-
-    def __init__(self, nucleus: EmulatedNucleus) -> None:
-        self.nucleus = nucleus
-        self.script: deque[ReasonCode] = NucleusScript(nucleus)
-        self.go_silent, self.answer_again = nucleus.hold_answers, nucleus.release_answers
-
-    @property
-    def accepted(self) -> list[tuple[str, bytes]]:
-        return [(message.topic, message.payload) for message in self.nucleus.published]
-
-    @property
-    def under_way(self) -> int:
-        return len(self.nucleus.operations.held)
-
-    def cut(self, *, reason_code: int | None = None) -> None:
-        self.nucleus.hang_up()
-
-
-@asynccontextmanager
-async def greengrass(tmp_path: Path) -> AsyncIterator[tuple[Transport, NucleusFarSide]]:
-    nucleus = EmulatedNucleus(
-        tmp_path / "ipc.socket",
-        component="com.evswap.Station",
-        thing_name=STATION,
-        configuration=Configuration(EVERYTHING_ALLOWED),
-    )
-    await nucleus.start()
-    kind = load_transport("greengrass")
-    with mock.patch.dict(os.environ, nucleus.environment()):
-        kind.check(kind.settings(), SystemTime())
-        transport = await kind.open(kind.settings(acknowledge_timeout_s=1), CALLER)
-    try:
-        yield transport, NucleusFarSide(nucleus)
-    finally:
-        await transport.aclose()
-        await nucleus.aclose()
-
-
-# --- the contract -----------------------------------------------------------------------------------------
-
-Open = Callable[[Path], AbstractAsyncContextManager[tuple[Transport, FarSide]]]
 OPEN: dict[str, Open] = {"memory": memory, "aws-iot": aws_iot, "mqtt": mqtt, "greengrass": greengrass}
 every_transport = pytest.mark.parametrize("open_transport", OPEN.values(), ids=OPEN.keys())
 self_mending_transport = pytest.mark.parametrize(
     "open_transport", [memory, aws_iot, mqtt], ids=["memory", "aws-iot", "mqtt"]
 )
+broker_transport = pytest.mark.parametrize("open_transport", [aws_iot, mqtt], ids=["aws-iot", "mqtt"])
+
+
+def command(number: int) -> str:
+    return COMMANDS.replace("+", str(number))
+
+
+class Ears:
+    """A subscriber, and what it heard."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[str, bytes]] = []
+
+    def __call__(self, topic: str, payload: bytes) -> None:
+        self.heard.append((topic, payload))
 
 
 @every_transport
@@ -308,7 +71,7 @@ async def test_send_returns_when_the_far_side_has_every_byte(open_transport: Ope
     payload = bytes(range(256)) * 20
     async with open_transport(tmp_path) as (transport, far):
         await transport.connect()
-        await transport.send(Message(MESSAGE.topic, payload, (1,)))
+        await transport.send(Message(MESSAGE.topic, payload))
         assert far.accepted == [(MESSAGE.topic, payload)]
 
 
@@ -340,7 +103,7 @@ async def test_each_message_has_its_own_answer(open_transport: Open, tmp_path: P
     async with open_transport(tmp_path) as (transport, far):
         await transport.connect()
         far.script.extend([ReasonCode.SUCCESS, ReasonCode.NOT_AUTHORIZED] * 10)
-        messages = [Message(MESSAGE.topic, str(n).encode(), (n,)) for n in range(20)]
+        messages = [Message(MESSAGE.topic, str(n).encode()) for n in range(20)]
         answers = await asyncio.gather(*map(transport.send, messages), return_exceptions=True)
         taken = [messages[n].payload for n, answer in enumerate(answers) if answer is None]
         assert sorted(taken) == sorted(payload for _, payload in far.accepted)
@@ -406,7 +169,7 @@ async def test_a_send_that_is_cancelled_harms_no_other(
         sending.cancel()
         await asyncio.wait({sending})
         far.answer_again()
-        await transport.send(Message(MESSAGE.topic, b"the next", (2,)))
+        await transport.send(Message(MESSAGE.topic, b"the next"))
         assert (MESSAGE.topic, b"the next") in far.accepted
 
 
@@ -422,62 +185,287 @@ async def test_closing_is_safe_at_any_time(open_transport: Open, tmp_path: Path)
             await transport.send(MESSAGE)
 
 
-# --- aws-iot's own ----------------------------------------------------------------------------------------
+# --- what the link brings down -----------------------------------------------------------------------------
 
 
-async def test_aws_iot_connects_under_the_stations_name(tmp_path: Path) -> None:
-    async with aws_iot(tmp_path) as (transport, far):
+@every_transport
+async def test_what_is_subscribed_to_is_heard_in_the_order_of_its_arrival(
+    open_transport: Open, tmp_path: Path, eventually: Eventually
+) -> None:
+    ears, others = Ears(), Ears()
+    async with open_transport(tmp_path) as (transport, far):
+        await transport.subscribe(COMMANDS, ears)  # before there is a link
+        await transport.connect()
+        await transport.subscribe("ev/station/station-01/acknowledgement", others)
+        sent = [(command(number), str(number).encode()) for number in range(200)]
+        for each in sent:
+            far.deliver(*each)
+        far.deliver("ev/station/station-01/acknowledgement", b"{}")
+        await eventually(lambda: len(ears.heard) == len(sent) and others.heard)
+        assert ears.heard == sent
+        assert others.heard == [("ev/station/station-01/acknowledgement", b"{}")]
+
+
+@every_transport
+async def test_whoever_subscribes_twice_hears_once_and_everyone_hears(
+    open_transport: Open, tmp_path: Path, eventually: Eventually
+) -> None:
+    ears, others = Ears(), Ears()
+    async with open_transport(tmp_path) as (transport, far):
+        await transport.connect()
+        for each in (ears, others, ears):
+            await transport.subscribe(COMMANDS, each)
+        far.deliver(command(1), b"1")
+        far.deliver(command(2), b"2")
+        await eventually(lambda: len(others.heard) >= 2 and len(ears.heard) >= 2)
+        assert ears.heard == others.heard == [(command(1), b"1"), (command(2), b"2")]
+
+
+@every_transport
+async def test_a_subscriber_that_raises_harms_nobody(
+    open_transport: Open, tmp_path: Path, eventually: Eventually
+) -> None:
+    ears = Ears()
+    blamed: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, told: blamed.append(told["exception"]))
+
+    def raises(topic: str, payload: bytes) -> None:
+        raise LookupError(topic)
+
+    async with open_transport(tmp_path) as (transport, far):
+        await transport.connect()
+        await transport.subscribe(COMMANDS, raises)
+        await transport.subscribe(COMMANDS, ears)
+        far.deliver(command(1), b"1")
+        await eventually(lambda: ears.heard)
+        await transport.send(MESSAGE)
+        assert far.accepted == [(MESSAGE.topic, MESSAGE.payload)]
+    assert [type(error) for error in blamed] == [LookupError]
+
+
+@self_mending_transport
+async def test_a_subscription_outlives_the_link(
+    open_transport: Open, tmp_path: Path, eventually: Eventually
+) -> None:
+    ears = Ears()
+    async with open_transport(tmp_path) as (transport, far):
+        await transport.connect()
+        await transport.subscribe(COMMANDS, ears)
+        for number in range(3):
+            far.cut()
+            await _fails_at_once(lambda: transport.send(MESSAGE), eventually)
+            await transport.connect()
+            far.deliver(command(number), b"")
+            await eventually(lambda: (command(number), b"") in ears.heard)  # noqa: B023 - called at once
+        assert ears.heard == [(command(number), b"") for number in range(3)]
+
+
+async def _fails_at_once(attempt: Callable[[], Awaitable[None]], eventually: Eventually) -> None:
+    """Wait until the transport has seen that its link was cut."""
+    while True:
+        try:
+            await attempt()
+        except NotConnected:
+            return
+        await asyncio.sleep(0)
+
+
+@every_transport
+async def test_a_refused_subscription_is_raised_told_once_and_holds_up_nobody(
+    open_transport: Open, tmp_path: Path, eventually: Eventually, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with open_transport(tmp_path) as (transport, far):
+        far.forbid_to_subscribe(COMMANDS)
+        await transport.subscribe(COMMANDS, Ears())  # there is no link to be refused by
+        await transport.connect()
+        await transport.send(MESSAGE)
+        with pytest.raises(Rejected, match="0x87") as refused:
+            await transport.subscribe(COMMANDS, Ears())
+        assert refused.value.topic == COMMANDS
+        assert not refused.value.permanent
+    told = [line for line in caplog.messages if line.startswith(f"subscription to {COMMANDS}")]
+    assert len(told) == 1
+    assert "0x87" in told[0]
+
+
+# --- the link ----------------------------------------------------------------------------------------------
+
+
+@self_mending_transport
+async def test_an_answer_that_got_lost_is_no_success_though_the_far_side_has_the_message(
+    open_transport: Open, tmp_path: Path, eventually: Eventually
+) -> None:
+    async with open_transport(tmp_path) as (transport, far):
+        await transport.connect()
+        far.lose_answers()
+        sending = asyncio.create_task(transport.send(MESSAGE))
+        await eventually(lambda: far.accepted)
+        far.cut()
+        with pytest.raises(NotConnected):
+            await sending
+        await transport.connect()
+        await transport.send(MESSAGE)
+        assert far.accepted == [(MESSAGE.topic, MESSAGE.payload)] * 2
+
+
+@self_mending_transport
+async def test_whoever_asks_is_told_of_every_link_and_of_its_end(
+    open_transport: Open, tmp_path: Path, eventually: Eventually
+) -> None:
+    told: list[bool] = []
+    async with open_transport(tmp_path, replace(CALLER, on_link=told.append)) as (transport, far):
+        assert told == []
+        await transport.connect()
+        assert told == [True]
+        far.cut()
+        await eventually(lambda: False in told)
+        await transport.connect()
+        assert told == [True, False, True]
+        await transport.aclose()
+        await eventually(lambda: told[-1] is False)
+
+
+@every_transport
+async def test_a_transport_says_what_its_acknowledgement_proves(open_transport: Open, tmp_path: Path) -> None:
+    async with open_transport(tmp_path) as (transport, _):
+        handed_over = open_transport is greengrass
+        assert transport.assurance is (Assurance.HANDED_OVER if handed_over else Assurance.DELIVERED)
+
+
+@every_transport
+async def test_nothing_is_left_behind(open_transport: Open, tmp_path: Path, eventually: Eventually) -> None:
+    """No task, no thread, no open file; what belongs to the event loop and to awscrt is theirs."""
+
+    async def once(folder: Path) -> None:
+        folder.mkdir()
+        async with open_transport(folder) as (transport, far):
+            await transport.connect()
+            await transport.subscribe(COMMANDS, Ears())
+            await transport.send(MESSAGE)
+            far.cut()
+            with suppress(TransportError):
+                await transport.send(MESSAGE)
+
+    await once(tmp_path / "first")
+    tasks, threads, files = asyncio.all_tasks(), _threads(), _open_files()
+    for number in range(3):
+        await once(tmp_path / str(number))
+    await eventually(lambda: asyncio.all_tasks() <= tasks)
+    await eventually(lambda: _threads() <= threads)
+    await eventually(lambda: _open_files() <= files)
+
+
+def _threads() -> set[str]:
+    return {thread.name for thread in threading.enumerate() if not thread.name.startswith("asyncio_")}
+
+
+def _open_files() -> int:
+    gc.collect()
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+# --- those with a broker -----------------------------------------------------------------------------------
+
+
+@broker_transport
+async def test_the_client_id_is_the_stations_name(open_transport: OpenMqtt5, tmp_path: Path) -> None:
+    async with open_transport(tmp_path) as (transport, far):
         await transport.connect()
         assert far.clients == [STATION]
 
 
-async def test_aws_iot_says_goodbye(tmp_path: Path, eventually: Eventually) -> None:
-    async with aws_iot(tmp_path) as (transport, far):
+@broker_transport
+async def test_the_end_is_announced(
+    open_transport: OpenMqtt5, tmp_path: Path, eventually: Eventually
+) -> None:
+    async with open_transport(tmp_path) as (transport, far):
         await transport.connect()
         await transport.aclose()
         await eventually(lambda: far.goodbyes == 1)
 
 
-async def test_aws_iot_takes_files_that_tls_cannot_use_for_bad_credentials(tmp_path: Path) -> None:
-    async with aws_iot(tmp_path) as (transport, _):
+@broker_transport
+async def test_what_is_to_be_retained_is_marked_so(open_transport: OpenMqtt5, tmp_path: Path) -> None:
+    async with open_transport(tmp_path) as (transport, far):
+        await transport.connect()
+        await transport.send(replace(MESSAGE, retain=True))
+        await transport.send(MESSAGE)
+        assert far.retained == [True, False]
+
+
+@broker_transport
+async def test_files_that_tls_cannot_use_are_bad_credentials(
+    open_transport: OpenMqtt5, tmp_path: Path
+) -> None:
+    async with open_transport(tmp_path) as (transport, _):
         keys.key_path(tmp_path, STATION).write_text("no key any more")
-        with pytest.raises(CredentialsError, match="cannot be used together with"):
-            await transport.connect()
+        for _ in range(2):
+            with pytest.raises(CredentialsError, match="cannot be used together with"):
+                await transport.connect()
 
 
-async def test_aws_iot_gives_up_waiting_for_an_answer(tmp_path: Path) -> None:
-    async with aws_iot(tmp_path) as (transport, far):
+@broker_transport
+async def test_an_answer_is_not_waited_for_for_ever(open_transport: OpenMqtt5, tmp_path: Path) -> None:
+    async with open_transport(tmp_path) as (transport, far):
         await transport.connect()
         far.go_silent()
-        with pytest.raises(NotAcknowledged, match="within 1 s"):
+        with pytest.raises(NotAcknowledged):
             await transport.send(MESSAGE)
 
 
-@pytest.mark.parametrize(
-    ("message", "code"),
-    [
-        (Message(MESSAGE.topic, bytes(128 * 1024 + 1), (1,)), ReasonCode.PACKET_TOO_LARGE),
-        (Message("with/#/wildcard", b"", (1,)), ReasonCode.TOPIC_NAME_INVALID),
-    ],
-    ids=["too large", "wildcard"],
-)
-async def test_aws_iot_refuses_by_itself_what_would_end_the_connection(
-    tmp_path: Path, message: Message, code: ReasonCode
-) -> None:
-    async with aws_iot(tmp_path) as (transport, far):
+@broker_transport
+async def test_an_answer_that_comes_twice_counts_once(open_transport: OpenMqtt5, tmp_path: Path) -> None:
+    async with open_transport(tmp_path) as (transport, far):
         await transport.connect()
-        with pytest.raises(Rejected) as refused:
-            await transport.send(message)
-        assert (refused.value.reason_code, refused.value.permanent) == (code, True)
+        far.answers_twice = True
+        far.script.extend([ReasonCode.SUCCESS, ReasonCode.NOT_AUTHORIZED] * 20)
+        messages = [replace(MESSAGE, payload=str(n).encode()) for n in range(40)]
+        answers = await asyncio.gather(*map(transport.send, messages), return_exceptions=True)
+        assert sum(answer is None for answer in answers) == len(far.accepted) == 20
+
+
+@pytest.mark.parametrize(
+    "open_transport",
+    [partial(aws_iot, keep_alive_s=2), partial(mqtt, keep_alive_s=2)],
+    ids=["aws-iot", "mqtt"],
+)
+async def test_a_link_that_went_deaf_is_found_by_its_keep_alive(
+    open_transport: OpenMqtt5, tmp_path: Path, eventually: Eventually
+) -> None:
+    """Nothing is being sent: only the ping that is not answered tells."""
+    told: list[bool] = []
+    async with open_transport(tmp_path, replace(CALLER, on_link=told.append)) as (transport, far):
+        await transport.connect()
+        far.go_deaf()
+        await eventually(lambda: told == [True, False])
+        far.answer_again()
+        await transport.connect()
         await transport.send(MESSAGE)
         assert len(far.accepted) == 1
 
 
-async def test_aws_iot_goes_on_trying_and_reports_once_that_it_does(
-    tmp_path: Path, eventually: Eventually, caplog: pytest.LogCaptureFixture
+@broker_transport
+@pytest.mark.parametrize("topic", ["with/#/wildcard", "with/+/wildcard", ""])
+async def test_a_topic_that_is_none_is_refused_before_it_ends_the_connection(
+    open_transport: OpenMqtt5, tmp_path: Path, topic: str
 ) -> None:
-    _issue(Authority(tmp_path, "ca"), tmp_path)
-    kind = load_transport("aws-iot")
+    async with open_transport(tmp_path) as (transport, far):
+        await transport.connect()
+        with pytest.raises(Rejected) as refused:
+            await transport.send(replace(MESSAGE, topic=topic))
+        assert (refused.value.reason_code, refused.value.permanent) == (ReasonCode.TOPIC_NAME_INVALID, True)
+        with pytest.raises(Rejected):
+            await transport.subscribe("with/#/in-the-middle", Ears())
+        await transport.send(MESSAGE)
+        assert len(far.accepted) == 1
+
+
+@pytest.mark.parametrize("name", ["aws-iot", "mqtt"])
+async def test_a_broker_that_hangs_up_is_tried_on_and_reported_once(
+    tmp_path: Path, eventually: Eventually, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    issue(Authority(tmp_path, "ca"), tmp_path)
+    kind = load_transport(name)
     attempts = 0
 
     async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -507,3 +495,16 @@ async def test_aws_iot_goes_on_trying_and_reports_once_that_it_does(
     lines = [record.getMessage() for record in caplog.records]
     assert len(lines) == 1
     assert lines[0].startswith(f"connection to 127.0.0.1:{port}: ")
+
+
+# --- aws-iot's own ----------------------------------------------------------------------------------------
+
+
+async def test_aws_iot_refuses_by_itself_what_aws_would_hang_up_over(tmp_path: Path) -> None:
+    async with aws_iot(tmp_path) as (transport, far):
+        await transport.connect()
+        with pytest.raises(Rejected) as refused:
+            await transport.send(replace(MESSAGE, payload=bytes(128 * 1024 + 1)))
+        assert (refused.value.reason_code, refused.value.permanent) == (ReasonCode.PACKET_TOO_LARGE, True)
+        await transport.send(MESSAGE)
+        assert len(far.accepted) == 1

@@ -25,7 +25,7 @@ from evswap_edge.transports import (
     Transport,
     TransportKind,
 )
-from evswap_edge.transports.subscriptions import Subscriptions
+from evswap_edge.transports.subscriptions import Subscriptions, matches
 
 
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -56,6 +56,7 @@ class MemoryTransport:
         self._answers = asyncio.Event()
         self._answers.set()
         self._close_code: int | None = None
+        self._losing_answers = False
         self._subscriptions = Subscriptions(time.monotonic)
         self._context = copy_context()
 
@@ -73,6 +74,8 @@ class MemoryTransport:
             raise NotConnected("the link is cut")
         self.attempts.append(message)
         await asyncio.sleep(0)
+        if self._losing_answers:
+            self._accept(message)
         await self._answers.wait()
         if not self._up.is_set():
             raise NotConnected("the link was cut", reason_code=self._close_code)
@@ -110,8 +113,9 @@ class MemoryTransport:
     # --- what a test does to it -------------------------------------------------------------------------
 
     def deliver(self, topic: str, payload: bytes) -> None:
-        """Let the subscribers hear a message, if there is a link."""
-        if self._up.is_set():
+        """Let the subscribers hear a message, if there is a link and one of their filters was taken."""
+        taken = [each for each in self._subscriptions.filters if each not in self.refused_filters]
+        if self._up.is_set() and any(matches(topic_filter, topic) for topic_filter in taken):
             self._subscriptions.dispatch(topic, payload, self._context)
 
     def go_silent(self) -> None:
@@ -121,12 +125,18 @@ class MemoryTransport:
     def answer_again(self) -> None:
         self._answers.set()
 
+    def lose_answers(self) -> None:
+        """Take messages and never say so, until the link breaks."""
+        self._losing_answers = True
+        self._answers.clear()
+
     def cut(self, *, reason_code: int | None = None) -> None:
         """Close the link, with a reason if given. Messages under way fail; ``connect`` works at once."""
         self._close_code = reason_code
         if self._up.is_set() and self.will is not None:
             self._accept(self.will)
         self._go_down()
+        self._losing_answers = False
         self._answers.set()
 
     def take_down(self) -> None:
