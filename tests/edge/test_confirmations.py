@@ -83,6 +83,7 @@ async def test_the_time_out_counts_from_the_moment_of_handing_over() -> None:
         await taken.wait()
 
     task = asyncio.create_task(way.confirmations.deliver(message(), slow))
+    await settle()
     await way.time.advance(TIMEOUT_S * 2)
     taken.set()
     await way.time.advance(TIMEOUT_S - 1)
@@ -97,7 +98,10 @@ async def test_the_cloud_may_be_quicker_than_the_one_who_takes_the_message_over(
     async def answered_at_once(sent: Message) -> None:
         way.answer(1)
 
-    await way.confirmations.deliver(message(), answered_at_once)
+    task = asyncio.create_task(way.confirmations.deliver(message(), answered_at_once))
+    await settle()
+    assert task.done()
+    await task
 
 
 async def test_an_answer_after_the_time_out_spares_the_second_sending() -> None:

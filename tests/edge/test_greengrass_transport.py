@@ -270,6 +270,21 @@ async def test_whoever_doubts_that_it_is_still_subscribed_asks_again_and_hears_n
         assert ear.heard == [b"0", b"1", b"2"]
 
 
+async def test_nothing_is_lost_while_a_subscription_is_made_anew(
+    tmp_path: Path, eventually: Eventually
+) -> None:
+    ear = Ear()
+    async with emulated(tmp_path) as nucleus, connected(nucleus) as transport:
+        await transport.subscribe(DOWN, ear)
+        sent: list[bytes] = []
+        while nucleus.operations.asked["SubscribeToIoTCore"] < 6:
+            sent.append(str(len(sent)).encode())
+            tell(nucleus, sent[-1])
+            await transport.subscribe(DOWN, ear)
+            await asyncio.sleep(0)
+        await eventually(lambda: set(ear.heard) == set(sent))
+
+
 async def test_two_hear_the_same_and_one_that_raises_harms_nobody(
     tmp_path: Path, eventually: Eventually
 ) -> None:

@@ -78,8 +78,8 @@ class Held:
 class Operations:
     """A component's requests, one method an operation, and what a person may do to their answers.
 
-    ``refused`` counts the errors that were answered, ``most_under_way`` is the highest number of QoS 1
-    publishes that were unanswered or unacknowledged at once.
+    ``asked`` counts the requests, ``refused`` the errors that were answered, ``most_under_way`` is the
+    highest number of QoS 1 publishes that were unanswered or unacknowledged at once.
     """
 
     def __init__(
@@ -91,6 +91,7 @@ class Operations:
     ) -> None:
         self.configuration = configuration
         self.uplink = uplink
+        self.asked: Counter[str] = Counter()
         self.refused: Counter[str] = Counter()
         self.most_under_way = 0
         self.to_fail: deque[str | None] = deque()
@@ -121,6 +122,7 @@ class Operations:
 
     def perform(self, operation: str, request: Request) -> Answer:
         """Raises ``Refusal``; also for what nucleus lite does not have (secrets, shadows, metrics)."""
+        self.asked[operation] += 1
         try:
             perform = self._by_name.get(operation)
             if perform is None or self._is_away(operation):
