@@ -8,6 +8,7 @@ import os
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from evswap_edge.emulators.greengrass.nucleus import EmulatedNucleus
 from evswap_edge.emulators.greengrass.uplink import Broker, Published
 from evswap_edge.message import Message
 from evswap_edge.transports import (
+    Caller,
     NotAcknowledged,
     NotConnected,
     NotUnderGreengrass,
@@ -34,6 +36,7 @@ from evswap_edge.transports.nucleus import Door
 from tests.edge.conftest import Eventually
 from tests.edge.nuclei import EVERYTHING_ALLOWED
 
+CALLER = Caller(station_id="station-01", time=SystemTime())
 TOPIC = "ev/station/station-01/telemetry"
 
 
@@ -53,10 +56,10 @@ async def emulated(
 
 @asynccontextmanager
 async def connected(
-    nucleus: EmulatedNucleus, *, timeout_s: float = 20.0
+    nucleus: EmulatedNucleus, *, timeout_s: float = 20.0, caller: Caller = CALLER
 ) -> AsyncIterator[GreengrassTransport]:
     door = Door.of(nucleus.environment())
-    transport = GreengrassTransport(Settings(acknowledge_timeout_s=timeout_s), door, SystemTime())
+    transport = GreengrassTransport(Settings(acknowledge_timeout_s=timeout_s), door, caller)
     try:
         await transport.connect()
         yield transport
@@ -146,6 +149,24 @@ async def test_a_broker_that_is_away_is_reported_once_and_its_return_too(
     assert [line.partition(": ")[2][:11] for line in lines] == ["the nucleus", "works again"]
 
 
+async def test_whoever_asks_is_told_what_errors_and_successes_say_of_the_link(tmp_path: Path) -> None:
+    told: list[bool] = []
+    caller = replace(CALLER, on_link=told.append)
+    async with emulated(tmp_path) as nucleus:
+        async with connected(nucleus, caller=caller) as transport:
+            assert told == [True]
+            nucleus.set_broker(Broker.DOWN)
+            for _ in range(3):
+                with pytest.raises(NotConnected):
+                    await transport.send(message())
+                await transport.connect()
+            assert told == [True, False]
+            nucleus.set_broker(Broker.UP)
+            await transport.send(message())
+            assert told == [True, False, True]
+        assert told == [True, False, True, False]
+
+
 async def test_a_missing_permission_is_named_with_what_to_add(tmp_path: Path) -> None:
     async with emulated(tmp_path, {}) as nucleus, connected(nucleus) as transport:
         with pytest.raises(Rejected) as refused:
@@ -213,7 +234,7 @@ async def test_whoever_subscribes_before_there_is_a_link_hears_from_its_beginnin
 ) -> None:
     ear = Ear()
     async with emulated(tmp_path) as nucleus:
-        transport = GreengrassTransport(Settings(), Door.of(nucleus.environment()), SystemTime())
+        transport = GreengrassTransport(Settings(), Door.of(nucleus.environment()), CALLER)
         await transport.subscribe(DOWN, ear)
         await transport.connect()
         tell(nucleus, b"1")
@@ -228,7 +249,7 @@ async def test_without_a_link_to_the_broker_the_nucleus_is_asked_until_it_has_on
     ear = Ear()
     async with emulated(tmp_path) as nucleus:
         nucleus.set_broker(Broker.DOWN)
-        transport = GreengrassTransport(Settings(), Door.of(nucleus.environment()), SystemTime())
+        transport = GreengrassTransport(Settings(), Door.of(nucleus.environment()), CALLER)
         await transport.subscribe(DOWN, ear)
         connecting = asyncio.create_task(transport.connect())
         await eventually(lambda: nucleus.operations.refused["ServiceError"] >= 3)
@@ -336,7 +357,7 @@ async def test_whoever_waits_for_a_subscription_learns_that_the_nucleus_is_gone(
 ) -> None:
     async with emulated(tmp_path) as nucleus:
         nucleus.set_broker(Broker.DOWN)
-        transport = GreengrassTransport(Settings(), Door.of(nucleus.environment()), SystemTime())
+        transport = GreengrassTransport(Settings(), Door.of(nucleus.environment()), CALLER)
         await transport.subscribe(DOWN, Ear())
         connecting = asyncio.create_task(transport.connect())
         await eventually(lambda: nucleus.operations.refused["ServiceError"])
@@ -351,7 +372,7 @@ async def test_no_link_is_waited_for_any_more_when_the_transport_is_closed(
 ) -> None:
     async with emulated(tmp_path) as nucleus:
         nucleus.set_broker(Broker.DOWN)
-        transport = GreengrassTransport(Settings(), Door.of(nucleus.environment()), SystemTime())
+        transport = GreengrassTransport(Settings(), Door.of(nucleus.environment()), CALLER)
         await transport.subscribe(DOWN, Ear())
         connecting = asyncio.create_task(transport.connect())
         await eventually(lambda: nucleus.operations.refused["ServiceError"])
@@ -376,7 +397,7 @@ async def test_a_nucleus_that_is_not_there_yet_is_waited_for(
         thing_name="station-01",
         configuration=Configuration(EVERYTHING_ALLOWED),
     )
-    transport = GreengrassTransport(Settings(), Door.of(nucleus.environment()), SystemTime())
+    transport = GreengrassTransport(Settings(), Door.of(nucleus.environment()), CALLER)
     connecting = asyncio.create_task(transport.connect())
     await eventually(lambda: "nobody listens" in caplog.text)
     await nucleus.start()
@@ -391,7 +412,7 @@ async def test_a_restarted_nucleus_takes_no_svcuid_of_the_one_before(tmp_path: P
     async with emulated(tmp_path) as nucleus:
         old = Door.of(nucleus.environment())
         nucleus.restart()
-        transport = GreengrassTransport(Settings(), old, SystemTime())
+        transport = GreengrassTransport(Settings(), old, CALLER)
         with pytest.raises(RestartRequired, match="SVCUID may be an old one"):
             await transport.connect()
         await transport.aclose()

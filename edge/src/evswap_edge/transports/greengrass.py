@@ -64,14 +64,16 @@ class GreengrassTransport:
 
     assurance = Assurance.HANDED_OVER
 
-    def __init__(self, settings: Settings, door: Door, time: TimeSource) -> None:
+    def __init__(self, settings: Settings, door: Door, caller: Caller) -> None:
         self._timeout_s = settings.acknowledge_timeout_s
         self._door = door
-        self._time = time
+        self._time = caller.time
+        self._on_link = caller.on_link
+        self._linked: bool | None = None
         self._nucleus: Nucleus | None = None
         self._listening: dict[str, Listening] = {}
         self._places = asyncio.Semaphore(MAX_UNACKNOWLEDGED)
-        self._uplink = Episode(_log, "the nucleus's way to AWS IoT Core", monotonic=time.monotonic)
+        self._uplink = Episode(_log, "the nucleus's way to AWS IoT Core", monotonic=self._time.monotonic)
 
     async def connect(self) -> None:
         if self._nucleus is None:
@@ -81,6 +83,8 @@ class GreengrassTransport:
             listening.begin(nucleus)
             await listening.answered.wait()
         self._standing()
+        if self._linked is None:
+            self._note_link(True)
 
     async def send(self, message: Message) -> None:
         nucleus = self._standing()
@@ -95,6 +99,7 @@ class GreengrassTransport:
         except model.GreengrassCoreIPCError as error:
             raise self._meaning(error, message) from error
         self._uplink.end()
+        self._note_link(True)
 
     async def subscribe(self, topic_filter: str, on_message: OnMessage) -> None:
         if topic_filter not in self._listening:
@@ -114,6 +119,7 @@ class GreengrassTransport:
             await listening.aclose()
         if nucleus is not None:
             await nucleus.aclose()
+            self._note_link(False)
 
     # --- sending ----------------------------------------------------------------------------------------
 
@@ -153,10 +159,17 @@ class GreengrassTransport:
         if isinstance(error, model.ServiceError):
             reason = "the nucleus cannot publish: its link to AWS IoT Core is down, or too much is under way"
             self._uplink.begin(reason)
+            self._note_link(False)
             return NotConnected(reason)
         return Rejected(
             topic=message.topic, reason_code=None, reason=f"{type(error).__name__} {error}".strip()
         )
+
+    def _note_link(self, up: bool) -> None:
+        """The nucleus tells nobody about its link: its errors and successes do."""
+        if up is not bool(self._linked):
+            self._linked = up
+            self._on_link(up)
 
 
 def frame_bytes(message: Message) -> int:
@@ -187,7 +200,7 @@ def _refuse_too_large(message: Message) -> None:
 
 
 async def _open(settings: Settings, caller: Caller) -> Transport:
-    return GreengrassTransport(settings, Door.of_this_process(), caller.time)
+    return GreengrassTransport(settings, Door.of_this_process(), caller)
 
 
 def _check(settings: Settings, time: TimeSource) -> None:  # noqa: ARG001
