@@ -1,0 +1,338 @@
+"""An outbox without its queue: does what is asked of it in groups, each group one transaction.
+
+A keeper is used by one thread at a time.
+
+New samples and events that have to be held in memory are numbered in a stream of their own: the numbers that
+the file would have given out next are given to others once it can be written again, and one number must never
+stand for two things.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Lock
+from typing import Any, Final
+
+from msgspec import Struct
+
+from evswap_edge.clock import TimeSource
+from evswap_edge.outbox.disk import DiskStore
+from evswap_edge.outbox.errors import OutboxError, OutboxRefused, OutboxUnwritable
+from evswap_edge.outbox.leases import Leases, samples_in
+from evswap_edge.outbox.operations import (
+    Append,
+    Forget,
+    Learn,
+    Look,
+    MarkBacklog,
+    Operation,
+    PutAside,
+    Release,
+    Seal,
+    Take,
+)
+from evswap_edge.outbox.records import (
+    Bounds,
+    Item,
+    Kind,
+    Losses,
+    NewParcel,
+    Parcel,
+    Sample,
+    StorageTrouble,
+    StoredEvent,
+    Ticket,
+    Waiting,
+    kind_of,
+)
+from evswap_edge.outbox.schema import Allowance
+from evswap_edge.outbox.shelves import Shelves
+from evswap_edge.outbox.store import Changes, Leaving, SetAside
+from evswap_edge.outbox.thinning import LAST_TICKET, NO_TICKET
+
+_HOUSEKEEPING_S: Final = 60.0
+_LARGEST_SHARE: Final = 16
+"""A body larger than this share of the bound is refused."""
+
+
+class Failure(Struct, frozen=True):
+    """An operation that could not be done, and why."""
+
+    error: BaseException
+
+
+class Standing(Struct, frozen=True, kw_only=True):
+    """How things stand."""
+
+    stream_id: str
+    waiting: Waiting
+    losses: Losses
+    trouble: StorageTrouble | None
+    newest: Sample | None
+
+
+@dataclass(slots=True)
+class _Stage:
+    """What some operations come to, before it is done; outcomes by the operations' places in their group."""
+
+    disk: Changes = field(default_factory=Changes)
+    memory: Changes = field(default_factory=Changes)
+    outcomes: dict[int, object] = field(default_factory=dict)
+    gone: set[Ticket] = field(default_factory=set)
+    superseding: list[tuple[list[Ticket], list[Ticket]]] = field(default_factory=list)
+    newest: Sample | None = None
+    bytes: int = 0
+
+
+class Keeper:
+    """What waits, who has it, and what it is called."""
+
+    def __init__(
+        self, path: Path, *, open_disk: Callable[[], DiskStore], time: TimeSource, bounds: Bounds
+    ) -> None:
+        """``open_disk`` opens the file at ``path``, whatever that takes. Raises ``OutboxError``, but not when
+        the disk takes nothing at the moment."""
+        self._path = path
+        self._time = time
+        self._leases = Leases()
+        self._shelves = Shelves(path, open_disk=open_disk, leases=self._leases, time=time, bounds=bounds)
+        self._largest = bounds.max_bytes // _LARGEST_SHARE
+        self._at_once = Allowance(bounds).transaction_bytes
+        self._backlog_upto = self._shelves.tickets.newest
+        self._housekeeping_at = time.monotonic()
+        self._newest = self._newest_stored()
+        self._mutex = Lock()
+        self._standing = self._stand()
+
+    @property
+    def standing(self) -> Standing:
+        """How things stand after what was done last; may be asked for in any thread."""
+        return self._standing
+
+    def offset_of(self, boot_id: str) -> float | None:
+        """The wall clock's true offset in a boot, once it is known; may be asked for in any thread."""
+        return self._shelves.offsets.get(boot_id)
+
+    # --- what is asked ------------------------------------------------------------------------------------
+
+    def perform(self, operations: Sequence[Operation]) -> list[object]:
+        """What each of ``operations`` gives, in their order, or its ``Failure``. What is written is durable
+        when this returns, or held in memory."""
+        with self._mutex:
+            try:
+                return self._perform(operations)
+            finally:
+                self._standing = self._stand()
+
+    def _perform(self, operations: Sequence[Operation]) -> list[object]:
+        self._shelves.recover()
+        outcomes: list[object] = [None] * len(operations)
+        writing = [(at, one) for at, one in enumerate(operations) if isinstance(one, _WRITING)]
+        while writing:
+            done = self._write(writing)
+            writing = writing[len(done) :]
+            for at, outcome in done.items():
+                outcomes[at] = outcome
+        for at, one in enumerate(operations):
+            if not isinstance(one, _WRITING):
+                outcomes[at] = self._read(one)
+        self._keep_house()
+        return outcomes
+
+    def close(self) -> None:
+        """Let go of the file, when nobody is at work any more."""
+        with self._mutex:
+            self._shelves.close()
+
+    def _stand(self) -> Standing:
+        shelves = self._shelves
+        return Standing(
+            stream_id=shelves.numbers.stream_id(Kind.SAMPLE),
+            waiting=shelves.waiting,
+            losses=shelves.losses,
+            trouble=shelves.trouble,
+            newest=self._newest,
+        )
+
+    def _write(self, operations: Sequence[tuple[int, Operation]]) -> dict[int, object]:
+        """Do the first of these, as many as make a transaction."""
+        while True:
+            before = self._shelves.durable.last
+            stage = self._staged(operations)
+            try:
+                self._commit(stage)
+            except OutboxUnwritable as error:
+                self._shelves.durable.revert(before)
+                self._shelves.degrade(error)
+            except OutboxError as error:
+                self._shelves.durable.revert(before)
+                return dict.fromkeys(stage.outcomes, Failure(error))
+            else:
+                return stage.outcomes
+
+    def _commit(self, stage: _Stage) -> None:
+        stage.disk.sequences = self._shelves.durable.last
+        self._shelves.commit(stage.disk, stage.memory)
+        self._newest = stage.newest or self._newest
+        for parcels, samples in stage.superseding:
+            self._shelves.supersede(parcels, samples)
+
+    def _staged(self, operations: Sequence[tuple[int, Operation]]) -> _Stage:
+        """One that fails here does so alone."""
+        stage = _Stage()
+        for at, one in operations:
+            if stage.bytes > self._at_once or len(stage.gone) > _GONE_AT_ONCE:
+                break
+            try:
+                stage.outcomes[at] = self._stage(stage, one)
+            except Exception as error:  # noqa: BLE001 - the caller's own code makes bodies: it gets its error
+                stage.outcomes[at] = Failure(error)
+        return stage
+
+    def _stage(self, stage: _Stage, one: Operation) -> object:
+        match one:
+            case Append():
+                return self._append(stage, one)
+            case Seal():
+                return self._seal(stage, one)
+            case Forget():
+                for item in self._known(stage, one.tickets):
+                    self._leave(stage, item)
+            case PutAside():
+                self._put_aside(stage, one)
+            case Learn():
+                stage.disk.offsets[one.boot_id] = one.offset_s
+        return None
+
+    # --- new things ---------------------------------------------------------------------------------------
+
+    def _append(self, stage: _Stage, one: Append) -> Sample | StoredEvent:
+        numbers = self._shelves.numbers
+        stream_id, sequence = numbers.candidate(one.kind)
+        body = self._sound(one.body(stream_id, sequence))
+        numbers.use(one.kind)
+        ticket = self._shelves.tickets.next(one.kind)
+        if one.kind is Kind.EVENT:
+            event = StoredEvent(
+                ticket=ticket, stream_id=stream_id, sequence=sequence, stamp=one.stamp, body=body
+            )
+            self._add(stage, event)
+            return event
+        stage.newest = Sample(
+            ticket=ticket,
+            stream_id=stream_id,
+            sequence=sequence,
+            stamp=one.stamp,
+            changed=one.changed,
+            body=body,
+        )
+        self._add(stage, stage.newest)
+        return stage.newest
+
+    def _seal(self, stage: _Stage, one: Seal) -> list[Parcel]:
+        """Parcels are new bytes for what is there: they go to the disk only when it takes new things."""
+        tickets = [sample.ticket for sample in one.samples]
+        self._require_free(stage, tickets)
+        bodies = [self._sound(parcel.body) for parcel in one.parcels]
+        parcels = [
+            Parcel(**_fields(parcel), ticket=self._shelves.tickets.next(Kind.PARCEL))
+            for parcel, _ in zip(one.parcels, bodies, strict=True)
+        ]
+        for parcel in parcels:
+            self._add(stage, parcel)
+        stage.gone.update(tickets)
+        held = [ticket for ticket in tickets if self._shelves.in_memory(ticket)]
+        stage.memory.leaving += [Leaving(ticket, 1) for ticket in held]
+        stored = [ticket for ticket in tickets if not self._shelves.in_memory(ticket)]
+        if self._shelves.trouble is None:
+            stage.disk.leaving += [Leaving(ticket, 1) for ticket in stored]
+        elif stored:
+            stage.superseding.append(([parcel.ticket for parcel in parcels], stored))
+        return parcels
+
+    def _require_free(self, stage: _Stage, tickets: Sequence[Ticket]) -> None:
+        for ticket in tickets:
+            if ticket in self._leases or ticket in stage.gone:
+                raise OutboxRefused(self._path, "a sample that is being sent cannot be put into a parcel")
+
+    def _add(self, stage: _Stage, item: Item) -> None:
+        changes = stage.disk if self._shelves.trouble is None else stage.memory
+        changes.add(item)
+        stage.bytes += len(item.body)
+
+    def _sound(self, body: bytes) -> bytes:
+        if len(body) > self._largest:
+            raise OutboxRefused(
+                self._path,
+                f"a body of {len(body)} bytes is larger than a sixteenth of max_bytes ({self._largest})",
+            )
+        return body
+
+    # --- what leaves --------------------------------------------------------------------------------------
+
+    def _known(self, stage: _Stage, tickets: Sequence[Ticket]) -> list[Leaving]:
+        """Those of these that are there and not leaving yet. What came back may be delivered after all."""
+        known = []
+        for ticket in tickets:
+            if ticket in stage.gone:
+                continue
+            stage.gone.add(ticket)
+            if ticket in self._leases:
+                known.append(Leaving(ticket, self._leases.samples(ticket)))
+            else:
+                found = self._shelves.items(kind_of(ticket), [ticket])
+                known += [Leaving(item.ticket, samples_in(item)) for item in found]
+        return known
+
+    def _leave(self, stage: _Stage, thing: Leaving) -> None:
+        disk, memory = self._shelves.leaving(thing)
+        stage.disk.leaving += disk
+        stage.memory.leaving += memory
+
+    def _put_aside(self, stage: _Stage, one: PutAside) -> None:
+        for thing in self._known(stage, one.tickets):
+            for item in self._shelves.items(kind_of(thing.ticket), [thing.ticket]):
+                stage.disk.aside.append(SetAside(item, one.reason))
+                self._leave(stage, thing)
+
+    # --- what is read -------------------------------------------------------------------------------------
+
+    def _read(self, one: Operation) -> object:
+        try:
+            match one:
+                case Take():
+                    items = self._oldest(one.kind, one.limit, one.backlog)
+                    self._leases.lend(items)
+                    return items
+                case Look():
+                    return self._oldest(Kind.SAMPLE, one.limit, None)
+                case Release():
+                    self._leases.end(one.tickets)
+                case MarkBacklog():
+                    self._backlog_upto = self._shelves.tickets.newest
+        except OutboxError as error:
+            return Failure(error)
+        return None
+
+    def _oldest(self, kind: Kind, limit: int, backlog: bool | None) -> list[Item]:
+        after = self._backlog_upto if backlog is False else NO_TICKET
+        upto = self._backlog_upto if backlog is True else LAST_TICKET
+        return self._shelves.items(kind, self._shelves.free(kind, after=after, upto=upto, limit=limit))
+
+    def _newest_stored(self) -> Sample | None:
+        newest = self._shelves.newest(Kind.SAMPLE)
+        return newest if isinstance(newest, Sample) else None
+
+    def _keep_house(self) -> None:
+        now = self._time.monotonic()
+        if now >= self._housekeeping_at:
+            self._housekeeping_at = now + _HOUSEKEEPING_S
+            self._shelves.keep_house()
+
+
+_WRITING: Final = (Append, Seal, Forget, PutAside, Learn)
+_GONE_AT_ONCE: Final = 512
+
+
+def _fields(parcel: NewParcel) -> dict[str, Any]:
+    return {name: getattr(parcel, name) for name in NewParcel.__struct_fields__}

@@ -1,0 +1,48 @@
+"""Who has what: things that were taken to be sent, and are neither delivered nor given back."""
+
+from collections import Counter
+from collections.abc import Iterable
+
+from evswap_edge.outbox.records import Item, Kind, Parcel, Ticket, kind_of
+
+
+def samples_in(item: Item) -> int:
+    """How many samples ``item`` stands for."""
+    return item.samples if isinstance(item, Parcel) else 1
+
+
+class Leases:
+    """The tickets that are lent, each with the samples that it stands for."""
+
+    def __init__(self) -> None:
+        self._lent: dict[Ticket, int] = {}
+        self._count: Counter[Kind] = Counter()
+
+    def __contains__(self, ticket: object) -> bool:
+        return ticket in self._lent
+
+    def count(self, kind: Kind) -> int:
+        """How many things of ``kind`` are lent."""
+        return self._count[kind]
+
+    def samples(self, ticket: Ticket) -> int:
+        """How many samples the thing stands for, which has to be lent."""
+        return self._lent[ticket]
+
+    def lend(self, items: Iterable[Item]) -> None:
+        """From now on somebody has these."""
+        for item in items:
+            self._lent[item.ticket] = samples_in(item)
+            self._count[kind_of(item.ticket)] += 1
+
+    def hold(self, samples: Iterable[Ticket]) -> None:
+        """Nobody is to get these samples."""
+        for ticket in samples:
+            self._lent[ticket] = 1
+            self._count[kind_of(ticket)] += 1
+
+    def end(self, tickets: Iterable[Ticket]) -> None:
+        """Nobody has these any more."""
+        for ticket in tickets:
+            if self._lent.pop(ticket, None) is not None:
+                self._count[kind_of(ticket)] -= 1

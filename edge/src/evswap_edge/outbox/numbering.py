@@ -1,0 +1,52 @@
+"""Which names new things get: a stream and a number in it, and a ticket."""
+
+from uuid import uuid4
+
+from evswap_edge.outbox.records import Kind, Ticket, serial_of, ticket_of
+from evswap_edge.outbox.store import Sequences
+
+
+class Numbers:
+    """The numbers of one stream for samples and one for events."""
+
+    def __init__(self, sample_stream: str, event_stream: str, last: Sequences) -> None:
+        self._streams = {Kind.SAMPLE: sample_stream, Kind.EVENT: event_stream}
+        self._last = {Kind.SAMPLE: last.sample, Kind.EVENT: last.event}
+
+    @classmethod
+    def volatile(cls) -> "Numbers":
+        """Streams that nobody has counted in before."""
+        return cls(uuid4().hex, uuid4().hex, Sequences())
+
+    @property
+    def last(self) -> Sequences:
+        """The numbers that were used up last."""
+        return Sequences(self._last[Kind.SAMPLE], self._last[Kind.EVENT])
+
+    def stream_id(self, kind: Kind) -> str:
+        """The stream of samples, or of events."""
+        return self._streams[kind]
+
+    def candidate(self, kind: Kind) -> tuple[str, int]:
+        """The name that the next one gets; it is used up by ``use``."""
+        return self._streams[kind], self._last[kind] + 1
+
+    def use(self, kind: Kind) -> None:
+        """The candidate has become a name."""
+        self._last[kind] += 1
+
+    def revert(self, last: Sequences) -> None:
+        """What was used since is not used up: it never left this process."""
+        self._last = {Kind.SAMPLE: last.sample, Kind.EVENT: last.event}
+
+
+class Tickets:
+    """Hands out tickets, each newer than all before it."""
+
+    def __init__(self, newest: Ticket) -> None:
+        self.newest = newest
+
+    def next(self, kind: Kind) -> Ticket:
+        """A ticket that was never handed out."""
+        self.newest = ticket_of(serial_of(self.newest) + 1, kind)
+        return self.newest

@@ -1,0 +1,160 @@
+"""Between what waits and the rows that it is kept in.
+
+Streams and boots are long names that stand in every row: a row has a number instead.
+"""
+
+import sqlite3
+import zlib
+from typing import Any, Final
+
+from evswap_edge.clock import Stamp
+from evswap_edge.outbox.records import Item, Parcel, Sample, StoredEvent, kind_of
+from evswap_edge.outbox.thinning import Fronts, level_of
+from evswap_schema import Clock
+
+Row = tuple[Any, ...]
+
+_SMALL: Final = 200
+"""Shorter bodies are hardly made smaller."""
+_FASTEST: Final = 1
+"""The least effort of deflate halves a flat message, and costs a Raspberry Pi little."""
+
+
+class Names:
+    """The numbers of the names in one table; a name that is new gets one."""
+
+    def __init__(self, db: sqlite3.Connection, *, table: str, number: str, name: str) -> None:
+        self._db = db
+        self._insert = f"INSERT INTO {table} ({name}) VALUES (?)"  # noqa: S608 - our own names
+        self._select = f"SELECT {number}, {name} FROM {table}"  # noqa: S608 - our own names
+        self._numbers: dict[str, int] = {}
+        self._names: dict[int, str] = {}
+
+    def read_again(self) -> None:
+        """Know what the table says now, be it that a transaction was undone."""
+        self._names = dict(self._db.execute(self._select))
+        self._numbers = {name: number for number, name in self._names.items()}
+
+    def number(self, name: str) -> int:
+        """The number of ``name``; to be asked within a transaction."""
+        found = self._numbers.get(name)
+        if found is None:
+            found = self._db.execute(self._insert, (name,)).lastrowid
+            assert found is not None  # noqa: S101 - it is after an INSERT
+            self._numbers[name], self._names[found] = found, name
+        return found
+
+    def name(self, number: int) -> str:
+        """The name behind ``number``; one of its own where the table has lost it."""
+        return self._names.get(number, f"unknown-{number}")
+
+
+class Rows:
+    """Makes rows of things, and things of rows."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self.streams = Names(db, table="streams", number="stream", name="stream_id")
+        self.boots = Names(db, table="boots", number="boot", name="boot_id")
+
+    def read_again(self) -> None:
+        """Know the names as the file has them now."""
+        self.streams.read_again()
+        self.boots.read_again()
+
+    def of_sample(self, sample: Sample) -> Row:
+        stamp, body = sample.stamp, deflated(sample.body)
+        return (
+            sample.ticket,
+            self.streams.number(sample.stream_id),
+            sample.sequence,
+            self.boots.number(stamp.boot_id),
+            stamp.uptime,
+            stamp.offset_s,
+            stamp.clock.value,
+            int(sample.changed),
+            int(body is not sample.body),
+            body,
+        )
+
+    def of_parcel(self, parcel: Parcel) -> Row:
+        stamp = parcel.stamp
+        return (
+            parcel.ticket,
+            self.streams.number(parcel.stream_id),
+            parcel.first,
+            parcel.last,
+            parcel.samples,
+            self.boots.number(stamp.boot_id),
+            stamp.uptime,
+            parcel.last_uptime,
+            stamp.offset_s,
+            stamp.clock.value,
+            int(parcel.changed),
+            parcel.body,
+        )
+
+    def of_event(self, event: StoredEvent) -> Row:
+        stamp = event.stamp
+        return (
+            event.ticket,
+            self.streams.number(event.stream_id),
+            event.sequence,
+            self.boots.number(stamp.boot_id),
+            stamp.uptime,
+            stamp.offset_s,
+            stamp.clock.value,
+            event.body,
+        )
+
+    def sample(self, row: Row) -> Sample:
+        ticket, stream, sequence, boot, uptime, offset_s, clock, changed, is_deflated, body = row
+        return Sample(
+            ticket=ticket,
+            stream_id=self.streams.name(stream),
+            sequence=sequence,
+            stamp=Stamp(self.boots.name(boot), uptime, offset_s, Clock(clock)),
+            changed=bool(changed),
+            body=zlib.decompress(body) if is_deflated else body,
+        )
+
+    def parcel(self, row: Row, fronts: Fronts) -> Parcel:
+        ticket, stream, first, last, samples, boot, uptime, last_uptime, offset_s, clock, changed, body = row
+        return Parcel(
+            ticket=ticket,
+            stream_id=self.streams.name(stream),
+            first=first,
+            last=last,
+            samples=samples,
+            stamp=Stamp(self.boots.name(boot), uptime, offset_s, Clock(clock)),
+            last_uptime=last_uptime,
+            changed=bool(changed),
+            level=level_of(ticket, fronts.get((kind_of(ticket), bool(changed)), ())),
+            body=body,
+        )
+
+    def event(self, row: Row) -> StoredEvent:
+        ticket, stream, sequence, boot, uptime, offset_s, clock, body = row
+        return StoredEvent(
+            ticket=ticket,
+            stream_id=self.streams.name(stream),
+            sequence=sequence,
+            stamp=Stamp(self.boots.name(boot), uptime, offset_s, Clock(clock)),
+            body=body,
+        )
+
+
+def deflated(body: bytes) -> bytes:
+    """``body`` made smaller, or itself where it would not be."""
+    if len(body) < _SMALL:
+        return body
+    smaller = zlib.compress(body, _FASTEST)
+    return smaller if len(smaller) < len(body) else body
+
+
+def aside_row(item: Item, reason: str) -> Row:
+    """What is kept of a thing that can never be delivered."""
+    if isinstance(item, Parcel):
+        first, last, samples = item.first, item.last, item.samples
+    else:
+        first, last, samples = item.sequence, item.sequence, 1
+    return item.ticket, int(kind_of(item.ticket)), item.stream_id, first, last, samples, reason, item.body
