@@ -15,6 +15,7 @@ from evswap_edge import confirmations
 from evswap_edge.documents import Document, KeyPath
 from evswap_edge.drivers import DriverKind, Role, SettingRefused, load_driver
 from evswap_edge.drivers.composed import Part, open_composed
+from evswap_edge.outbox import LEAST_BYTES, Bounds
 from evswap_edge.plugins import PluginError
 from evswap_edge.reporting import Mode
 from evswap_edge.transports import TransportKind, load_transport
@@ -42,7 +43,18 @@ class Reporting(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     batch_age_s: Annotated[float, Meta(ge=1, le=3600)] = 60.0
 
 
-class OutboxFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class OutboxLimits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How much may wait for its delivery: all files of the outbox together, and the age of a sample."""
+
+    max_bytes: Annotated[int, Meta(ge=LEAST_BYTES)] = Bounds().max_bytes
+    max_age_days: Annotated[float, Meta(ge=0.01, le=3650)] = Bounds().max_age_days
+
+    def bounds(self) -> Bounds:
+        """The same as the outbox wants it."""
+        return Bounds(max_bytes=self.max_bytes, max_age_days=self.max_age_days)
+
+
+class OutboxFile(OutboxLimits, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where samples wait for their delivery."""
 
     path: Path
@@ -125,6 +137,7 @@ class FleetFile(CommonFile, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     stations: Annotated[tuple[StationId, ...], Meta(min_length=1)] | Numbered
     certificates_dir: Path
     data_dir: Path
+    outbox: OutboxLimits = OutboxLimits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +157,7 @@ class StationConfig:
     driver: Chosen[DriverKind[Any]]
     transport: Chosen[TransportKind[Any]]
     outbox_path: Path
+    outbox_bounds: Bounds
     sampling: Sampling
     reporting: Reporting
     publishing: Publishing
@@ -174,6 +188,7 @@ def station_of(document: Document) -> Configuration:
         driver=driver,
         transport=transport.chosen(),
         outbox_path=station.outbox.path,
+        outbox_bounds=station.outbox.bounds(),
         sampling=station.sampling,
         reporting=station.reporting,
         publishing=station.publishing,
@@ -196,6 +211,7 @@ def read_fleet(file: Path) -> Configuration:
                 transport.kind.station_files(fleet.certificates_dir, station_id), source="certificates_dir"
             ),
             outbox_path=fleet.data_dir / station_id / OUTBOX_NAME,
+            outbox_bounds=fleet.outbox.bounds(),
             sampling=fleet.sampling,
             reporting=fleet.reporting,
             publishing=fleet.publishing,
