@@ -27,8 +27,9 @@ RECIPE: dict[str, Any] = yaml.safe_load((GREENGRASS / "recipe.yaml").read_text()
 SCRIPTS = {name: step["Script"] for name, step in MANIFEST["Lifecycle"].items()}
 CONFIGURATION = RECIPE["ComponentConfiguration"]["DefaultConfiguration"]
 
-UNSAID = {Channel.CONNECTION}
-"""Retained and with a will: a core's connection is the nucleus's, and presence events tell of it."""
+UNSAID = {Channel.CONNECTION, Channel.CERTIFICATE}
+"""A core's connection and its certificate are the nucleus's: presence events tell of the one, and the nucleus
+replaces the other."""
 
 
 def levels(row: Any) -> list[str]:
