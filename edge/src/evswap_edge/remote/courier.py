@@ -118,9 +118,13 @@ class Courier:
     async def _tell_results(self) -> None:
         while self._results:
             self._results = False
-            for result in await asyncio.to_thread(self._journal.untold, _AT_ONCE):
-                await self._tell(result)
+            try:
+                for result in await asyncio.to_thread(self._journal.untold, _AT_ONCE):
+                    self._results = True
+                    await self._tell(result)
+            except BaseException:
                 self._results = True
+                raise
 
     async def _tell(self, result: CommandResult) -> None:
         try:

@@ -11,6 +11,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Callable
 from datetime import datetime
+from enum import Enum, auto
 from typing import Final
 
 from evswap_edge.clock import TimeSource
@@ -30,6 +31,14 @@ _LONGEST_REASON: Final = 200
 """Of the contract."""
 
 _log: Final = logging.getLogger(__name__)
+
+
+class _Stage(Enum):
+    """Of a command that has no result yet."""
+
+    JUDGED = auto()
+    """It may still be refused."""
+    ACCEPTED = auto()
 
 
 class Executor:
@@ -54,7 +63,7 @@ class Executor:
         self._feedback_timeout_s = feedback_timeout_s
         self._tell = tell
         self._ending = ending
-        self._under_way: set[str] = set()
+        self._under_way: dict[str, _Stage] = {}
         self._bays: defaultdict[int | None, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._writing = Episode(_log, "journal of commands", monotonic=self._time.monotonic)
 
@@ -62,7 +71,7 @@ class Executor:
         """The commands that were under way when the process before this one ended. To be asked for before
         anything is received. Raises ``JournalError``."""
         unfinished = await asyncio.to_thread(self._journal.unfinished)
-        self._under_way |= {command.command_id for command in unfinished}
+        self._under_way |= {command.command_id: _Stage.ACCEPTED for command in unfinished}
         return unfinished
 
     async def settle(self, command: Command) -> None:
@@ -74,7 +83,7 @@ class Executor:
             if verdict is not None:
                 await self._finish(command.command_id, verdict, expires_at=command.expires_at)
         finally:
-            self._under_way.discard(command.command_id)
+            del self._under_way[command.command_id]
 
     async def receive(self, command_id: str, payload: bytes) -> None:
         """Deal with a command as it came in on the topic of ``command_id``.
@@ -83,9 +92,10 @@ class Executor:
         followed by another one. Whoever sent it sends it again or sees it expire.
         """
         if command_id in self._under_way:
-            self._tell(self._result(command_id, Outcome.ACCEPTED))
+            if self._under_way[command_id] is _Stage.ACCEPTED:
+                self._tell(self._result(command_id, Outcome.ACCEPTED))
             return
-        self._under_way.add(command_id)
+        self._under_way[command_id] = _Stage.JUDGED
         try:
             await self._deal_with(command_id, payload)
         except JournalError as error:
@@ -93,7 +103,7 @@ class Executor:
         else:
             self._writing.end()
         finally:
-            self._under_way.discard(command_id)
+            del self._under_way[command_id]
 
     async def _deal_with(self, command_id: str, payload: bytes) -> None:
         """Raises ``JournalError`` as long as nothing has moved."""
@@ -135,6 +145,7 @@ class Executor:
             if verdict is not None:
                 return await self._write_result(command.command_id, verdict, expires_at=command.expires_at)
             await asyncio.to_thread(self._journal.begin, command)
+            self._under_way[command.command_id] = _Stage.ACCEPTED
             self._tell(self._result(command.command_id, Outcome.ACCEPTED))
             verdict = await self._done(deed)
         if verdict is not None:
