@@ -15,7 +15,7 @@ from awsiot.greengrasscoreipc import model
 from evswap_edge.backoff import Backoff
 from evswap_edge.clock import TimeSource
 from evswap_edge.episode import Episode
-from evswap_edge.transports import NotConnected, OnMessage, Rejected, TransportError
+from evswap_edge.transports import NotConnected, OnMessage, Rejected, RestartRequired
 from evswap_edge.transports.nucleus import Nucleus, Stream, not_authorized
 
 _OPERATION: Final = "SubscribeToIoTCore"
@@ -82,31 +82,39 @@ class Listening:
         """A stream, as soon as the nucleus begins one; None when there is no nucleus any more."""
         backoff = Backoff(base_s=_RETRY_MIN_S, cap_s=_RETRY_MAX_S)
         while not nucleus.lost.is_set():
-            pause_s = _LOOK_AGAIN_S
             try:
-                stream = await nucleus.subscribe(self._filter, self._hear)
-            except model.UnauthorizedError:
-                self.refusal = not_authorized(_OPERATION, self._filter)
-                self._failed(self.refusal)
-                self.answered.set()
-            except model.GreengrassCoreIPCError as error:
-                pause_s = backoff.next_s()
-                self._failed(NotConnected(f"the nucleus has no link to subscribe on, {type(error).__name__}"))
-            except TransportError as error:
-                pause_s = backoff.next_s()
-                self._failed(error)
+                stream = await self._asked(nucleus)
+            except Rejected as refusal:
+                self._refused(refusal)
+                await _within(_LOOK_AGAIN_S, nucleus.lost)
+            except NotConnected as error:
+                self._trouble.begin(error)
+                self.tried.set()
+                await _within(backoff.next_s(), nucleus.lost)
+            except RestartRequired:
+                break
             else:
-                self._succeeded()
+                self._accepted()
                 return stream
-            await _within(pause_s, nucleus.lost)
         self._nobody_waits_in_vain()
         return None
 
-    def _failed(self, error: TransportError) -> None:
-        self._trouble.begin(error)
-        self.tried.set()
+    async def _asked(self, nucleus: Nucleus) -> Stream:
+        """A stream. Raises ``Rejected``, ``NotConnected`` or ``RestartRequired``."""
+        try:
+            return await nucleus.subscribe(self._filter, self._hear)
+        except model.UnauthorizedError as error:
+            raise not_authorized(_OPERATION, self._filter) from error
+        except model.GreengrassCoreIPCError as error:
+            reason = f"the nucleus has no link to subscribe on, {type(error).__name__}"
+            raise NotConnected(reason) from error
 
-    def _succeeded(self) -> None:
+    def _refused(self, refusal: Rejected) -> None:
+        self.refusal = refusal
+        self._trouble.begin(refusal)
+        self._nobody_waits_in_vain()
+
+    def _accepted(self) -> None:
         self._trouble.end()
         self.refusal = None
         self._nobody_waits_in_vain()
