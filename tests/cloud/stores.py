@@ -2,12 +2,27 @@
 
 from dataclasses import dataclass, field
 
+from evswap_cloud.acknowledge import Acknowledger
 from evswap_cloud.archive import Addition, ArchiveObject
-from evswap_cloud.errors import ArchiveError, LatestStateError, QuarantineError
-from evswap_cloud.ingest import BulkIngest, ChangeIngest, LiveIngest
+from evswap_cloud.errors import (
+    AcknowledgementError,
+    ArchiveError,
+    EventStoreError,
+    LatestStateError,
+    QuarantineError,
+)
+from evswap_cloud.events import Keeping, StationEvent
+from evswap_cloud.ingest import BulkIngest, ChangeIngest, EventIngest, LiveIngest
 from evswap_cloud.latest import LatestState, Offer
-from evswap_cloud.memory import MemoryArchive, MemoryLatestStates, MemoryQuarantine
+from evswap_cloud.memory import (
+    MemoryArchive,
+    MemoryEvents,
+    MemoryLatestStates,
+    MemoryMessenger,
+    MemoryQuarantine,
+)
 from evswap_cloud.quarantine import Quarantined
+from evswap_schema import Acknowledgement
 
 
 class FailingArchive(MemoryArchive):
@@ -49,6 +64,38 @@ class FailingLatestStates(MemoryLatestStates):
         return super().offer(state)
 
 
+class FailingEvents(MemoryEvents):
+    """Refuses the stations in ``refused``; ``writes`` are those it was asked for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.refused: set[str] = set()
+        self.writes: list[StationEvent] = []
+
+    def keep(self, event: StationEvent) -> Keeping:
+        self.writes.append(event)
+        if event.event.station_id in self.refused:
+            raise EventStoreError(
+                operation="write", target=event.event.station_id, code="ThrottlingException"
+            )
+        return super().keep(event)
+
+
+class FailingMessenger(MemoryMessenger):
+    """Reaches no station in ``refused``."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.refused: set[str] = set()
+
+    def send(self, acknowledgement: Acknowledgement) -> None:
+        if acknowledgement.station_id in self.refused:
+            raise AcknowledgementError(
+                operation="publish", target=acknowledgement.station_id, code="ThrottlingException"
+            )
+        super().send(acknowledgement)
+
+
 @dataclass
 class Stores:
     """One of each, and ingest over them."""
@@ -56,6 +103,8 @@ class Stores:
     archive: FailingArchive = field(default_factory=FailingArchive)
     quarantine: FailingQuarantine = field(default_factory=FailingQuarantine)
     latest: FailingLatestStates = field(default_factory=FailingLatestStates)
+    kept: FailingEvents = field(default_factory=FailingEvents)
+    messenger: FailingMessenger = field(default_factory=FailingMessenger)
 
     @property
     def live(self) -> LiveIngest:
@@ -68,3 +117,11 @@ class Stores:
     @property
     def bulk(self) -> BulkIngest:
         return BulkIngest(archive=self.archive, latest=self.latest, quarantine=self.quarantine)
+
+    @property
+    def events(self) -> EventIngest:
+        return EventIngest(archive=self.archive, events=self.kept, quarantine=self.quarantine)
+
+    @property
+    def acknowledger(self) -> Acknowledger:
+        return Acknowledger(self.messenger)

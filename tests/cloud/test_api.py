@@ -1,46 +1,19 @@
 """The REST API over stores in memory, asked with events as API Gateway writes them."""
 
-import json
 from datetime import timedelta
-from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 import yaml
 from openapi_schema_validator import OAS30Validator
 
-from evswap_cloud.api import build_app
 from evswap_cloud.api.paging import DEFAULT_LIMIT, MAX_LIMIT, encode_cursor
 from evswap_cloud.errors import LatestStateError
 from evswap_cloud.latest import LatestState, Page
 from evswap_cloud.memory import MemoryLatestStates
 from evswap_schema import Reading
-from tests.cloud.logs import Log
+from tests.cloud.api_client import Client
 from tests.cloud.messages import NOW, STACK, delivered, reading
 from tests.cloud.stores import Stores
-
-EVENT = json.loads((Path(__file__).parent / "events" / "get_stations.json").read_text())
-
-
-class Client:
-    """Asks the function as API Gateway does."""
-
-    def __init__(self, reader: Any) -> None:
-        self.log = Log()
-        self._app = build_app(reader, self.log.logger)
-
-    def request(self, path: str, method: str = "GET", **query: str) -> SimpleNamespace:
-        event = EVENT | {
-            "path": path,
-            "httpMethod": method,
-            "queryStringParameters": query or None,
-            "multiValueQueryStringParameters": {name: [text] for name, text in query.items()} or None,
-        }
-        answer = self._app.resolve(event, SimpleNamespace())  # type: ignore[arg-type]
-        headers = {name: values[0] for name, values in answer["multiValueHeaders"].items()}
-        body = json.loads(answer["body"]) if answer["body"] else None
-        return SimpleNamespace(status=answer["statusCode"], headers=headers, body=body, text=answer["body"])
 
 
 def client_with(*readings: Reading) -> Client:

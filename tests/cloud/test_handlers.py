@@ -20,7 +20,7 @@ def stores() -> Stores:
 
 def test_success_is_an_empty_list_and_silence_at_warning(stores: Stores) -> None:
     log = Log(level="WARNING")
-    assert ingest_event(sqs_event([delivered(reading())]), stores.live, log.logger) == {
+    assert ingest_event(sqs_event([delivered(reading())]), stores.live, stores.acknowledger, log.logger) == {
         "batchItemFailures": []
     }
     assert log.lines == []
@@ -30,7 +30,7 @@ def test_what_failed_is_named_once_and_alone(stores: Stores) -> None:
     stores.latest.refused = {"station-01"}
     event = sqs_event([delivered(reading(), "a"), delivered(reading(station_id="station-02"), "b")])
     log = Log()
-    answer = ingest_event(event, stores.live, log.logger)
+    answer = ingest_event(event, stores.live, stores.acknowledger, log.logger)
     assert answer == {"batchItemFailures": [{"itemIdentifier": "a"}]}
     [failure, summary] = log.lines
     assert (failure["level"], failure["record"], failure["code"]) == ("WARNING", "a", "ThrottlingException")
@@ -41,7 +41,7 @@ def test_a_quarantine_is_one_json_line_that_leads_to_the_object_and_shows_no_val
     payload = encode_reading(reading()).replace(b'"operational"', b'"Jane Doe"')
     event = sqs_event([delivery(envelope(payload))])
     log = Log(level="WARNING")
-    ingest_event(event, stores.live, log.logger)
+    ingest_event(event, stores.live, stores.acknowledger, log.logger)
     [line] = log.lines
     assert (line["level"], line["reason"], line["field"]) == ("WARNING", "invalid-field", "status")
     assert line["quarantine_key"] in stores.quarantine.messages
@@ -57,7 +57,9 @@ def test_a_defect_is_logged_with_its_traceback(stores: Stores) -> None:
 
     stores.archive.add = add  # type: ignore[method-assign, assignment]
     log = Log()
-    answer = ingest_event(sqs_event([delivered(reading(), "a")]), stores.live, log.logger)
+    answer = ingest_event(
+        sqs_event([delivered(reading(), "a")]), stores.live, stores.acknowledger, log.logger
+    )
     assert answer == {"batchItemFailures": [{"itemIdentifier": "a"}]}
     assert log.lines[0]["exception_name"] == "Broken"
 

@@ -12,9 +12,11 @@ from tests.e2e.probe import ALLOWED, Call, Probe, probe
 pytestmark = pytest.mark.any_maker
 
 FUNCTIONS = yaml.safe_load((ROOT / "cloud" / "stack" / "functions.yaml").read_text())["functions"]
-REFUSED = {"AccessDenied", "AccessDeniedException"}
+REFUSED = {"AccessDenied", "AccessDeniedException", "ForbiddenException"}
 NOBODY = "least-privilege"
 """A station that does not exist, so that what is allowed changes nothing that matters."""
+
+ACKNOWLEDGEMENT = f"ev/station/{NOBODY}/acknowledgement"
 
 
 class Resources:
@@ -23,6 +25,9 @@ class Resources:
     def __init__(self, stack: LocalStack) -> None:
         described = stack.described
         self.table, self.archive = described.stations_table, described.archive_bucket
+        self.events = next(
+            name for name in stack.aws("dynamodb").list_tables()["TableNames"] if name.endswith("-events")
+        )
         self.strange_table, self.strange_bucket = f"{self.table}-strange", f"{self.archive}-strange"
         queues = stack.aws("sqs").list_queues()["QueueUrls"]
         self.queues = {url.rsplit("/", 1)[-1]: url for url in queues}
@@ -30,6 +35,21 @@ class Resources:
 
     def put_item(self, table: str) -> Call:
         return Call("dynamodb", "put_item", {"TableName": table, "Item": {"station_id": {"S": NOBODY}}})
+
+    def put_event(self) -> Call:
+        item = {"station_id": {"S": NOBODY}, "event_id": {"S": "x"}, "place": {"S": "x"}}
+        return Call("dynamodb", "put_item", {"TableName": self.events, "Item": item})
+
+    def query_events(self, index: str | None) -> Call:
+        arguments: dict[str, Any] = {
+            "TableName": self.events,
+            "KeyConditionExpression": "station_id = :nobody",
+            "ExpressionAttributeValues": {":nobody": {"S": NOBODY}},
+        }
+        return Call("dynamodb", "query", arguments | ({"IndexName": index} if index else {}))
+
+    def publish(self, topic: str) -> Call:
+        return Call("iot-data", "publish", {"topic": topic, "payload": "{}"})
 
     def item(self, operation: str) -> Call:
         return Call("dynamodb", operation, {"TableName": self.table, "Key": {"station_id": {"S": NOBODY}}})
@@ -41,32 +61,39 @@ class Resources:
         return Call("s3", operation, {"Bucket": self.archive, "Key": key})
 
     def receive(self, queue: str) -> Call:
-        url = next(url for name, url in self.queues.items() if name.endswith(f"-{queue}"))
-        return Call("sqs", "receive_message", {"QueueUrl": url})
+        return Call("sqs", "receive_message", {"QueueUrl": self._url(queue)})
 
-    def own(self, function: str) -> list[Call]:
-        """A part of the function's own work."""
-        match function:
-            case "live":
-                return [self.put_item(self.table), self.put_object(f"telemetry/{NOBODY}.json")]
-            case "change":
-                failures = next(url for name, url in self.queues.items() if name.endswith("-change-failures"))
-                leave = Call("sqs", "send_message", {"QueueUrl": failures, "MessageBody": NOBODY})
-                return [self.put_item(self.table), self.put_object(f"quarantine/{NOBODY}.bin"), leave]
-            case "bulk":
-                return [self.put_item(self.table), self.put_object(f"bulk/{NOBODY}.jsonl.gz")]
-            case "api":
-                return [self.item("get_item"), Call("dynamodb", "scan", {"TableName": self.table})]
-            case "provision":
-                return [Call("iot", "list_thing_principals", {"thingName": self.thing})]
-            case "retire":
-                return [Call("iot", "list_thing_principals", {"thingName": self.thing})]
-            case _:
-                pytest.fail(f"say what the function {function} may do, and what not")
+    def leave(self, queue: str) -> Call:
+        return Call("sqs", "send_message", {"QueueUrl": self._url(queue), "MessageBody": NOBODY})
 
-    def beyond(self, function: str) -> list[Call]:
-        """What none may do, and what this one may not although another may."""
-        nobody = [
+    def _url(self, queue: str) -> str:
+        return str(next(url for name, url in self.queues.items() if name.endswith(f"-{queue}")))
+
+    def own(self) -> dict[str, list[Call]]:
+        """A part of each function's own work."""
+        principals = Call("iot", "list_thing_principals", {"thingName": self.thing})
+        acknowledge = self.publish(ACKNOWLEDGEMENT)
+        return {
+            "live": [self.put_item(self.table), self.put_object(f"telemetry/{NOBODY}.json"), acknowledge],
+            "change": [
+                self.put_item(self.table),
+                self.put_object(f"quarantine/{NOBODY}.bin"),
+                self.leave("change-failures"),
+            ],
+            "bulk": [self.put_item(self.table), self.put_object(f"bulk/{NOBODY}.jsonl.gz"), acknowledge],
+            "events": [self.put_event(), self.put_object(f"events/{NOBODY}.jsonl.gz"), acknowledge],
+            "api": [
+                self.item("get_item"),
+                Call("dynamodb", "scan", {"TableName": self.table}),
+                self.query_events("by-time"),
+            ],
+            "provision": [principals],
+            "retire": [principals],
+        }
+
+    def nobodys(self) -> list[Call]:
+        """What none may do."""
+        return [
             self.item("delete_item"),
             self.put_item(self.strange_table),
             Call("dynamodb", "delete_table", {"TableName": self.table}),
@@ -74,46 +101,57 @@ class Resources:
             self.put_object("telemetry/x", self.strange_bucket),
             self.object("delete_object", f"telemetry/{NOBODY}.json"),
             self.receive("rule-errors"),
+            self.publish(f"ev/station/{NOBODY}/commands/1"),
+            self.query_events(None),
             Call("iam", "list_roles"),
             Call("iot", "list_things"),
         ]
-        match function:
-            case "live":
-                return [*nobody, self.put_object("bulk/x"), self.receive("batch"), self.item("get_item")]
-            case "change":
-                return [
-                    *nobody,
-                    self.put_object("telemetry/x"),
-                    self.put_object("bulk/x"),
-                    self.receive("telemetry"),
-                    self.item("get_item"),
-                ]
-            case "bulk":
-                return [*nobody, self.put_object("telemetry/x"), self.receive("telemetry")]
-            case "provision":
-                revoke = {"certificateId": "0" * 64, "newStatus": "REVOKED"}
-                return [
-                    *nobody,
-                    self.item("get_item"),
-                    Call("iot", "create_thing", {"thingName": NOBODY}),
-                    Call("iot", "update_certificate", revoke),
-                    Call("iot", "delete_thing", {"thingName": self.thing}),
-                ]
-            case "retire":
-                return [
-                    *nobody,
-                    self.item("get_item"),
-                    self.receive("batch"),
-                    Call("iot", "create_thing", {"thingName": NOBODY}),
-                    Call("iot", "delete_thing", {"thingName": self.thing}),
-                    Call("iot", "delete_certificate", {"certificateId": "0" * 64}),
-                ]
-            case _:
-                return [
-                    *nobody,
-                    self.put_item(self.table),
-                    self.object("get_object", f"telemetry/{NOBODY}.json"),
-                ]
+
+    def anothers(self) -> dict[str, list[Call]]:
+        """What each may not do although another may."""
+        make_thing = Call("iot", "create_thing", {"thingName": NOBODY})
+        delete_thing = Call("iot", "delete_thing", {"thingName": self.thing})
+        revoke = {"certificateId": "0" * 64, "newStatus": "REVOKED"}
+        return {
+            "live": [
+                self.put_event(),
+                self.put_object("bulk/x"),
+                self.receive("batch"),
+                self.item("get_item"),
+            ],
+            "change": [
+                self.put_object("telemetry/x"),
+                self.put_object("bulk/x"),
+                self.receive("telemetry"),
+                self.item("get_item"),
+                self.publish(ACKNOWLEDGEMENT),
+            ],
+            "bulk": [self.put_event(), self.put_object("telemetry/x"), self.receive("telemetry")],
+            "events": [
+                self.put_item(self.table),
+                self.put_object("telemetry/x"),
+                self.receive("telemetry"),
+                self.query_events("by-time"),
+            ],
+            "api": [
+                self.put_item(self.table),
+                self.put_event(),
+                self.object("get_object", f"telemetry/{NOBODY}.json"),
+            ],
+            "provision": [
+                self.item("get_item"),
+                make_thing,
+                Call("iot", "update_certificate", revoke),
+                delete_thing,
+            ],
+            "retire": [
+                self.item("get_item"),
+                self.receive("batch"),
+                make_thing,
+                delete_thing,
+                Call("iot", "delete_certificate", {"certificateId": "0" * 64}),
+            ],
+        }
 
 
 @pytest.fixture(scope="module")
@@ -131,6 +169,7 @@ def resources(stack: LocalStack) -> Iterator[Resources]:
     buckets.delete_bucket(Bucket=described.strange_bucket)
     tables.delete_table(TableName=described.strange_table)
     tables.delete_item(TableName=described.table, Key={"station_id": {"S": NOBODY}})
+    tables.delete_item(TableName=described.events, Key={"station_id": {"S": NOBODY}, "event_id": {"S": "x"}})
     for key in stack.keys("", of=NOBODY):
         buckets.delete_object(Bucket=described.archive, Key=key)
 
@@ -146,11 +185,11 @@ def tried(request: pytest.FixtureRequest, stack: LocalStack) -> Iterator[tuple[s
 
 def test_its_own_work_is_allowed(tried: tuple[str, Probe], resources: Resources) -> None:
     function, role = tried
-    answers = role.answers(resources.own(function))
+    answers = role.answers(resources.own()[function])
     assert set(answers.values()) == {ALLOWED}, answers
 
 
 def test_everything_beyond_is_refused(tried: tuple[str, Probe], resources: Resources) -> None:
     function, role = tried
-    answers = role.answers(resources.beyond(function))
+    answers = role.answers(resources.nobodys() + resources.anothers()[function])
     assert {call: answer for call, answer in answers.items() if answer not in REFUSED} == {}

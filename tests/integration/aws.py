@@ -13,12 +13,13 @@ from botocore.compat import HTTPHeaders
 from botocore.loaders import create_loader
 from moto import mock_aws
 
-from evswap_cloud import wiring
+from evswap_cloud import events, wiring
 from evswap_cloud.handlers import api
 
 REGION = "us-east-1"
 BUCKET = "evswap-archive"
 TABLE = "evswap-stations"
+EVENTS = "evswap-events"
 
 _models = create_loader()
 """The descriptions of AWS's services, read once: they are what making a client costs."""
@@ -52,8 +53,16 @@ class Aws:
             }
             return AWSResponse(params["url"], 400, HTTPHeaders(), _Raw()), parsed
 
-        _events().register_first(f"before-call.{operation}", strike)
+        _session_events().register_first(f"before-call.{operation}", strike)
         return active.clear
+
+    def observe(self, operation: str, seen: Callable[[dict[str, Any]], object]) -> None:
+        """Give the arguments of every ``operation`` to ``seen``. Only clients made afterwards notice."""
+
+        def look(params: dict[str, Any], **_: object) -> None:
+            seen(dict(params))
+
+        _session_events().register_first(f"provide-client-params.{operation}", look)
 
     def lose_answer(self, operation: str, *, where: str = "") -> Callable[[], None]:
         """Let AWS carry out ``operation`` and answer, every time, that it is unavailable."""
@@ -64,7 +73,7 @@ class Aws:
                 return None
             return AWSResponse(request.url, 503, HTTPHeaders(), _Raw())
 
-        _events().register_first(f"before-send.{operation}", strike)
+        _session_events().register_first(f"before-send.{operation}", strike)
         return active.clear
 
     def keys(self, prefix: str = "") -> list[str]:
@@ -87,7 +96,7 @@ class Aws:
 
 @contextmanager
 def aws() -> Iterator[Aws]:
-    """A fresh account with an empty table and an empty bucket; the functions' clients are made anew."""
+    """A fresh account with empty tables and an empty bucket; the functions' clients are made anew."""
     with mock_aws():
         _start_session()
         s3, dynamodb = boto3.client("s3"), boto3.client("dynamodb")
@@ -99,6 +108,7 @@ def aws() -> Iterator[Aws]:
             KeySchema=[{"AttributeName": "station_id", "KeyType": "HASH"}],
             AttributeDefinitions=[{"AttributeName": "station_id", "AttributeType": "S"}],
         )
+        _make_events(dynamodb)
         _start_session()
         _forget_clients()
         try:
@@ -108,7 +118,26 @@ def aws() -> Iterator[Aws]:
             boto3.DEFAULT_SESSION = None
 
 
-def _events() -> Any:
+def _make_events(dynamodb: Any) -> None:
+    def key(sort: str) -> list[dict[str, str]]:
+        return [
+            {"AttributeName": "station_id", "KeyType": "HASH"},
+            {"AttributeName": sort, "KeyType": "RANGE"},
+        ]
+
+    index = {"IndexName": events.INDEX, "KeySchema": key("place"), "Projection": {"ProjectionType": "ALL"}}
+    dynamodb.create_table(
+        TableName=EVENTS,
+        BillingMode="PAY_PER_REQUEST",
+        KeySchema=key("event_id"),
+        LocalSecondaryIndexes=[index],
+        AttributeDefinitions=[
+            {"AttributeName": name, "AttributeType": "S"} for name in ("station_id", "event_id", "place")
+        ],
+    )
+
+
+def _session_events() -> Any:
     session = boto3.DEFAULT_SESSION
     assert session is not None
     return session.events
@@ -125,5 +154,14 @@ def _start_session() -> None:
 
 
 def _forget_clients() -> None:
-    for made in (wiring.live_ingest, wiring.bulk_ingest, wiring.latest_reader, api._app):
+    for made in (
+        wiring.live_ingest,
+        wiring.change_ingest,
+        wiring.bulk_ingest,
+        wiring.event_ingest,
+        wiring.acknowledger,
+        wiring.latest_reader,
+        wiring.event_reader,
+        api._app,
+    ):
         made.cache_clear()

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.integration.aws import BUCKET, REGION, TABLE, Aws, aws
+from tests.integration.aws import BUCKET, EVENTS, REGION, TABLE, Aws, aws
 
 
 @pytest.fixture
@@ -16,6 +16,7 @@ def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[Aws]:
         "AWS_DEFAULT_REGION": REGION,
         "EVSWAP_ARCHIVE_BUCKET": BUCKET,
         "EVSWAP_STATIONS_TABLE": TABLE,
+        "EVSWAP_EVENTS_TABLE": EVENTS,
     }
     for name, value in settings.items():
         monkeypatch.setenv(name, value)

@@ -10,11 +10,21 @@ from urllib.parse import unquote
 import pytest
 
 from evswap_cloud.archive import readings_in
-from evswap_cloud.handlers import api, bulk, live
+from evswap_cloud.errors import LatestStateError
+from evswap_cloud.handlers import api, bulk, change, events, live
 from evswap_cloud.ingest import Delivery
-from evswap_schema import decode_reading, encode_reading
+from evswap_schema import (
+    Channel,
+    Event,
+    decode_event,
+    decode_reading,
+    encode_event,
+    encode_reading,
+    message_digest,
+)
+from tests.cloud.api_client import EVENT
 from tests.cloud.messages import NOW, delivered, delivered_batches, delivery, envelope, reading, sqs_event
-from tests.cloud.test_api import EVENT
+from tests.cloud.station_events import alarm, delivered_event, event_envelope, swap
 from tests.integration.aws import BUCKET, Aws
 
 Handler = Callable[[dict[str, Any], Any], dict[str, Any]]
@@ -176,3 +186,74 @@ def test_an_answer_that_was_lost_on_the_way_doubles_nothing(cloud: Aws) -> None:
     assert call(live.handler, [record]) == []
     assert len(cloud.s3.list_object_versions(Bucket=BUCKET)["Versions"]) == 1
     assert get("/stations")["count"] == 1
+
+
+# --- changes ---
+
+
+def hand_over(one: Any) -> None:
+    """What Lambda does with what the change rule hands it."""
+    envelope_of = envelope(encode_reading(one), station_id=one.station_id, channel=Channel.CHANGE)
+    change.handler(json.loads(envelope_of), SimpleNamespace(aws_request_id="request-1"))  # type: ignore[arg-type]
+
+
+def test_a_change_is_seen_before_its_batch_and_the_batch_then_archives_it(cloud: Aws) -> None:
+    sent = stream("station-01", 6)
+    hand_over(sent[5])
+    assert get("/stations/station-01")["sequence"] == 5
+    assert cloud.keys() == []
+    assert call(bulk.handler, delivered_batches(sent)) == []
+    [key] = cloud.keys("bulk/")
+    assert {decode_reading(line) for line in readings_in(key, cloud.body(key))} == set(sent)
+    assert get("/stations/station-01")["sequence"] == 5
+
+
+def test_a_change_that_fails_is_raised_and_done_by_the_next_call(cloud: Aws) -> None:
+    [sent] = stream("station-01", 1)
+    repair = cloud.refuse("dynamodb.PutItem", "ThrottlingException")
+    with pytest.raises(LatestStateError):
+        hand_over(sent)
+    repair()
+    hand_over(sent)
+    assert get("/stations/station-01")["sequence"] == 0
+
+
+# --- events ---
+
+
+def test_events_are_seen_in_the_archive_and_in_the_api(cloud: Aws) -> None:
+    sent: list[Event] = [alarm(1), swap(2, timestamp=NOW)]
+    records = [delivered_event(one, f"r{n}") for n, one in enumerate(sent)]
+    assert call(events.handler, records) == []
+    assert call(events.handler, records[::-1]) == [], "again, in another order"
+    [key] = cloud.keys("events/")
+    assert {decode_event(line) for line in readings_in(key, cloud.body(key))} == set(sent)
+    page = get("/stations/station-01/events")
+    assert [(shown["kind"], shown["sequence"]) for shown in page["events"]] == [("swap", 2), ("alarm", 1)]
+
+
+def test_where_the_table_refuses_the_event_comes_again_and_the_archive_has_it_once(cloud: Aws) -> None:
+    repair = cloud.refuse("dynamodb.PutItem", "ThrottlingException")
+    assert call(events.handler, [delivered_event(alarm(), "a")]) == ["a"]
+    repair()
+    assert call(events.handler, [delivered_event(alarm(), "a")]) == []
+    assert len(cloud.keys("events/")) == 1
+    assert get("/stations/station-01/events")["count"] == 1
+
+
+# --- acknowledgements ---
+
+
+def test_every_queues_function_acknowledges_and_a_refusal_fails_no_record(cloud: Aws) -> None:
+    flat = encode_reading(reading(stream_id="s", sequence=1, acknowledge=True))
+    event = encode_event(alarm(acknowledge=True))
+    asked: list[dict[str, Any]] = []
+    cloud.observe("iot-data-plane.Publish", asked.append)
+    assert call(live.handler, [delivery(envelope(flat))]) == []
+    assert call(events.handler, [delivery(event_envelope(event))]) == []
+    assert [(each["topic"], json.loads(each["payload"])["digests"]) for each in asked] == [
+        ("ev/station/station-01/acknowledgement", [message_digest(flat)]),
+        ("ev/station/station-01/acknowledgement", [message_digest(event)]),
+    ]
+    cloud.refuse("iot-data-plane.Publish", "ThrottlingException")
+    assert call(live.handler, [delivery(envelope(flat))]) == []

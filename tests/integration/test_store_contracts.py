@@ -10,15 +10,26 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from evswap_cloud.acknowledge import IotMessenger
 from evswap_cloud.archive import Addition, Archive, ArchiveObject, S3Archive
-from evswap_cloud.errors import ArchiveError, LatestStateError, QuarantineError, Reason
+from evswap_cloud.errors import (
+    AcknowledgementError,
+    ArchiveError,
+    EventStoreError,
+    LatestStateError,
+    QuarantineError,
+    Reason,
+)
+from evswap_cloud.events import DynamoEvents, Keeping, StationEvent
+from evswap_cloud.events import supersedes as replaces
 from evswap_cloud.ingest.order import supersedes
 from evswap_cloud.latest import DynamoLatestStates, LatestState, Offer
-from evswap_cloud.memory import MemoryArchive, MemoryLatestStates, MemoryQuarantine
+from evswap_cloud.memory import MemoryArchive, MemoryEvents, MemoryLatestStates, MemoryQuarantine
 from evswap_cloud.quarantine import Quarantine, Quarantined, S3Quarantine
-from evswap_schema import Clock, StationStatus
+from evswap_schema import Acknowledgement, Clock, StationStatus, message_digest
 from tests.cloud.messages import NOW
-from tests.integration.aws import BUCKET, TABLE, Aws
+from tests.cloud.station_events import alarm, station_event, swap
+from tests.integration.aws import BUCKET, EVENTS, TABLE, Aws
 
 KINDS = ["memory", "aws"]
 ITEM = ArchiveObject(
@@ -179,6 +190,92 @@ def test_dynamodbs_condition_says_what_the_order_says(cloud: Aws, history: list[
         assert table.offer(offered) is (Offer.MOVED if newer else Offer.NOT_NEWER)
         stored = offered if newer else stored
     assert table.get(station_id) == stored
+
+
+Events = MemoryEvents | DynamoEvents
+
+
+@pytest.fixture(params=KINDS)
+def events(request: pytest.FixtureRequest) -> Events:
+    if request.param == "memory":
+        return MemoryEvents()
+    request.getfixturevalue("cloud")
+    return DynamoEvents(boto3.client("dynamodb"), EVENTS)
+
+
+def all_of(events: Events, station_id: str, limit: int = 3) -> list[StationEvent]:
+    """Through all pages."""
+    seen: list[StationEvent] = []
+    more, before = True, None
+    while more:
+        page = events.page(station_id, limit=limit, before=before)
+        assert len(page.events) <= limit
+        assert page.events or not page.more
+        seen += page.events
+        more, before = page.more, seen[-1].place if seen else None
+    return seen
+
+
+@pytest.mark.parametrize("count", [0, 1, 3, 4, 7])
+def test_pages_hold_every_event_of_the_station_once_the_newest_first(events: Events, count: int) -> None:
+    """Three at the same moment: then the place in the stream decides."""
+    kept = [
+        station_event(alarm(number, timestamp=NOW - timedelta(seconds=number // 3)))
+        for number in range(count)
+    ]
+    for event in (*kept, station_event(swap(99, station_id="station-02"))):
+        assert events.keep(event) is Keeping.KEPT
+    assert all_of(events, "station-01") == sorted(kept, key=lambda event: event.place, reverse=True)
+    assert [event.event.sequence for event in all_of(events, "station-02")] == [99]
+
+
+def test_an_event_is_kept_once(events: Events) -> None:
+    assert events.keep(station_event(alarm())) is Keeping.KEPT
+    assert events.keep(station_event(alarm())) is Keeping.KNOWN
+    assert events.keep(station_event(alarm(count=99))) is Keeping.KNOWN, "the first content stays"
+    assert all_of(events, "station-01") == [station_event(alarm())]
+
+
+def test_an_event_whose_time_is_corrected_moves_to_its_place(events: Events) -> None:
+    wrong = NOW - timedelta(days=3)
+    sent = [
+        station_event(alarm(1, clock=Clock.ESTIMATED, timestamp=wrong)),
+        station_event(alarm(2, timestamp=NOW - timedelta(days=1))),
+        station_event(alarm(1)),
+    ]
+    assert [events.keep(event) for event in sent] == [Keeping.KEPT] * 3
+    assert events.keep(sent[0]) is Keeping.KNOWN
+    assert all_of(events, "station-01") == [sent[2], sent[1]]
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(history=st.lists(st.tuples(st.sampled_from(Clock), moments), min_size=1, max_size=5))
+def test_dynamodbs_condition_keeps_the_event_that_the_rule_keeps(cloud: Aws, history: list[Any]) -> None:
+    table = DynamoEvents(boto3.client("dynamodb"), EVENTS)
+    station_id = f"station-{next(numbers)}"
+    stored: StationEvent | None = None
+    for clock, moment in history:
+        offered = station_event(alarm(station_id=station_id, clock=clock, timestamp=moment))
+        taken = stored is None or replaces(offered, stored)
+        assert table.keep(offered) is (Keeping.KEPT if taken else Keeping.KNOWN)
+        stored = offered if taken else stored
+    assert all_of(table, station_id) == [stored]
+
+
+def test_what_aws_refuses_of_events_and_acknowledgements_is_told_with_its_code(cloud: Aws) -> None:
+    for operation in ("dynamodb.PutItem", "dynamodb.Query"):
+        cloud.refuse(operation, "AccessDeniedException")
+    cloud.refuse("iot-data-plane.Publish", "ForbiddenException")
+    table = DynamoEvents(boto3.client("dynamodb"), EVENTS)
+    with pytest.raises(EventStoreError, match="write station-01: AccessDeniedException"):
+        table.keep(station_event(alarm()))
+    with pytest.raises(EventStoreError, match="read station-01: AccessDeniedException"):
+        table.page("station-01", limit=1, before=None)
+    message = Acknowledgement(station_id="station-01", digests=(message_digest(b"x"),))
+    with pytest.raises(AcknowledgementError) as refused:
+        IotMessenger(boto3.client("iot-data")).send(message)
+    assert refused.value.target == "ev/station/station-01/acknowledgement"
+    assert refused.value.code == "ForbiddenException"
 
 
 @pytest.fixture

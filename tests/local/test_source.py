@@ -51,7 +51,8 @@ def test_local_overrides_its_siblings_at_any_depth() -> None:
 
 def test_the_names_are_those_of_the_folder(tmp_path: Path) -> None:
     (tmp_path / "names.yaml").write_text(
-        "{archive_bucket: '${prefix}-a-${account_id}', compacted_bucket: c, stations_table: t}"
+        "{archive_bucket: '${prefix}-a-${account_id}', compacted_bucket: c, stations_table: t,"
+        " events_table: e}"
     )
     assert Values.of(tmp_path, region="r", account_id="1").archive_bucket == "evswap-a-1"
 

@@ -81,9 +81,8 @@ def test_other_code_reaches_the_functions(
     other = Path(shutil.copy(package, tmp_path / "other.zip"))
     with zipfile.ZipFile(other, "a") as archive:
         archive.writestr("another_module.py", "")
-    prefix = source.values.prefix
-    names = ("live", "change", "bulk", "api", "provision", "retire")
-    functions = {("function", f"{prefix}-{name}") for name in names}
+    names = (function["name"] for function in source.yaml("functions.yaml")["functions"].values())
+    functions = {("function", name) for name in names}
     assert changed(apply_stack(clients, source, other)) == functions
     assert changed(apply_stack(clients, source, package)) == functions
 

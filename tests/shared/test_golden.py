@@ -11,18 +11,21 @@ from evswap_schema import (
     Channel,
     Reading,
     aws_topic,
+    decode_acknowledgement,
     decode_batch,
     decode_command,
     decode_connection,
     decode_event,
     decode_reading,
     decode_result,
+    encode_acknowledgement,
     encode_batches,
     encode_command,
     encode_connection,
     encode_event,
     encode_reading,
     encode_result,
+    message_digest,
 )
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -39,6 +42,11 @@ def golden(name: str) -> bytes:
         ("reading.json", lambda raw: encode_reading(decode_reading(raw))),
         ("event-swap.json", lambda raw: encode_event(decode_event(raw))),
         ("event-alarm.json", lambda raw: encode_event(decode_event(raw))),
+        ("event-samples-dropped.json", lambda raw: encode_event(decode_event(raw))),
+        (
+            "acknowledgement.json",
+            lambda raw: encode_acknowledgement(decode_acknowledgement(raw)),
+        ),
         ("command-unlock.json", lambda raw: encode_command(decode_command(raw))),
         ("command-result.json", lambda raw: encode_result(decode_result(raw))),
         ("connection.json", lambda raw: encode_connection(decode_connection(raw))),
@@ -70,3 +78,11 @@ def test_the_golden_batch_is_written_as_it_always_was() -> None:
     [encoded] = encode_batches(batch_readings(), topic=topic, minutes=batch.minutes, backlog=True)
     assert zlib.decompress(encoded.payload) == golden("batch.json")
     assert json.loads(golden("batch.json"))["v"] == 1
+
+
+def test_the_golden_acknowledgement_names_the_golden_event() -> None:
+    """By its bytes as sent: 80 bits of SHA-256 in base 32."""
+    acknowledgement = decode_acknowledgement(golden("acknowledgement.json"))
+    event = golden("event-samples-dropped.json")
+    assert decode_event(event).acknowledge
+    assert acknowledgement.digests == (message_digest(event),)

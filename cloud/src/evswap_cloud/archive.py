@@ -23,10 +23,18 @@ from evswap_schema import Reading, compact_timestamp, format_timestamp, identity
 if TYPE_CHECKING:
     from types_boto3_s3.client import S3Client
 
-_BULK_NAMESPACE: Final = UUID("2f0d3b6c-7a41-5d6e-8c58-1f6b9a7c2e90")
+
+class LinesFolder(StrEnum):
+    """What is archived many to an object, and where."""
+
+    BULK = "bulk"
+    EVENTS = "events"
+
+
+_LINES_NAMESPACE: Final = UUID("2f0d3b6c-7a41-5d6e-8c58-1f6b9a7c2e90")
 """Never changes: object names made from it have to be the same for ever."""
 
-_BULK_SUFFIX: Final = ".jsonl.gz"
+_LINES_SUFFIX: Final = ".jsonl.gz"
 
 _EXISTS: Final = "PreconditionFailed"
 _DIGEST: Final = "sha256"
@@ -78,15 +86,15 @@ def reading_object(
     )
 
 
-def bulk_object(lines: bytes, *, received_at: datetime, messages: int) -> ArchiveObject:
-    """The object of many readings as gzipped JSON lines, in the folder of the day they were received.
+def lines_object(folder: LinesFolder, lines: bytes, *, received_at: datetime, messages: int) -> ArchiveObject:
+    """The object of many messages as gzipped JSON lines, in the folder of the day they were received.
 
     The name follows from the lines: the same lines give the same object. Athena reads gzip (RFC 1952) by the
     name's ending, and samples of bays differ so little from each other that little is left of them.
     """
-    name = uuid5(_BULK_NAMESPACE, hashlib.sha256(lines).hexdigest())
+    name = uuid5(_LINES_NAMESPACE, hashlib.sha256(lines).hexdigest())
     return ArchiveObject(
-        key=f"bulk/{day_folder(received_at)}/{compact_timestamp(received_at)}_{name}{_BULK_SUFFIX}",
+        key=f"{folder}/{day_folder(received_at)}/{compact_timestamp(received_at)}_{name}{_LINES_SUFFIX}",
         body=gzip.compress(lines, mtime=0),
         content_type="application/gzip",
         metadata={"received-at": format_timestamp(received_at), "messages": str(messages)},
@@ -95,7 +103,7 @@ def bulk_object(lines: bytes, *, received_at: datetime, messages: int) -> Archiv
 
 def readings_in(key: str, body: bytes) -> list[bytes]:
     """The readings in an archived object, each as JSON: one message, or the lines of a bulk object."""
-    return gzip.decompress(body).splitlines() if key.endswith(_BULK_SUFFIX) else [body]
+    return gzip.decompress(body).splitlines() if key.endswith(_LINES_SUFFIX) else [body]
 
 
 def day_folder(moment: datetime) -> str:

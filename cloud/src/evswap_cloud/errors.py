@@ -8,6 +8,8 @@ CloudError
     ├── ArchiveError
     ├── QuarantineError
     ├── LatestStateError
+    ├── EventStoreError
+    ├── AcknowledgementError
     └── RegistryError
 """
 
@@ -83,6 +85,14 @@ class QuarantineError(StoreError):
 
 class LatestStateError(StoreError):
     """The table of latest states was not read or written."""
+
+
+class EventStoreError(StoreError):
+    """The table of events was not read or written."""
+
+
+class AcknowledgementError(StoreError):
+    """A station was not told what the cloud has."""
 
 
 class RegistryError(StoreError):

@@ -3,9 +3,12 @@
 from threading import Lock
 
 from evswap_cloud.archive import Addition, ArchiveObject
+from evswap_cloud.events import EventPage, Keeping, StationEvent
+from evswap_cloud.events import supersedes as replaces
 from evswap_cloud.ingest.order import supersedes
 from evswap_cloud.latest import LatestState, Offer, Page
 from evswap_cloud.quarantine import Quarantined
+from evswap_schema import Acknowledgement
 
 
 class MemoryArchive:
@@ -57,3 +60,42 @@ class MemoryLatestStates:
         return Page(
             states=tuple(self.states[name] for name in following[:limit]), more=len(following) > limit
         )
+
+
+class MemoryEvents:
+    """Events in a dictionary: ``events`` by station_id and event_id."""
+
+    def __init__(self) -> None:
+        self.events: dict[tuple[str, str], StationEvent] = {}
+        self._lock = Lock()
+
+    def keep(self, event: StationEvent) -> Keeping:
+        key = event.event.station_id, event.event_id
+        with self._lock:
+            stored = self.events.get(key)
+            if stored is not None and not replaces(event, stored):
+                return Keeping.KNOWN
+            self.events[key] = event
+            return Keeping.KEPT
+
+    def page(self, station_id: str, *, limit: int, before: str | None) -> EventPage:
+        following = sorted(
+            (
+                event
+                for (of, _), event in self.events.items()
+                if of == station_id and (before is None or event.place < before)
+            ),
+            key=lambda event: event.place,
+            reverse=True,
+        )
+        return EventPage(events=tuple(following[:limit]), more=len(following) > limit)
+
+
+class MemoryMessenger:
+    """The way down to the stations as a list: ``sent``."""
+
+    def __init__(self) -> None:
+        self.sent: list[Acknowledgement] = []
+
+    def send(self, acknowledgement: Acknowledgement) -> None:
+        self.sent.append(acknowledgement)

@@ -10,9 +10,11 @@ import boto3
 from aws_lambda_powertools import Logger
 from botocore.config import Config
 
+from evswap_cloud.acknowledge import Acknowledger, DataPlane, IotMessenger
 from evswap_cloud.archive import S3Archive
 from evswap_cloud.errors import MissingSetting
-from evswap_cloud.ingest import BulkIngest, ChangeIngest, LiveIngest
+from evswap_cloud.events import DynamoEvents
+from evswap_cloud.ingest import BulkIngest, ChangeIngest, EventIngest, LiveIngest
 from evswap_cloud.latest import DynamoLatestStates
 from evswap_cloud.provisioning import IotRegistry
 from evswap_cloud.quarantine import S3Quarantine
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
 ARCHIVE_BUCKET: Final = "EVSWAP_ARCHIVE_BUCKET"
 STATIONS_TABLE: Final = "EVSWAP_STATIONS_TABLE"
+EVENTS_TABLE: Final = "EVSWAP_EVENTS_TABLE"
 
 PARALLEL_WRITES: Final = 8
 """A write to S3 waits some 20-50 ms: one after the other, a batch of 100 would take seconds."""
@@ -76,9 +79,33 @@ def bulk_ingest() -> BulkIngest:
 
 
 @cache
+def event_ingest() -> EventIngest:
+    """Ingest of events; raises ``MissingSetting``."""
+    s3, bucket = _s3(), setting(ARCHIVE_BUCKET)
+    return EventIngest(
+        archive=S3Archive(s3, bucket),
+        events=_events(),
+        quarantine=S3Quarantine(s3, bucket),
+        each=_writers().map,
+    )
+
+
+@cache
+def acknowledger() -> Acknowledger:
+    """What tells stations what the cloud has."""
+    return Acknowledger(IotMessenger(_iot_data()), each=_writers().map)
+
+
+@cache
 def latest_reader() -> DynamoLatestStates:
     """What the API reads from; raises ``MissingSetting``."""
     return _latest_states()
+
+
+@cache
+def event_reader() -> DynamoEvents:
+    """Where the API finds events; raises ``MissingSetting``."""
+    return _events()
 
 
 @cache
@@ -99,12 +126,22 @@ def _latest_states() -> DynamoLatestStates:
     return DynamoLatestStates(_dynamodb(), setting(STATIONS_TABLE))
 
 
+def _events() -> DynamoEvents:
+    return DynamoEvents(_dynamodb(), setting(EVENTS_TABLE))
+
+
 def _s3() -> "S3Client":
     return boto3.client("s3", config=_CLIENT)
 
 
 def _iot() -> "IoTClient":
     return boto3.client("iot", config=_CLIENT)
+
+
+def _iot_data() -> DataPlane:
+    """At the region's endpoint, unless ``AWS_ENDPOINT_URL_IOT_DATA_PLANE`` names another."""
+    client: DataPlane = boto3.client("iot-data", config=_CLIENT)
+    return client
 
 
 def _dynamodb() -> "DynamoDBClient":

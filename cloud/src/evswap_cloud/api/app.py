@@ -18,8 +18,9 @@ from evswap_cloud.api.problems import (
     not_found,
     server_error,
 )
-from evswap_cloud.api.representation import page_json, station_json
-from evswap_cloud.latest import LatestReader
+from evswap_cloud.api.representation import event_page_json, page_json, station_json
+from evswap_cloud.events import PLACE_PATTERN, EventReader
+from evswap_cloud.latest import LatestReader, LatestState
 from evswap_schema import STATION_ID_PATTERN
 
 JSON: Final = "application/json"
@@ -34,33 +35,56 @@ PREFLIGHT: Final = {
     "Access-Control-Max-Age": "86400",
 }
 
-_RESOURCE: Final = re.compile(r"/stations(/[^/]+)?")
+_RESOURCE: Final = re.compile(r"/stations(/[^/]+(/events)?)?")
 
 
-def build_app(reader: LatestReader, logger: Logger) -> APIGatewayRestResolver:
-    """The API over the states that ``reader`` gives."""
+def build_app(latest: LatestReader, events: EventReader, logger: Logger) -> APIGatewayRestResolver:
+    """The API over what ``latest`` and ``events`` give."""
     app = APIGatewayRestResolver()
-    _add_reads(app, reader)
+    _add_stations(app, latest)
+    _add_events(app, latest, events)
     _add_preflights(app)
     _add_problems(app, logger)
     return app
 
 
-def _add_reads(app: APIGatewayRestResolver, reader: LatestReader) -> None:
+def _add_stations(app: APIGatewayRestResolver, latest: LatestReader) -> None:
     @app.get("/stations")
     def list_stations() -> Response[str]:
         query = app.current_event.query_string_parameters
-        page = reader.page(limit=parse_limit(query.get("limit")), after=parse_cursor(query.get("cursor")))
+        after = parse_cursor(query.get("cursor"), STATION_ID_PATTERN)
+        page = latest.page(limit=parse_limit(query.get("limit")), after=after)
         return _answer(HTTPStatus.OK, JSON, page_json(page))
 
     @app.get("/stations/<station_id>")
     def get_station(station_id: str) -> Response[str]:
-        if not re.match(STATION_ID_PATTERN, station_id):
-            raise bad_parameter("station_id", f"station_id has to match {STATION_ID_PATTERN}.")
-        state = reader.get(station_id)
-        if state is None:
-            raise not_found(f"No station {station_id} has reported.")
-        return _answer(HTTPStatus.OK, JSON, station_json(state))
+        return _answer(HTTPStatus.OK, JSON, station_json(_reported(latest, station_id)))
+
+
+def _add_events(app: APIGatewayRestResolver, latest: LatestReader, events: EventReader) -> None:
+    @app.get("/stations/<station_id>/events")
+    def list_events(station_id: str) -> Response[str]:
+        _demand_station_id(station_id)
+        query = app.current_event.query_string_parameters
+        before = parse_cursor(query.get("cursor"), PLACE_PATTERN)
+        page = events.page(station_id, limit=parse_limit(query.get("limit")), before=before)
+        if not page.events:
+            _reported(latest, station_id)
+        return _answer(HTTPStatus.OK, JSON, event_page_json(page))
+
+
+def _reported(latest: LatestReader, station_id: str) -> LatestState:
+    """The station's state; raises ``ProblemError`` where it has none."""
+    _demand_station_id(station_id)
+    state = latest.get(station_id)
+    if state is None:
+        raise not_found(f"No station {station_id} has reported.")
+    return state
+
+
+def _demand_station_id(station_id: str) -> None:
+    if not re.match(STATION_ID_PATTERN, station_id):
+        raise bad_parameter("station_id", f"station_id has to match {STATION_ID_PATTERN}.")
 
 
 def _add_preflights(app: APIGatewayRestResolver) -> None:
@@ -70,6 +94,10 @@ def _add_preflights(app: APIGatewayRestResolver) -> None:
 
     @app.route("/stations/<station_id>", method="OPTIONS")
     def preflight_station(station_id: str) -> Response[str]:  # noqa: ARG001
+        return _preflight()
+
+    @app.route("/stations/<station_id>/events", method="OPTIONS")
+    def preflight_events(station_id: str) -> Response[str]:  # noqa: ARG001
         return _preflight()
 
 

@@ -6,7 +6,6 @@ import zlib
 from typing import Final
 
 from evswap_cloud.api.problems import bad_parameter
-from evswap_schema import STATION_ID_PATTERN
 
 DEFAULT_LIMIT: Final = 100
 MAX_LIMIT: Final = 500
@@ -15,7 +14,7 @@ _CHECKSUM_BYTES: Final = 4
 
 
 def parse_limit(text: str | None) -> int:
-    """The number of stations asked for; raises ``ProblemError``."""
+    """How many are asked for; raises ``ProblemError``."""
     if text is None:
         return DEFAULT_LIMIT
     if not re.fullmatch(r"[0-9]{1,4}", text) or not 1 <= int(text) <= MAX_LIMIT:
@@ -23,20 +22,22 @@ def parse_limit(text: str | None) -> int:
     return int(text)
 
 
-def encode_cursor(station_id: str) -> str:
-    """The cursor that goes on after ``station_id``. Opaque to clients: its form may change."""
-    name = station_id.encode()
+def encode_cursor(last: str) -> str:
+    """The cursor that goes on after ``last``, a page's last key. Opaque to clients: its form may change."""
+    name = last.encode()
     return base64.urlsafe_b64encode(_checksum(name) + name).decode().rstrip("=")
 
 
-def parse_cursor(text: str | None) -> str | None:
-    """The station that the cursor stands behind; None for the first page; raises ``ProblemError``."""
+def parse_cursor(text: str | None, pattern: str) -> str | None:
+    """The key, one of ``pattern``, that the cursor stands behind; None for the first page; raises
+    ``ProblemError``.
+    """
     if text is None:
         return None
-    station_id = _decoded(text)
-    if not re.match(STATION_ID_PATTERN, station_id) or encode_cursor(station_id) != text:
+    last = _decoded(text)
+    if not re.match(pattern, last) or encode_cursor(last) != text:
         raise bad_parameter("cursor", "cursor has to be the next_cursor of an earlier page, unchanged.")
-    return station_id
+    return last
 
 
 def _decoded(text: str) -> str:

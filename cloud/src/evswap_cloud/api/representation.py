@@ -1,11 +1,13 @@
-"""How the API shows a station: numbers are JSON's own, what a station did not say is absent."""
+"""How the API shows stations and events: numbers are JSON's own, what a station did not say is absent."""
 
 from datetime import datetime
+from typing import Any
 
 import msgspec
 from msgspec import Struct
 
 from evswap_cloud.api.paging import encode_cursor
+from evswap_cloud.events import EventPage, StationEvent
 from evswap_cloud.latest import Flag, LatestState, Page
 from evswap_schema import Clock, StationStatus
 
@@ -35,6 +37,14 @@ class StationPage(Struct, frozen=True, kw_only=True, omit_defaults=True):
     next_cursor: str | None = None
 
 
+class EventsOfStation(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The schema ``EventPage`` of openapi.yaml. ``count`` is the number of events on this page."""
+
+    count: int
+    events: tuple[dict[str, Any], ...]
+    next_cursor: str | None = None
+
+
 def station_json(state: LatestState) -> str:
     """One station."""
     return _encode(_station(state))
@@ -45,6 +55,20 @@ def page_json(page: Page) -> str:
     stations = tuple(map(_station, page.states))
     cursor = encode_cursor(stations[-1].station_id) if page.more else None
     return _encode(StationPage(count=len(stations), stations=stations, next_cursor=cursor))
+
+
+def event_page_json(page: EventPage) -> str:
+    """One page of a station's events, the newest first."""
+    events = tuple(map(_event, page.events))
+    cursor = encode_cursor(page.events[-1].place) if page.more else None
+    return _encode(EventsOfStation(count=len(events), events=events, next_cursor=cursor))
+
+
+def _event(one: StationEvent) -> dict[str, Any]:
+    """The event's own fields and the arrival's; that it asked for an acknowledgement is nobody's business."""
+    shown: dict[str, Any] = msgspec.to_builtins(msgspec.structs.replace(one.event, acknowledge=False))
+    arrival = {"received_at": one.received_at, **({"flags": one.flags} if one.flags else {})}
+    return shown | arrival
 
 
 def _station(state: LatestState) -> Station:

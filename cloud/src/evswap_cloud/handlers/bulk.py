@@ -8,4 +8,4 @@ from evswap_cloud.handlers.sqs import ingest_event
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:  # noqa: ARG001
     """Lambda's entry point."""
-    return ingest_event(event, wiring.bulk_ingest(), wiring.logger("bulk"))
+    return ingest_event(event, wiring.bulk_ingest(), wiring.acknowledger(), wiring.logger("bulk"))

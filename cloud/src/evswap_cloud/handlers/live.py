@@ -8,4 +8,4 @@ from evswap_cloud.handlers.sqs import ingest_event
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:  # noqa: ARG001
     """Lambda's entry point."""
-    return ingest_event(event, wiring.live_ingest(), wiring.logger("live"))
+    return ingest_event(event, wiring.live_ingest(), wiring.acknowledger(), wiring.logger("live"))

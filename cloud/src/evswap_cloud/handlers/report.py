@@ -2,6 +2,7 @@
 
 from aws_lambda_powertools import Logger
 
+from evswap_cloud.acknowledge import Told
 from evswap_cloud.errors import StoreError
 from evswap_cloud.ingest import Failure, Report
 from evswap_cloud.quarantine import Quarantined
@@ -20,10 +21,17 @@ def log_report(report: Report, records: int, logger: Logger) -> None:
             "archived": report.archived,
             "repeated": report.repeated,
             "moved": report.moved,
+            "kept": report.kept,
             "quarantined": len(report.quarantined),
             "failed": len(report.failures),
         },
     )
+
+
+def log_told(told: Told, logger: Logger) -> None:
+    """A line for each station that was not told what the cloud has: it will send that again."""
+    for error in told.failures:
+        logger.warning("acknowledgement failed", extra={"target": error.target, "code": error.code})
 
 
 def _log_quarantined(message: Quarantined, logger: Logger) -> None:

@@ -5,17 +5,21 @@ from typing import Any
 
 from aws_lambda_powertools import Logger
 
+from evswap_cloud.acknowledge import Acknowledger
 from evswap_cloud.envelope import from_milliseconds
-from evswap_cloud.handlers.report import log_report
+from evswap_cloud.handlers.report import log_report, log_told
 from evswap_cloud.ingest import Delivery, Ingest
 
 
-def ingest_event(event: Mapping[str, Any], ingest: Ingest, logger: Logger) -> dict[str, Any]:
+def ingest_event(
+    event: Mapping[str, Any], ingest: Ingest, acknowledger: Acknowledger, logger: Logger
+) -> dict[str, Any]:
     """Process the records of ``event``; the answer is a partial batch response, so only what failed comes
-    again.
+    again. A station that could not be told what the cloud has is no failure of its records.
     """
     report = ingest.process(tuple(map(_delivery, event["Records"])))
     log_report(report, len(event["Records"]), logger)
+    log_told(acknowledger.acknowledge(report.receipts), logger)
     failed = dict.fromkeys(failure.record_id for failure in report.failures)
     return {"batchItemFailures": [{"itemIdentifier": record_id} for record_id in failed]}
 

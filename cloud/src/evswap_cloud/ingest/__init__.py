@@ -6,7 +6,19 @@ effect is idempotent, so a record that failed half-way is repaired by doing it a
 
 from evswap_cloud.ingest.bulk import BulkIngest
 from evswap_cloud.ingest.change import ChangeIngest
+from evswap_cloud.ingest.events import EventIngest
 from evswap_cloud.ingest.live import LiveIngest
-from evswap_cloud.ingest.records import Delivery, Failure, Ingest, Report
+from evswap_cloud.ingest.records import Delivery, Each, Failure, Ingest, Receipt, Report
 
-__all__ = ["BulkIngest", "ChangeIngest", "Delivery", "Failure", "Ingest", "LiveIngest", "Report"]
+__all__ = [
+    "BulkIngest",
+    "ChangeIngest",
+    "Delivery",
+    "Each",
+    "EventIngest",
+    "Failure",
+    "Ingest",
+    "LiveIngest",
+    "Receipt",
+    "Report",
+]

@@ -10,12 +10,14 @@ from evswap_cloud.latest import Flag, LatestState
 from evswap_schema import (
     Batch,
     Channel,
+    Event,
     InvalidMessage,
     MalformedMessage,
     OversizedMessage,
     Reading,
     broker_topic,
     decode_batch,
+    decode_event,
     decode_reading,
     format_timestamp,
 )
@@ -67,9 +69,22 @@ def admit_batch(envelope: Envelope) -> Batch:
     return batch
 
 
-def flags_of(reading: Reading, envelope: Envelope) -> tuple[Flag, ...]:
-    """What is odd about ``reading``, seen from the moment it was received."""
-    return (Flag.FUTURE_TIMESTAMP,) if _is_ahead(reading, envelope) else ()
+def admit_event(envelope: Envelope) -> Event:
+    """The event in a message of the event rule; raises ``Refusal``."""
+    event = _decoded(decode_event, envelope)
+    _require_sender(envelope, Channel.EVENT, event.station_id)
+    _require_possible(event)
+    return event
+
+
+def flags_of(message: Reading | Event, envelope: Envelope) -> tuple[Flag, ...]:
+    """What is odd about ``message``, seen from the moment it was received."""
+    return (Flag.FUTURE_TIMESTAMP,) if _is_ahead(message, envelope) else ()
+
+
+def observed_at(message: Reading | Event, envelope: Envelope) -> datetime:
+    """When it happened, as far as the station's clock is believed."""
+    return min(message.timestamp, envelope.received_at + FUTURE_TOLERANCE)
 
 
 def state_of(reading: Reading, envelope: Envelope) -> LatestState:
@@ -82,7 +97,7 @@ def state_of(reading: Reading, envelope: Envelope) -> LatestState:
         humidity=reading.humidity,
         status=reading.status,
         timestamp=reading.timestamp,
-        observed_at=min(reading.timestamp, envelope.received_at + FUTURE_TOLERANCE),
+        observed_at=observed_at(reading, envelope),
         received_at=envelope.received_at,
         stream_id=reading.stream_id,
         sequence=reading.sequence,
@@ -98,8 +113,8 @@ def _decoded(decode: Callable[[bytes], T], envelope: Envelope) -> T:
         raise _refused(error) from error
 
 
-def _is_ahead(reading: Reading, envelope: Envelope) -> bool:
-    return reading.timestamp > envelope.received_at + FUTURE_TOLERANCE
+def _is_ahead(message: Reading | Event, envelope: Envelope) -> bool:
+    return message.timestamp > envelope.received_at + FUTURE_TOLERANCE
 
 
 def _require_sender(envelope: Envelope, channel: Channel, station_id: str) -> None:
@@ -127,13 +142,13 @@ def _require_sender(envelope: Envelope, channel: Channel, station_id: str) -> No
         )
 
 
-def _require_possible(reading: Reading) -> None:
-    if reading.timestamp < EARLIEST:
+def _require_possible(message: Reading | Event) -> None:
+    if message.timestamp < EARLIEST:
         raise Refusal(
             reason=Reason.IMPOSSIBLE_TIMESTAMP,
             field="timestamp",
             rule=f"not before {format_timestamp(EARLIEST)}",
-            value=format_timestamp(reading.timestamp),
+            value=format_timestamp(message.timestamp),
         )
 
 

@@ -16,7 +16,7 @@ from evswap_schema import Reading
 
 
 class ChangeIngest:
-    """Takes what the change rule hands over."""
+    """Takes what the change rule hands over. No change is acknowledged: only the state has it."""
 
     def __init__(self, *, latest: LatestWriter, quarantine: Quarantine, each: Each = map) -> None:
         self._latest = latest
@@ -32,8 +32,6 @@ class ChangeIngest:
         return Report(
             failures=(*(one for one in taken if isinstance(one, Failure)), *moves.failures),
             quarantined=tuple(one for one in taken if isinstance(one, Quarantined)),
-            archived=0,
-            repeated=0,
             moved=moves.moved,
         )
 

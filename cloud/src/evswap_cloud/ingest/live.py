@@ -8,7 +8,8 @@ from evswap_cloud.archive import Addition, Archive, ArchiveObject, reading_objec
 from evswap_cloud.envelope import Envelope
 from evswap_cloud.errors import Reason, Refusal
 from evswap_cloud.ingest.admit import admit_reading, flags_of, state_of
-from evswap_cloud.ingest.receive import put_aside, receive
+from evswap_cloud.ingest.receipts import receipts_of
+from evswap_cloud.ingest.receive import Received, put_aside, receive
 from evswap_cloud.ingest.records import (
     Delivery,
     Each,
@@ -18,20 +19,23 @@ from evswap_cloud.ingest.records import (
     refused_message,
 )
 from evswap_cloud.ingest.states import Candidate, move_states
-from evswap_cloud.latest import LatestState, LatestWriter
+from evswap_cloud.latest import LatestWriter
 from evswap_cloud.quarantine import Quarantine, Quarantined
+from evswap_schema import Reading
 from evswap_schema.errors import shorten
 
 
 class _Admitted(Struct, frozen=True, kw_only=True):
-    record_id: str
-    envelope: Envelope
+    received: Received[Reading]
     item: ArchiveObject
-    state: LatestState
+
+    @property
+    def record_id(self) -> str:
+        return self.received.record_id
 
 
 class _Archived(Struct, frozen=True, kw_only=True):
-    candidate: Candidate
+    received: Received[Reading]
     addition: Addition
 
 
@@ -56,13 +60,15 @@ class LiveIngest:
         for messages in _without_repeats(one for one in outcomes if isinstance(one, _Admitted)):
             outcomes += self._each(by_itself(self._keep), messages)
         archived = [one for one in outcomes if isinstance(one, _Archived)]
-        moves = move_states(self._latest, [one.candidate for one in archived], self._each)
+        moves = move_states(self._latest, [_candidate(one.received) for one in archived], self._each)
+        quarantined = tuple(one for one in outcomes if isinstance(one, Quarantined))
         return Report(
             failures=(*(one for one in outcomes if isinstance(one, Failure)), *moves.failures),
-            quarantined=tuple(one for one in outcomes if isinstance(one, Quarantined)),
+            quarantined=quarantined,
             archived=sum(one.addition is Addition.STORED for one in archived),
             repeated=sum(one.addition is Addition.REPEATED for one in archived),
             moved=moves.moved,
+            receipts=receipts_of((one.received for one in archived), quarantined),
         )
 
     def _admit(self, delivery: Delivery) -> _Admitted | Quarantined:
@@ -77,16 +83,19 @@ class LiveIngest:
             client_id=reading.station_id,
             flags=flags_of(reading, envelope),
         )
-        state = state_of(reading, envelope)
-        return _Admitted(record_id=delivery.record_id, envelope=envelope, item=item, state=state)
+        return _Admitted(received=received, item=item)
 
     def _keep(self, message: _Admitted) -> _Archived | Quarantined:
         addition = self._archive.add(message.item)
         if addition is Addition.CONFLICT:
-            refused = refused_message(message.envelope, _conflict(message.envelope))
-            return put_aside(self._quarantine, refused)
-        candidate = Candidate(record_id=message.record_id, state=message.state)
-        return _Archived(candidate=candidate, addition=addition)
+            envelope = message.received.envelope
+            return put_aside(self._quarantine, refused_message(envelope, _conflict(envelope)))
+        return _Archived(received=message.received, addition=addition)
+
+
+def _candidate(received: Received[Reading]) -> Candidate:
+    state = state_of(received.message, received.envelope)
+    return Candidate(record_id=received.record_id, state=state)
 
 
 def _conflict(envelope: Envelope) -> Refusal:

@@ -46,14 +46,25 @@ class Failure(Struct, frozen=True, kw_only=True):
     error: Exception
 
 
+class Receipt(Struct, frozen=True, kw_only=True):
+    """A message that ``station_id`` may forget, by the digest of its bytes."""
+
+    station_id: str
+    digest: str
+
+
 class Report(Struct, frozen=True, kw_only=True):
-    """What an invocation did: counts, what it put aside, and what has to be delivered again."""
+    """What an invocation did: counts, what it put aside, what has to be delivered again, and what the
+    stations may forget. ``moved`` counts latest states, ``kept`` events that were new.
+    """
 
     failures: tuple[Failure, ...]
     quarantined: tuple[Quarantined, ...]
-    archived: int
-    repeated: int
-    moved: int
+    archived: int = 0
+    repeated: int = 0
+    moved: int = 0
+    kept: int = 0
+    receipts: tuple[Receipt, ...] = ()
 
 
 class Ingest(Protocol):

@@ -9,14 +9,15 @@ locals {
 
   files = setunion(fileset(var.folder, "*.yaml"), fileset(var.folder, "*/*.{json,sql}"))
 
-  text = { for name in local.files : name => replace(replace(replace(replace(replace(replace(
+  text = { for name in local.files : name => replace(replace(replace(replace(replace(replace(replace(
     file("${var.folder}/${name}"),
     "$${region}", var.values.region),
     "$${account_id}", var.values.account_id),
     "$${prefix}", var.values.prefix),
     "$${archive_bucket}", local.names.archive_bucket),
     "$${compacted_bucket}", local.names.compacted_bucket),
-    "$${stations_table}", local.names.stations_table,
+    "$${stations_table}", local.names.stations_table),
+    "$${events_table}", local.names.events_table,
   ) }
 
   functions = yamldecode(local.text["functions.yaml"])

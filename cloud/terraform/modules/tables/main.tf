@@ -8,11 +8,31 @@ resource "aws_dynamodb_table" "this" {
   deletion_protection_enabled = each.value.deletion_protection && var.protect_data
 
   dynamic "attribute" {
-    for_each = [for key in [each.value.partition_key, each.value.sort_key] : key if key != null]
+    for_each = [for key in concat([each.value.partition_key, each.value.sort_key], values(each.value.local_indexes)) : key
+    if key != null]
 
     content {
       name = attribute.value.name
       type = attribute.value.type
+    }
+  }
+
+  dynamic "local_secondary_index" {
+    for_each = each.value.local_indexes
+
+    content {
+      name            = local_secondary_index.key
+      range_key       = local_secondary_index.value.name
+      projection_type = "ALL"
+    }
+  }
+
+  dynamic "ttl" {
+    for_each = each.value.expiry_attribute == null ? [] : [each.value.expiry_attribute]
+
+    content {
+      attribute_name = ttl.value
+      enabled        = true
     }
   }
 

@@ -5,6 +5,8 @@ variable "tables" {
     billing_mode           = string
     partition_key          = object({ name = string, type = string })
     sort_key               = optional(object({ name = string, type = string }))
+    local_indexes          = optional(map(object({ name = string, type = string })), {})
+    expiry_attribute       = optional(string)
     point_in_time_recovery = bool
     encryption             = string
     deletion_protection    = optional(bool, false)

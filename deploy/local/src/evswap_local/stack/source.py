@@ -27,6 +27,7 @@ class Values:
     archive_bucket: str
     compacted_bucket: str
     stations_table: str
+    events_table: str
 
     @classmethod
     def of(cls, folder: Path, *, region: str, account_id: str) -> "Values":

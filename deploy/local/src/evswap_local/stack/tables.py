@@ -30,7 +30,7 @@ def _apply(clients: Clients, table: dict[str, Any]) -> Outcome:
         ]:
             raise BadStack(FILE, f"table {name} exists with another key; `evswap down` and remove its state")
         outcome = Outcome.UNCHANGED
-    return _keep_recoverable(clients, table, outcome)
+    return _keep_expiring(clients, table, _keep_recoverable(clients, table, outcome))
 
 
 def _keys(table: dict[str, Any]) -> dict[str, dict[str, str]]:
@@ -39,22 +39,49 @@ def _keys(table: dict[str, Any]) -> dict[str, dict[str, str]]:
 
 
 def _create(clients: Clients, table: dict[str, Any]) -> None:
-    keys = _keys(table)
+    keys, indexes = _keys(table), table.get("local_indexes", {})
     wanted: dict[str, Any] = {
         "TableName": table["name"],
         "BillingMode": table["billing_mode"],
         "KeySchema": [{"AttributeName": key["name"], "KeyType": kind} for kind, key in keys.items()],
         "AttributeDefinitions": [
-            {"AttributeName": key["name"], "AttributeType": key["type"]} for key in keys.values()
+            {"AttributeName": key["name"], "AttributeType": key["type"]}
+            for key in (*keys.values(), *indexes.values())
         ],
         "DeletionProtectionEnabled": table.get("deletion_protection", False),
     }
     if table.get("encryption") == "aws-managed-key":
         wanted["SSESpecification"] = {"Enabled": True, "SSEType": "KMS"}
+    if indexes:
+        wanted["LocalSecondaryIndexes"] = [_local_index(table, *index) for index in indexes.items()]
     clients.dynamodb.create_table(**wanted)
     clients.dynamodb.get_waiter("table_exists").wait(
         TableName=table["name"], WaiterConfig={"Delay": 1, "MaxAttempts": 30}
     )
+
+
+def _local_index(table: dict[str, Any], name: str, sort_key: dict[str, str]) -> dict[str, Any]:
+    return {
+        "IndexName": name,
+        "KeySchema": [
+            {"AttributeName": table["partition_key"]["name"], "KeyType": "HASH"},
+            {"AttributeName": sort_key["name"], "KeyType": "RANGE"},
+        ],
+        "Projection": {"ProjectionType": "ALL"},
+    }
+
+
+def _keep_expiring(clients: Clients, table: dict[str, Any], outcome: Outcome) -> Outcome:
+    """A table that has begun to forget goes on: an attribute is never exchanged for another."""
+    wanted = table.get("expiry_attribute")
+    found = clients.dynamodb.describe_time_to_live(TableName=table["name"])["TimeToLiveDescription"]
+    if wanted is None or found.get("AttributeName") == wanted:
+        return outcome
+    clients.dynamodb.update_time_to_live(
+        TableName=table["name"],
+        TimeToLiveSpecification={"Enabled": True, "AttributeName": wanted},
+    )
+    return Outcome.UPDATED if outcome is Outcome.UNCHANGED else outcome
 
 
 def _keep_recoverable(clients: Clients, table: dict[str, Any], outcome: Outcome) -> Outcome:

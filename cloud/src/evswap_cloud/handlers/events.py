@@ -1,0 +1,11 @@
+"""The function ``events``: what happened at the stations, from the queue that its rule fills."""
+
+from typing import Any
+
+from evswap_cloud import wiring
+from evswap_cloud.handlers.sqs import ingest_event
+
+
+def handler(event: dict[str, Any], context: object) -> dict[str, Any]:  # noqa: ARG001
+    """Lambda's entry point."""
+    return ingest_event(event, wiring.event_ingest(), wiring.acknowledger(), wiring.logger("events"))

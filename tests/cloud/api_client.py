@@ -1,0 +1,33 @@
+"""Asks the API's function as API Gateway does."""
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+from evswap_cloud.api import build_app
+from evswap_cloud.events import EventReader
+from evswap_cloud.latest import LatestReader
+from evswap_cloud.memory import MemoryEvents
+from tests.cloud.logs import Log
+
+EVENT = json.loads((Path(__file__).parent / "events" / "get_stations.json").read_text())
+
+
+class Client:
+    """One that has asked nothing yet; ``log`` is what the function wrote."""
+
+    def __init__(self, latest: LatestReader, events: EventReader | None = None) -> None:
+        self.log = Log()
+        self._app = build_app(latest, events or MemoryEvents(), self.log.logger)
+
+    def request(self, path: str, method: str = "GET", **query: str) -> SimpleNamespace:
+        event = EVENT | {
+            "path": path,
+            "httpMethod": method,
+            "queryStringParameters": query or None,
+            "multiValueQueryStringParameters": {name: [text] for name, text in query.items()} or None,
+        }
+        answer = self._app.resolve(event, SimpleNamespace())  # type: ignore[arg-type]
+        headers = {name: values[0] for name, values in answer["multiValueHeaders"].items()}
+        body = json.loads(answer["body"]) if answer["body"] else None
+        return SimpleNamespace(status=answer["statusCode"], headers=headers, body=body, text=answer["body"])
