@@ -16,12 +16,13 @@ from typing import Any
 from cryptography.x509 import load_pem_x509_csr
 
 from evswap_edge.provisioning.claim import Claim
-from evswap_schema import provisioning
+from evswap_schema import Channel, aws_topic, provisioning
 from tests.authority import LOOPBACK, Authority, common_name, key_pem, new_key
 from tests.mqtt_wire import (
     CONNACK,
     CONNECT,
     DISCONNECT,
+    NOT_AUTHORIZED,
     PUBACK,
     PUBLISH,
     SUBACK,
@@ -34,6 +35,7 @@ from tests.mqtt_wire import (
 )
 
 REGISTER = provisioning.registration_topic(provisioning.TEMPLATE)
+REPLACED = aws_topic(Channel.CERTIFICATE, "s-1")
 HANGS_UP = "hangs up"
 SILENCE = "silence"
 
@@ -51,6 +53,8 @@ class Desk:
     authority: Authority
     connack: int = 0
     suback: int = 0
+    puback: int = 0
+    """For what comes on other topics than those of provisioning."""
     signing: deque[Answer] = field(default_factory=deque)
     registering: deque[Answer] = field(default_factory=deque)
     clients: list[str] = field(default_factory=list)
@@ -58,11 +62,19 @@ class Desk:
     other_key: bool = False
     """Certifies a key of its own instead of the one in the request."""
     before_registration: Callable[[], None] = lambda: None
+    active: set[bytes] | None = None
+    """The certificates (DER) that may connect, if not all; what is registered becomes one of them."""
+    shown: list[bytes] = field(default_factory=list)
+    """With which certificate each connection came."""
+    told: list[tuple[str, Any]] = field(default_factory=list)
+    """What came on other topics."""
+    signed: bytes = b""
 
     def certify(self, request: str) -> dict[str, Any]:
         csr = load_pem_x509_csr(request.encode())
         key: Any = new_key().public_key() if self.other_key else csr.public_key()
         certificate = self.authority.sign(csr.subject, key).decode()
+        self.signed = ssl.PEM_cert_to_DER_cert(certificate)
         return {"certificatePem": certificate, "certificateOwnershipToken": "token", "certificateId": "1"}
 
     def answer(self, topic: str, body: Any) -> Answer:
@@ -70,6 +82,8 @@ class Desk:
         if topic == provisioning.CERTIFICATE_REQUEST_TOPIC:
             return self.signing.popleft() if self.signing else self.certify(body["certificateSigningRequest"])
         self.before_registration()
+        if self.active is not None:
+            self.active.add(self.signed)
         thing = {"thingName": body["parameters"]["StationId"]}
         return self.registering.popleft() if self.registering else thing
 
@@ -83,14 +97,29 @@ class Desk:
         """False to hang up."""
         if kind == CONNECT:
             self.clients.append(client_id(body))
-            line.sendall(bytes([CONNACK, 3, 0, self.connack, 0]))
+            self.shown.append(line.getpeercert(binary_form=True) or b"")
+            line.sendall(bytes([CONNACK, 3, 0, self._welcome(), 0]))
         elif kind == SUBSCRIBE:
             filters = _filters(body[3:])
             line.sendall(bytes([SUBACK, 3 + filters]) + body[:2] + bytes([0, *([self.suback] * filters)]))
         elif kind == PUBLISH:
             topic, rest = text(body)
-            line.sendall(bytes([PUBACK, 4]) + rest[:2] + bytes([0, 0]))
-            return self._hand_out(line, topic, self.answer(topic, json.loads(rest[3:])))
+            return self._take(line, topic, rest[:2], json.loads(rest[3:]))
+        return True
+
+    def _welcome(self) -> int:
+        """The reason code for whoever has just come."""
+        known = self.active is None or self.shown[-1] in self.active
+        return self.connack if known else NOT_AUTHORIZED
+
+    def _take(self, line: ssl.SSLSocket, topic: str, packet_id: bytes, body: Any) -> bool:
+        if topic in (REGISTER, provisioning.CERTIFICATE_REQUEST_TOPIC):
+            line.sendall(bytes([PUBACK, 4]) + packet_id + bytes([0, 0]))
+            return self._hand_out(line, topic, self.answer(topic, body))
+        self.told.append((topic, body))
+        line.sendall(bytes([PUBACK, 4]) + packet_id + bytes([self.puback, 0]))
+        if topic == REPLACED and self.active is not None and self.puback == 0:
+            self.active = {self.shown[-1]}
         return True
 
     def _hand_out(self, line: ssl.SSLSocket, topic: str, answer: Answer) -> bool:

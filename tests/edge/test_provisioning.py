@@ -92,7 +92,7 @@ def test_key_and_certificate_fit_and_are_for_their_owner_alone(claim: Claim, sta
     assert once(station, claim)
     assert kept(station) == BOTH
     certificate = (station.directory / "s-1.cert.pem").read_bytes()
-    assert keys.certifies_key(certificate, "s-1", station.directory)
+    assert keys.certifies_key(certificate, keys.key_path(station.directory, "s-1"))
     assert {path.stat().st_mode & 0o777 for path in station.directory.iterdir()} == {0o600}
 
 

@@ -10,7 +10,7 @@ def write_private(path: Path, content: bytes, *, replace: bool) -> None:
 
     Raises ``FileExistsError`` when there is a file already and it is not to be ``replace``d, and ``OSError``.
     """
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=_draft_prefix(path))
     draft = Path(name)
     try:
         with os.fdopen(descriptor, "wb") as file:
@@ -24,6 +24,23 @@ def write_private(path: Path, content: bytes, *, replace: bool) -> None:
     finally:
         draft.unlink(missing_ok=True)
     _sync_name(path)
+
+
+def remove(path: Path) -> None:
+    """There is no such file any more, not after a power cut either. Raises ``OSError``."""
+    path.unlink(missing_ok=True)
+    _sync_name(path)
+
+
+def remove_drafts(path: Path) -> None:
+    """Nothing is left of attempts to write ``path`` that were killed; for whoever is alone with it. Raises
+    ``OSError``."""
+    for draft in path.parent.glob(f"{_draft_prefix(path)}*"):
+        draft.unlink()
+
+
+def _draft_prefix(path: Path) -> str:
+    return f".{path.name}-"
 
 
 def make_durable(path: Path) -> None:

@@ -40,13 +40,13 @@ def request_path(directory: Path, station_id: str) -> Path:
 
 def request_certificate(station_id: str, directory: Path) -> Path:
     """Write a CSR for the station's key and return its path; see ``signing_request``."""
-    request = signing_request(station_id, directory)
+    request = signing_request(station_id, key_path(directory, station_id))
     path = request_path(directory, station_id)
     path.write_bytes(request)
     return path
 
 
-def signing_request(station_id: str, directory: Path) -> bytes:
+def signing_request(station_id: str, key_file: Path) -> bytes:
     """A CSR for the station's key, in PEM; a key is made when there is none, and never replaced.
 
     The subject's common name is ``station_id``. Raises ``KeyFileError``.
@@ -55,21 +55,21 @@ def signing_request(station_id: str, directory: Path) -> bytes:
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.x509.oid import NameOID
 
-    key = _own_key(key_path(directory, station_id))
+    key = _own_key(key_file)
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, station_id)])
     request = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, hashes.SHA256())
     return request.public_bytes(serialization.Encoding.PEM)
 
 
-def certifies_key(certificate: bytes, station_id: str, directory: Path) -> bool:
-    """Whether ``certificate`` (PEM) is one for the station's key. Raises ``KeyFileError``."""
+def certifies_key(certificate: bytes, key_file: Path) -> bool:
+    """Whether ``certificate`` (PEM) is one for the key in ``key_file``. Raises ``KeyFileError``."""
     from cryptography import x509
 
     try:
         certified = x509.load_pem_x509_certificate(certificate).public_key()
     except ValueError:
         return False
-    return certified == _load_key(key_path(directory, station_id)).public_key()
+    return certified == _load_key(key_file).public_key()
 
 
 def has_certificate(station_id: str, directory: Path, *, now: datetime) -> bool:
@@ -81,7 +81,8 @@ def has_certificate(station_id: str, directory: Path, *, now: datetime) -> bool:
         return False
     except OSError as error:
         raise KeyFileError(path, f"cannot be read: {error.strerror}") from error
-    if not key_path(directory, station_id).exists() or not certifies_key(certificate, station_id, directory):
+    key_file = key_path(directory, station_id)
+    if not key_file.exists() or not certifies_key(certificate, key_file):
         return False
     return now <= validity(certificate).ends
 

@@ -1,4 +1,5 @@
-"""One connection that shows the claim: a request goes out, its answer comes in (awscrt, MQTT 5).
+"""One connection that shows the claim, or the certificate that is to be replaced: a request goes out, its
+answer comes in (awscrt, MQTT 5).
 
 awscrt calls from threads of its own; what it says is put into one queue and read by the caller's thread.
 """
@@ -48,6 +49,8 @@ class Claim(Struct, frozen=True, kw_only=True):
     certificate_file: Path
     key_file: Path
     ca_file: Path | None
+    kind: str = "claim"
+    """What the certificate is, for people: the claim, or the station's own."""
     timeout_s: float = 20.0
     """For the connection, and for each answer."""
 
@@ -92,13 +95,13 @@ class ClaimConnection:
             news = self._next("the connection", time.monotonic() + self._claim.timeout_s)
         except NotAnswered as error:
             self._stop()
-            raise NotReached(self._claim.address, _SILENT.format(error.timeout_s)) from error
+            raise self._not_reached(_SILENT.format(error.timeout_s)) from error
         except BaseException:
             self._stop()
             raise
         if not isinstance(news, _Connected):  # pragma: no cover - nothing is subscribed to yet
             self._stop()
-            raise NotReached(self._claim.address, "a message came before the connection")
+            raise self._not_reached("a message came before the connection")
         return self
 
     def __exit__(
@@ -121,18 +124,31 @@ class ClaimConnection:
             raise _rejection(topic, answer)
         return answer
 
+    def tell(self, topic: str, body: Mapping[str, Any]) -> None:
+        """Publish ``body``; nobody answers. Raises ``ProvisioningError``."""
+        self._publish(topic, json.dumps(body).encode())
+
     def _subscribe(self, *topics: str) -> None:
         packet = mqtt5.SubscribePacket(
             subscriptions=[mqtt5.Subscription(topic, mqtt5.QoS.AT_LEAST_ONCE) for topic in topics]
         )
         answer = self._completed("subscribe", self._client.subscribe(packet))
         for topic, code in zip(topics, answer.reason_codes, strict=True):
-            _demand_allowed(code, f"subscribe to {topic}")
+            self._demand_allowed(code, f"subscribe to {topic}")
 
     def _publish(self, topic: str, payload: bytes) -> None:
         packet = mqtt5.PublishPacket(topic=topic, payload=payload, qos=mqtt5.QoS.AT_LEAST_ONCE)
         answer = self._completed("publish", self._client.publish(packet))
-        _demand_allowed(answer.puback.reason_code, f"publish to {topic}")
+        self._demand_allowed(answer.puback.reason_code, f"publish to {topic}")
+
+    def _demand_allowed(self, code: Any, what: str) -> None:
+        """awscrt gives None for a code that it does not know, which is no success either."""
+        if code is None or int(code) >= ReasonCode.UNSPECIFIED_ERROR:
+            told = "an unknown reason code" if code is None else f"reason code {int(code):#04x}"
+            raise ClaimRefused(what, told, kind=self._claim.kind)
+
+    def _not_reached(self, reason: str) -> NotReached:
+        return NotReached(self._claim.address, reason, kind=self._claim.kind)
 
     def _completed(self, what: str, answer: "Future[AnswerT]") -> AnswerT:
         try:
@@ -140,7 +156,7 @@ class ClaimConnection:
         except TimeoutError as error:
             raise NotAnswered(what, self._claim.timeout_s) from error
         except exceptions.AwsCrtError as error:
-            raise NotReached(self._claim.address, error.message) from error
+            raise self._not_reached(error.message) from error
 
     def _next(self, request: str, deadline: float) -> _Connected | _Message:
         try:
@@ -149,8 +165,8 @@ class ClaimConnection:
             raise NotAnswered(request, self._claim.timeout_s) from None
         if isinstance(news, _Ended):
             if news.refused:
-                raise ClaimRefused("connect", news.reason)
-            raise NotReached(self._claim.address, news.reason)
+                raise ClaimRefused("connect", news.reason, kind=self._claim.kind)
+            raise self._not_reached(news.reason)
         return news
 
     def _stop(self) -> None:
@@ -200,14 +216,6 @@ class ClaimConnection:
 def _ended(error: Exception, code: Any) -> _Ended:
     reason = getattr(error, "message", None) or str(error)
     return _Ended(reason, refused=code is not None and int(code) == ReasonCode.NOT_AUTHORIZED)
-
-
-def _demand_allowed(code: Any, what: str) -> None:
-    """awscrt gives None for a code that it does not know, which is no success either."""
-    if code is None or int(code) >= ReasonCode.UNSPECIFIED_ERROR:
-        raise ClaimRefused(
-            what, "an unknown reason code" if code is None else f"reason code {int(code):#04x}"
-        )
 
 
 def _decoded(topic: str, payload: bytes) -> dict[str, Any]:

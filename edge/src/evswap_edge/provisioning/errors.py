@@ -14,12 +14,12 @@ class NotReached(ProvisioningError):
 
     temporary = True
 
-    def __init__(self, address: str, reason: str) -> None:
+    def __init__(self, address: str, reason: str, *, kind: str = "claim") -> None:
         self.address = address
         self.reason = reason
         super().__init__(
             f"{address} cannot be reached: {reason} Check host, port, CA file and network, and that the "
-            f"claim is still active"
+            f"{kind} certificate is still active"
         )
 
 
@@ -35,14 +35,14 @@ class NotAnswered(ProvisioningError):
 
 
 class ClaimRefused(ProvisioningError):
-    """The far side does not accept the claim for ``what`` it was to do."""
+    """The far side does not accept the certificate that was shown for ``what`` it was to do."""
 
-    def __init__(self, what: str, reason: str) -> None:
+    def __init__(self, what: str, reason: str, *, kind: str = "claim") -> None:
         self.what = what
         self.reason = reason
         super().__init__(
-            f"the claim certificate may not {what} ({reason}): is it active, has it the claim's policy, and "
-            f"is the name of the template right?"
+            f"the {kind} certificate may not {what} ({reason}): is it active, has it the {kind}'s policies, "
+            f"and is the name of the template right?"
         )
 
 

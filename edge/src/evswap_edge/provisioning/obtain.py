@@ -16,6 +16,7 @@ from evswap_edge.keys import (
     certificate_path,
     certifies_key,
     has_certificate,
+    key_path,
     signing_request,
 )
 from evswap_edge.provisioning.claim import Claim, ClaimConnection
@@ -74,17 +75,24 @@ def keep_certificate(station: Station, claim: Claim, clock: TimeSource, *, withi
 
 def obtain_certificate(station: Station, claim: Claim) -> None:
     """One attempt. The certificate is written when it is registered, and not before."""
-    request = signing_request(station.station_id, station.directory)
+    key_file = key_path(station.directory, station.station_id)
     with ClaimConnection(claim, _client_id(station.station_id)) as link:
-        certificate, token = _sign(link, request)
-        if not certifies_key(certificate, station.station_id, station.directory):
-            raise NotOurCertificate(station.station_id)
-        _register(link, station, token)
+        certificate = registered_certificate(link, station.station_id, key_file, station.template)
     path = certificate_path(station.directory, station.station_id)
     try:
         write_private(path, certificate, replace=True)
     except OSError as error:
         raise KeyFileError(path, f"cannot be written: {error.strerror}") from error
+
+
+def registered_certificate(link: ClaimConnection, station_id: str, key_file: Path, template: str) -> bytes:
+    """A certificate for the key in ``key_file``, which is made when there is none, and registered as the
+    station's. Raises ``ProvisioningError``, ``KeyFileError``."""
+    certificate, token = _sign(link, signing_request(station_id, key_file))
+    if not certifies_key(certificate, key_file):
+        raise NotOurCertificate(station_id)
+    _register(link, station_id, template, token)
+    return certificate
 
 
 def _client_id(station_id: str) -> str:
@@ -102,23 +110,23 @@ def _sign(link: ClaimConnection, request: bytes) -> tuple[bytes, str]:
     return certificate.encode(), token
 
 
-def _register(link: ClaimConnection, station: Station, token: str) -> None:
-    parameters = {provisioning.STATION_ID_PARAMETER: station.station_id}
+def _register(link: ClaimConnection, station_id: str, template: str, token: str) -> None:
+    parameters = {provisioning.STATION_ID_PARAMETER: station_id}
     body: dict[str, Any] = {"certificateOwnershipToken": token, "parameters": parameters}
     try:
-        answer = link.request(provisioning.registration_topic(station.template), body)
+        answer = link.request(provisioning.registration_topic(template), body)
     except RequestRejected as error:
-        raise _meaning(error, station) from error
-    if answer.get("thingName") != station.station_id:
+        raise _meaning(error, station_id, template) from error
+    if answer.get("thingName") != station_id:
         made = answer.get("thingName")
-        raise TemplateUnusable(station.template, f"it made the thing {made!r} of {station.station_id}")
+        raise TemplateUnusable(template, f"it made the thing {made!r} of {station_id}")
 
 
-def _meaning(error: RequestRejected, station: Station) -> ProvisioningError:
+def _meaning(error: RequestRejected, station_id: str, template: str) -> ProvisioningError:
     match error.code:
         case "AccessDenied":
-            return StationRefused(station.station_id)
+            return StationRefused(station_id)
         case "InvalidTemplate" | "ResourceNotFoundException":
-            return TemplateUnusable(station.template, error.message)
+            return TemplateUnusable(template, error.message)
         case _:
             return error

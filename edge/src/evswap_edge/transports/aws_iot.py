@@ -8,9 +8,9 @@ into the event loop here.
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from contextvars import copy_context
 from typing import Annotated, Any, Final, TypeVar
 
@@ -91,11 +91,13 @@ class AwsIotTransport:
         self._renewal: asyncio.Task[None] | None = None
         self._connected = asyncio.Event()
         self._stopped = asyncio.Event()
+        self._own = asyncio.Event()
+        self._own.set()
 
     async def connect(self) -> None:
+        await self._own.wait()
         if self._client is None:
-            self._client = self._new_client()
-            self._client.start()
+            self._start()
         await self._connected.wait()
 
     async def send(self, message: Message) -> None:
@@ -134,6 +136,18 @@ class AwsIotTransport:
         if self._renewal is not None:
             self._renewal.cancel()
             await asyncio.wait({self._renewal})
+
+    @asynccontextmanager
+    async def released(self) -> AsyncIterator[None]:
+        """Have no connection meanwhile: somebody else needs the station's name, and the broker knows one of a
+        name. The next connection reads certificate and key anew."""
+        self._own.clear()
+        await self.aclose()
+        try:
+            yield
+        finally:
+            self._start()
+            self._own.set()
 
     # --- asking -----------------------------------------------------------------------------------------
 
@@ -194,6 +208,11 @@ class AwsIotTransport:
         self._subscriptions.accepted(topic_filter)
 
     # --- the link ---------------------------------------------------------------------------------------
+
+    def _start(self) -> None:
+        self._stopped.clear()
+        self._client = self._new_client()
+        self._client.start()
 
     def _new_client(self) -> "mqtt5.Client":
         settings = self._settings

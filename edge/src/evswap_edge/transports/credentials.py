@@ -12,6 +12,7 @@ from typing import Final, NoReturn
 
 from evswap_edge.certificates import NoCertificate, Validity, validity
 from evswap_edge.clock import TimeSource
+from evswap_edge.pairs import Pair
 from evswap_edge.transports import CredentialsError
 from evswap_schema import Clock as ClockState
 from evswap_schema import format_timestamp
@@ -28,13 +29,22 @@ def check_credentials(
     *, certificate_file: Path, key_file: Path, ca_file: Path | None, time: TimeSource
 ) -> None:
     """Raise ``CredentialsError`` when the files cannot work: missing, unreadable, not a pair, or out of
-    their time."""
+    their time. A replacement that was interrupted is finished first."""
+    _finish_replacement(Pair(certificate_file, key_file))
     times = certificate_validity(certificate_file)
     _readable(key_file)
     if ca_file is not None:
         _check_authorities(ca_file)
     _check_pair(certificate_file, key_file)
     _check_validity(certificate_file, times, time)
+
+
+def _finish_replacement(pair: Pair) -> None:
+    try:
+        pair.finish_replacement()
+    except OSError as error:
+        problem = f"cannot take the place of the former certificate: {error.strerror}"
+        raise CredentialsError(pair.successor.certificate_file, problem) from error
 
 
 def certificate_validity(path: Path) -> Validity:
