@@ -41,13 +41,13 @@ station_id: {station}
 driver: {{name: simulated, bays: 8}}
 outbox: {{path: outbox.sqlite}}
 transport: {{name: memory}}
-commands: {{answer_timeout_s: 0.2, feedback_timeout_s: 10}}
+commands: {{answer_timeout_s: 0.2, feedback_timeout_s: {feedback_s}}}
 """
 
 
-def configuration(folder: Path, more: str = "") -> Configuration:
+def configuration(folder: Path, *, feedback_s: float = 10) -> Configuration:
     file = folder / "station.yaml"
-    file.write_text(FILE.format(station=STATION) + more)
+    file.write_text(FILE.format(station=STATION, feedback_s=feedback_s))
     return read_station(file)
 
 
