@@ -120,7 +120,7 @@ class Journal:
                 self._insert(db, result.command_id, expires_at, result=encode_result(result))
                 return result
             if known[0] is None:
-                query = "UPDATE commands SET result = ? WHERE command_id = ?"
+                query = "UPDATE commands SET result = ?, told = 0 WHERE command_id = ?"
                 db.execute(query, (encode_result(result), result.command_id))
                 return result
             return decode_result(known[0])
