@@ -473,7 +473,10 @@ def test_near_the_end_an_alarm_is_raised_and_cleared_by_a_new_certificate(desk: 
             await station.time.advance(2 * DAY_S)
             assert {active for active, _ in station.alarms} == {False}
             await station.time.advance(5 * DAY_S)
-            assert station.alarms[-1] == (True, "it ends at 2026-04-11T00:00:00Z")
+            assert station.alarms[-1] == (
+                True,
+                "it ends at 2026-04-11T00:00:00Z, and nothing works without one",
+            )
             assert station.attempts == []
             issued(task, desk, begins=BEGAN + 80 * DAY, ends=BEGAN + 800 * DAY)
             await station.time.advance(2 * DAY_S)

@@ -16,11 +16,13 @@ from evswap_edge.hal import Cabinet
 from evswap_edge.logs import STATION
 from evswap_edge.outbox.v1 import Outbox
 from evswap_edge.presence import Presence
+from evswap_edge.provisioning.renewal import Renewals
 from evswap_edge.publisher import Publisher
 from evswap_edge.remote.control import Control
 from evswap_edge.reporting import Batched, EverySample, Mode, Reporter
 from evswap_edge.sampler import Record, Sampler
 from evswap_edge.transports import Caller, Transport
+from evswap_edge.transports.broker import BrokerSettings
 from evswap_schema import Reading, encode_reading
 
 _log: Final = logging.getLogger(__name__)
@@ -86,6 +88,7 @@ class _Station:
             phase_s=phase_s,
             with_bays=config.reporting.mode is Mode.ON_CHANGE,
         )
+        self._renewals = _renewals(config, link, time)
 
     async def run(self, stop: asyncio.Event) -> None:
         """The publisher is told to stop after the last sample is stored, so that it can still deliver
@@ -102,6 +105,8 @@ class _Station:
             tasks.create_task(self._publisher.run(sampled), name=f"publisher {self._config.station_id}")
             sampling = tasks.create_task(self._sampler.run(stop), name=f"sampler {self._config.station_id}")
             sampling.add_done_callback(lambda _: sampled.set())
+            if self._renewals is not None:
+                tasks.create_task(self._renewals.run(stop), name=f"renewals {self._config.station_id}")
 
 
 def _recorder(outbox: Outbox, publisher: Publisher, time: TimeSource) -> Record:
@@ -123,6 +128,20 @@ def _reporter(station_id: str, reporting: Reporting) -> Reporter:
             return EverySample(station_id)
         case Mode.ON_CHANGE:
             return Batched(station_id, age_s=reporting.batch_age_s)
+
+
+def _renewals(config: StationConfig, link: Transport, time: TimeSource) -> Renewals | None:
+    """None for a station that has no certificate of its own to look after."""
+    settings = config.transport.settings
+    if not isinstance(settings, BrokerSettings):
+        return None
+    return Renewals(
+        station_id=config.station_id,
+        settings=settings,
+        transport=link,
+        terms=config.provisioning,
+        time=time,
+    )
 
 
 @asynccontextmanager

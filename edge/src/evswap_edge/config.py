@@ -17,6 +17,7 @@ from evswap_edge.drivers import DriverKind, Role, SettingRefused, load_driver
 from evswap_edge.drivers.composed import Part, open_composed
 from evswap_edge.outbox import LEAST_BYTES, Bounds
 from evswap_edge.plugins import PluginError
+from evswap_edge.provisioning.terms import Provisioning
 from evswap_edge.reporting import Mode
 from evswap_edge.transports import TransportKind, load_transport
 from evswap_schema.fields import StationId
@@ -108,6 +109,7 @@ class CommonFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     reporting: Reporting = Reporting()
     publishing: Publishing = Publishing()
     commands: Commands = Commands()
+    provisioning: Provisioning = Provisioning()
     log: Log = Log()
 
 
@@ -162,6 +164,7 @@ class StationConfig:
     reporting: Reporting
     publishing: Publishing
     commands: Commands
+    provisioning: Provisioning
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,6 +196,7 @@ def station_of(document: Document) -> Configuration:
         reporting=station.reporting,
         publishing=station.publishing,
         commands=station.commands,
+        provisioning=station.provisioning,
     )
     return Configuration(stations=(only,), log=station.log)
 
@@ -216,6 +220,7 @@ def read_fleet(file: Path) -> Configuration:
             reporting=fleet.reporting,
             publishing=fleet.publishing,
             commands=fleet.commands,
+            provisioning=fleet.provisioning,
         )
         for station_id in _names(document, fleet)
     )

@@ -18,6 +18,7 @@ from typing import Any, Final, Protocol, TypeVar, runtime_checkable
 import msgspec
 
 from evswap_edge.backoff import Backoff
+from evswap_edge.certificates import Validity
 from evswap_edge.clock import TimeSource
 from evswap_edge.episode import Episode
 from evswap_edge.provisioning.attempt import Done, Outcome, Renewal
@@ -71,17 +72,18 @@ class Renewals:
         transport: object,
         terms: Provisioning,
         time: TimeSource,
-        alarm: Alarm,
+        alarm: Alarm = lambda active, why: None,  # noqa: ARG005
         worker: Worker | None = None,
     ) -> None:
         """A ``transport`` that is not ``Renewable`` is not renewed for; the end of the certificate is looked
-        at all the same. ``alarm`` is told whether the certificate nears its end."""
+        at all the same. ``alarm`` is told at each look whether it nears its end."""
         self._task = _task(station_id, settings, terms)
         self._transport = transport if terms.renew and isinstance(transport, Renewable) else None
         self._terms = terms
         self._time = time
         self._alarm = alarm
         self._worker = worker or in_a_process
+        self._ending = Episode(_log, "the certificate nears its end", monotonic=time.monotonic)
         self._trouble = Episode(_log, "renewal of the certificate", monotonic=time.monotonic)
         self._backoff = Backoff(base_s=RETRY_MIN_S, cap_s=LOOK_EVERY_S)
 
@@ -111,8 +113,16 @@ class Renewals:
         if self._time.state() is not Clock.SYNCHRONIZED:
             return False
         times, now = certificate_validity(pair.certificate_file), self._time.now()
-        self._alarm(now >= endangered_from(times, self._terms), f"it ends at {format_timestamp(times.ends)}")
+        self._warn(times, endangered=now >= endangered_from(times, self._terms))
         return now >= renewal_due_at(times, self._terms, name=self._task.station_id)
+
+    def _warn(self, times: Validity, *, endangered: bool) -> None:
+        why = f"it ends at {format_timestamp(times.ends)}, and nothing works without one"
+        if endangered:
+            self._ending.begin(why)
+        else:
+            self._ending.end()
+        self._alarm(endangered, why)
 
     async def _renew(self, transport: Renewable) -> float:
         await transport.connect()
