@@ -62,6 +62,12 @@ def test_what_drifted_is_corrected_and_nothing_else(
         topicRulePayload={"sql": "SELECT * FROM 'elsewhere'", "actions": [], "ruleDisabled": True},
     )
     clients.functions.update_function_configuration(FunctionName=f"{values.prefix}-api", Timeout=3)
+    clients.dynamodb.update_time_to_live(
+        TableName=values.events_table,
+        TimeToLiveSpecification={"Enabled": False, "AttributeName": "expires_at"},
+    )
+    clients.functions.delete_function_event_invoke_config(FunctionName=f"{values.prefix}-change")
+    clients.functions.remove_permission(FunctionName=f"{values.prefix}-change", StatementId="rule")
     api_id = find_api(clients, source.yaml("openapi.yaml")["info"]["title"])
     assert api_id is not None
     clients.apigateway.delete_gateway_response(restApiId=api_id, responseType="THROTTLED")
@@ -69,6 +75,9 @@ def test_what_drifted_is_corrected_and_nothing_else(
         ("role", f"{values.prefix}-live"),
         ("rule", "evswap_telemetry"),
         ("function", f"{values.prefix}-api"),
+        ("table", values.events_table),
+        ("asynchronous calls", f"{values.prefix}-change"),
+        ("permission", f"evswap_change to {values.prefix}-change"),
         ("gateway response", "THROTTLED"),
         ("stage", "dev"),
     }

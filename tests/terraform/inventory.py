@@ -42,12 +42,18 @@ class Reader:
         dynamodb = self._client("dynamodb")
         for name in dynamodb.list_tables()["TableNames"]:
             table = dynamodb.describe_table(TableName=name)["Table"]
+            expiry = dynamodb.describe_time_to_live(TableName=name)["TimeToLiveDescription"]
             backups = dynamodb.describe_continuous_backups(TableName=name)["ContinuousBackupsDescription"]
             yield (
                 name,
                 {
                     "keys": table["KeySchema"],
                     "attributes": table["AttributeDefinitions"],
+                    "indexes": {
+                        index["IndexName"]: _only(index, "KeySchema", "Projection")
+                        for index in table.get("LocalSecondaryIndexes", ())
+                    },
+                    "expiry": _only(expiry, "TimeToLiveStatus", "AttributeName"),
                     "billing": table.get("BillingModeSummary", {}).get("BillingMode"),
                     "encryption": _only(table.get("SSEDescription", {}), "Status", "SSEType"),
                     "deletion_protection": table.get("DeletionProtectionEnabled", False),
@@ -123,9 +129,18 @@ class Reader:
                     "code": function["CodeSha256"],
                     "concurrency": concurrency.get("ReservedConcurrentExecutions"),
                     "permissions": self._permissions(functions, name),
+                    "asynchronous": self._asynchronous(functions, name),
                     "sources": {source["EventSourceArn"]: _source(source) for source in sources},
                 },
             )
+
+    def _asynchronous(self, functions: Client, name: str) -> Any:
+        try:
+            found = functions.get_function_event_invoke_config(FunctionName=name)
+        except functions.exceptions.ResourceNotFoundException:
+            return {}
+        settings = _only(found, "MaximumRetryAttempts", "MaximumEventAgeInSeconds")
+        return {**settings, "on_failure": found["DestinationConfig"]["OnFailure"]}
 
     def _permissions(self, functions: Client, name: str) -> Any:
         try:

@@ -121,8 +121,9 @@ def test_x_ray_is_on_in_prod_alone_and_for_the_api_alone(dev: Plan, prod: Plan) 
 
 
 def test_prod_protects_its_data(dev: Plan, prod: Plan) -> None:
-    assert only(prod, "aws_dynamodb_table")["deletion_protection_enabled"] is True
-    assert only(dev, "aws_dynamodb_table")["deletion_protection_enabled"] is False
+    for plan, protected in ((prod, True), (dev, False)):
+        tables = plan.after("aws_dynamodb_table").values()
+        assert {each["deletion_protection_enabled"] for each in tables} == {protected}
     assert {each["force_destroy"] for each in prod.after("aws_s3_bucket").values()} == {False}
     locked = {each["bucket"]: each["object_lock_enabled"] for each in prod.after("aws_s3_bucket").values()}
     assert locked == {"evswap-archive-000000000000": False, "evswap-compacted-000000000000": True}
@@ -173,9 +174,12 @@ def test_the_seeds_monitoring_table_is_there(prod: Plan) -> None:
     assert {
         "evswap-left-over-telemetry-dlq",
         "evswap-left-over-batch-dlq",
+        "evswap-left-over-event-dlq",
+        "evswap-left-over-change-failures",
         "evswap-left-over-rule-errors",
     } <= limits.keys()
-    assert {"evswap-queue-age-telemetry", "evswap-queue-age-batch"} <= limits.keys()
+    assert {f"evswap-queue-age-{queue}" for queue in ("telemetry", "batch", "event")} <= limits.keys()
+    assert limits["evswap-function-drops-change"] == 0
     assert {each["treat_missing_data"] for each in alarms.values()} == {"notBreaching"}
     [rate] = [
         query for query in alarms["evswap-function-errors-live"]["metric_query"] if query["return_data"]
@@ -186,7 +190,7 @@ def test_the_seeds_monitoring_table_is_there(prod: Plan) -> None:
 def test_every_log_is_kept_seven_days(prod: Plan) -> None:
     groups = prod.after("aws_cloudwatch_log_group").values()
     assert {each["retention_in_days"] for each in groups} == {7}
-    assert len(groups) == 6
+    assert len(groups) == len(prod.after("aws_lambda_function")) + len(["API Gateway", "AWS IoT"])
 
 
 def test_everything_that_can_be_is_tagged(prod: Plan) -> None:

@@ -109,6 +109,24 @@ def table_that_cannot_be_recovered(account: Account) -> str:
     return f"table/{name}/recovery"
 
 
+def table_that_never_forgets(account: Account) -> str:
+    name = account.source.values.events_table
+    account.client("dynamodb").update_time_to_live(
+        TableName=name, TimeToLiveSpecification={"Enabled": False, "AttributeName": "expires_at"}
+    )
+    return f"table/{name}/expiry/TimeToLiveStatus"
+
+
+def function_that_is_called_more_often(account: Account) -> str:
+    functions = account.client("lambda")
+    found = functions.get_function_event_invoke_config(FunctionName="evswap-change")
+    settings = {name: found[name] for name in ("MaximumEventAgeInSeconds", "DestinationConfig")}
+    functions.put_function_event_invoke_config(
+        FunctionName="evswap-change", MaximumRetryAttempts=2, **settings
+    )
+    return "function/evswap-change/asynchronous/MaximumRetryAttempts"
+
+
 def function_of_another_size(account: Account) -> str:
     account.client("lambda").update_function_configuration(FunctionName="evswap-bulk", MemorySize=1024)
     return "function/evswap-bulk/MemorySize"
@@ -152,6 +170,8 @@ PLANTED: list[Callable[[Account], str]] = [
     bucket_without_versions,
     bucket_without_a_lifecycle_rule,
     table_that_cannot_be_recovered,
+    table_that_never_forgets,
+    function_that_is_called_more_often,
     function_of_another_size,
     policy_that_lets_stations_publish_anything,
     method_without_a_validator,

@@ -75,7 +75,7 @@ def _keep_expiring(clients: Clients, table: dict[str, Any], outcome: Outcome) ->
     """A table that has begun to forget goes on: an attribute is never exchanged for another."""
     wanted = table.get("expiry_attribute")
     found = clients.dynamodb.describe_time_to_live(TableName=table["name"])["TimeToLiveDescription"]
-    if wanted is None or found.get("AttributeName") == wanted:
+    if wanted is None or found.get("TimeToLiveStatus") == "ENABLED":
         return outcome
     clients.dynamodb.update_time_to_live(
         TableName=table["name"],
