@@ -120,6 +120,9 @@ class AtOnce:
         self.refuses: str | None = None
         self.asked: list[Adjustments] = []
 
+    def check(self, adjustments: Adjustments) -> None:
+        adjusted(self.base, adjustments)
+
     def adjust(self, adjustments: Adjustments) -> bool:
         self.asked.append(adjustments)
         try:

@@ -14,6 +14,7 @@ from evswap_edge.config import Configuration, StationConfig, read_station
 from evswap_edge.documents import ConfigurationError
 from evswap_edge.hal import DriverUnavailable
 from evswap_edge.outbox import OutboxError
+from evswap_edge.remote.adjustments import adjusted, settings_of
 from evswap_edge.supervision import Supervisor
 from evswap_edge.testing import ManualTime
 from evswap_edge.transports import CredentialsError, RestartRequired
@@ -277,3 +278,26 @@ async def test_adjustments_under_which_it_cannot_begin_any_more_do_not_keep_it_d
     async with supervised(tmp_path, stations) as one:
         assert one.stations.intervals == [5.0]
         assert one.supervisor.refusal is not None
+
+
+async def test_one_station_of_many_says_nothing_about_the_logs_of_all(tmp_path: Path) -> None:
+    stations, stop = Stations(), asyncio.Event()
+    supervisor = Supervisor(ManualTime(), run=stations.run, log_from=None)
+    running = asyncio.create_task(supervisor.run(configuration(tmp_path), stop))
+    await supervisor.begun.wait()
+    with pytest.raises(ConfigurationError, match="log: unknown key"):
+        supervisor.adjust({"log": {"level": "debug"}})
+    stop.set()
+    await running
+
+
+def test_what_may_wait_can_be_bounded_from_afar_and_not_where(tmp_path: Path) -> None:
+    base = configuration(tmp_path)
+    wanted = adjusted(base, {"outbox": {"max_bytes": 4_194_304}})
+    assert wanted.stations[0].outbox_bounds.max_bytes == 4_194_304
+    assert wanted.stations[0].outbox_path == base.stations[0].outbox_path
+    assert settings_of(wanted)["outbox"] == {"max_bytes": 4_194_304, "max_age_days": 30.0}
+    with pytest.raises(ConfigurationError, match=r"outbox\.path: unknown key"):
+        adjusted(base, {"outbox": {"path": "/elsewhere"}})
+    with pytest.raises(ConfigurationError, match=r"outbox\.max_bytes: expected"):
+        adjusted(base, {"outbox": {"max_bytes": 1}})

@@ -42,11 +42,6 @@ class _Wanted:
     adjustments: Adjustments
     configuration: Configuration
 
-    @classmethod
-    def of(cls, base: Configuration, adjustments: Adjustments) -> "_Wanted":
-        """Raises ``ConfigurationError``."""
-        return cls(base, adjustments, adjusted(base, adjustments))
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Change:
@@ -67,14 +62,15 @@ class Supervisor:
         time: TimeSource,
         *,
         run: Run = run_station,
-        log_from: Callable[[str], None] = lambda level: None,  # noqa: ARG005
+        log_from: Callable[[str], None] | None,
         phase_s: float = 0.0,
     ) -> None:
-        """``log_from`` is called with the level from which on there are to be logs; ``phase_s`` is when the
-        first sample of the first station is due."""
+        """``log_from`` is called with the level from which on there are to be logs; None: that is not this
+        station's to say. ``phase_s`` is when the first sample of the first station is due."""
         self._time = time
         self._run = run
         self._log_from = log_from
+        self._fixed = frozenset() if log_from else frozenset({"log"})
         self._phase_s = phase_s
         self._changes: asyncio.Queue[_Change] = asyncio.Queue()
         self._in_force: _Wanted | None = None
@@ -130,10 +126,14 @@ class Supervisor:
         """What of it comes from afar."""
         return self._present.adjustments
 
+    def check(self, adjustments: Adjustments) -> None:
+        """See ``Control.check``."""
+        self._wanted(self._present.base, adjustments)
+
     def adjust(self, adjustments: Adjustments) -> bool:
         """Have ``adjustments`` in the place of those in force; see ``Control.adjust``."""
         try:
-            wanted = _Wanted.of(self._present.base, adjustments)
+            wanted = self._wanted(self._present.base, adjustments)
         except ConfigurationError as error:
             self.refusal = Refusal(adjustments, error.key, error.problem)
             raise
@@ -160,17 +160,21 @@ class Supervisor:
         except _NOT_BEGUN as problem:
             if not wanted.adjustments:
                 raise
-            own = _Wanted.of(configuration, {})
+            own = self._wanted(configuration, {})
             self._refuse(wanted, problem, instead=own)
             return await self._begin(own)
 
+    def _wanted(self, base: Configuration, adjustments: Adjustments) -> _Wanted:
+        """Raises ``ConfigurationError``."""
+        return _Wanted(base, adjustments, adjusted(base, adjustments, fixed=self._fixed))
+
     def _over(self, base: Configuration, adjustments: Adjustments) -> _Wanted:
         try:
-            return _Wanted.of(base, adjustments)
+            return self._wanted(base, adjustments)
         except ConfigurationError as error:
             self.refusal = Refusal(adjustments, error.key, error.problem)
             _log.error("adjustments no longer apply: %s", error, extra={"key": error.key})
-            return _Wanted.of(base, {})
+            return self._wanted(base, {})
 
     def _ask(self, **wish: Any) -> "asyncio.Future[Unusable | None]":
         settled: asyncio.Future[Unusable | None] = asyncio.get_running_loop().create_future()
@@ -242,7 +246,8 @@ class Supervisor:
         return None
 
     async def _begin(self, wanted: _Wanted) -> "_Running":
-        self._log_from(wanted.configuration.log.level)
+        if self._log_from is not None:
+            self._log_from(wanted.configuration.log.level)
         self._in_force = wanted
         self._station = station = _Running(wanted)
         (config,) = wanted.configuration.stations

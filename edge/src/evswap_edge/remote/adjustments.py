@@ -8,7 +8,7 @@ afar.
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Final
@@ -16,35 +16,27 @@ from typing import Any, ClassVar, Final
 import msgspec
 from msgspec import Struct
 
-from evswap_edge.config import Configuration
+from evswap_edge.config import Configuration, OutboxLimits
 from evswap_edge.documents import Document, GivenDocument
 from evswap_edge.files import write_private
 
 Adjustments = Mapping[str, Any]
-
-ADJUSTABLE: Final[Mapping[str, frozenset[str] | None]] = {
-    "sampling": None,
-    "reporting": None,
-    "publishing": None,
-    "outbox": frozenset({"max_bytes", "max_age_days"}),
-    "log": None,
-}
-"""The sections of station.yaml, and their keys; None: all of them."""
 
 SOURCE: Final = "configuration from afar"
 
 _log: Final = logging.getLogger(__name__)
 
 
-def adjusted(base: Configuration, adjustments: Any) -> Configuration:
-    """``base``, a station's, with ``adjustments`` over it, held to the rules of station.yaml.
+def adjusted(base: Configuration, adjustments: Any, *, fixed: Collection[str] = ()) -> Configuration:
+    """``base``, a station's, with ``adjustments`` over it, held to the rules of station.yaml. The sections
+    that are ``fixed`` cannot be adjusted here.
 
     Raises ``ConfigurationError``, whose ``key`` names the first adjustment at fault; then none applies.
     """
     document = _Told(adjustments, source=SOURCE)
     if not isinstance(adjustments, Mapping):
         raise document.error((), f"has to hold sections of station.yaml; found {adjustments!r:.60}")
-    known = adjustable(base)
+    known = {name: section for name, section in adjustable(base).items() if name not in fixed}
     for name in adjustments:
         if name not in known:
             raise document.unknown((name,), known)
@@ -55,16 +47,19 @@ def adjusted(base: Configuration, adjustments: Any) -> Configuration:
 def adjustable(base: Configuration) -> dict[str, Struct]:
     """The sections of ``base`` that adjustments may name, as they are."""
     (station,) = base.stations
-    sections = {name: getattr(station, name, None) for name in ADJUSTABLE} | {"log": base.log}
-    return {name: section for name, section in sections.items() if section is not None}
-
-
-def settings_of(configuration: Configuration) -> dict[str, dict[str, Any]]:
-    """The value of every adjustable key."""
+    bounds = station.outbox_bounds
     return {
-        name: {key: msgspec.to_builtins(getattr(section, key)) for key in _keys(name, section)}
-        for name, section in adjustable(configuration).items()
+        "sampling": station.sampling,
+        "reporting": station.reporting,
+        "publishing": station.publishing,
+        "outbox": OutboxLimits(max_bytes=bounds.max_bytes, max_age_days=bounds.max_age_days),
+        "log": base.log,
     }
+
+
+def settings_of(configuration: Configuration) -> dict[str, Any]:
+    """The value of every adjustable key, section by section."""
+    return {name: msgspec.to_builtins(section) for name, section in adjustable(configuration).items()}
 
 
 def patched(adjustments: Adjustments, patch: Adjustments) -> dict[str, Any]:
@@ -120,21 +115,13 @@ def _adjusted_section(document: Document, name: str, section: Struct) -> Struct:
     given = document.data[name]
     if not isinstance(given, Mapping):
         raise document.error((name,), f"expected object; found {given!r:.60}")
-    keys = _keys(name, section)
-    for key in given:
-        if key not in keys:
-            raise document.unknown((name, key), keys)
-    whole = msgspec.to_builtins(section) | {key: value for key, value in given.items() if value is not None}
-    return document.convert(whole, type(section), at=(name,))
+    return document.convert(msgspec.to_builtins(section) | dict(given), type(section), at=(name,))
 
 
-def _keys(name: str, section: Struct) -> list[str]:
-    allowed = ADJUSTABLE[name]
-    return [key for key in section.__struct_fields__ if allowed is None or key in allowed]
-
-
-def _with_sections(base: Configuration, sections: Mapping[str, Struct]) -> Configuration:
-    of_the_station: dict[str, Any] = {name: value for name, value in sections.items() if name != "log"}
+def _with_sections(base: Configuration, sections: Mapping[str, Any]) -> Configuration:
+    told = dict(sections)
+    log = told.pop("log", base.log)
+    if (limits := told.pop("outbox", None)) is not None:
+        told["outbox_bounds"] = limits.bounds()
     (station,) = base.stations
-    log: Any = sections.get("log", base.log)
-    return replace(base, stations=(replace(station, **of_the_station),), log=log)
+    return replace(base, stations=(replace(station, **told),), log=log)

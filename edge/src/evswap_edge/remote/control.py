@@ -34,6 +34,11 @@ class Control(Protocol):
         """The last adjustments, when they were refused."""
         ...
 
+    def check(self, adjustments: Adjustments) -> None:
+        """Look whether the station could run with ``adjustments`` in the place of those in force. Raises
+        ``ConfigurationError``."""
+        ...
+
     def adjust(self, adjustments: Adjustments) -> bool:
         """Have ``adjustments`` in the place of those in force.
 

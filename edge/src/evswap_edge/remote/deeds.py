@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeVar
 from evswap_edge.clock import TimeSource
 from evswap_edge.documents import ConfigurationError
 from evswap_edge.hal import ActionRefused, BayActuators, Cabinet, DriverError
-from evswap_edge.remote.adjustments import Adjustments, adjusted, patched
+from evswap_edge.remote.adjustments import Adjustments, patched
 from evswap_edge.remote.control import Control
 from evswap_schema import (
     Bay,
@@ -240,8 +240,7 @@ class _SetConfiguration:
     async def prepare(self) -> None:
         control = self._control()
         try:
-            adjusted(control.configuration, patched({}, self.patch))
-            adjusted(control.configuration, self._wanted(control))
+            control.check(self._wanted(control))
         except ConfigurationError as error:
             raise NotDone(f"{error.key}: {error.problem}") from error
 
