@@ -100,6 +100,14 @@ class Log(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     level: Level = Level.INFO
 
 
+class MetricsEndpoint(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where Prometheus finds the figures of this process: loopback, unless another of its addresses is
+    named."""
+
+    port: Annotated[int, Meta(ge=1, le=65535)]
+    host: Annotated[str, Meta(min_length=1)] = "127.0.0.1"
+
+
 class CommonFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What station.yaml and fleet.yaml share."""
 
@@ -110,6 +118,7 @@ class CommonFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     publishing: Publishing = Publishing()
     commands: Commands = Commands()
     provisioning: Provisioning = Provisioning()
+    metrics: MetricsEndpoint | None = None
     log: Log = Log()
 
 
@@ -169,10 +178,12 @@ class StationConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Configuration:
-    """What a file told: one station or many, and how to log."""
+    """What a file told: one station or many, and how to log. ``metrics`` is None where nobody asked for
+    them."""
 
     stations: tuple[StationConfig, ...]
     log: Log
+    metrics: MetricsEndpoint | None = None
 
 
 def read_station(file: Path) -> Configuration:
@@ -198,7 +209,7 @@ def station_of(document: Document) -> Configuration:
         commands=station.commands,
         provisioning=station.provisioning,
     )
-    return Configuration(stations=(only,), log=station.log)
+    return Configuration(stations=(only,), log=station.log, metrics=station.metrics)
 
 
 def read_fleet(file: Path) -> Configuration:
@@ -224,7 +235,7 @@ def read_fleet(file: Path) -> Configuration:
         )
         for station_id in _names(document, fleet)
     )
-    return Configuration(stations=stations, log=fleet.log)
+    return Configuration(stations=stations, log=fleet.log, metrics=fleet.metrics)
 
 
 def read_any(file: Path) -> Configuration:
