@@ -10,7 +10,9 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from evswap_edge.clock import stamp_now
-from evswap_edge.metrics import FIGURES, LATENCY, Board, MetricsUnavailable, Shown, served
+from evswap_edge.config import MetricsEndpoint
+from evswap_edge.hosting import MetricsUnavailable, shown_at
+from evswap_edge.metrics import FIGURES, LATENCY, Board, Shown, served
 from evswap_edge.outbox import Outbox
 from evswap_edge.testing import ManualTime
 from evswap_edge.vitals import LATENCY_BOUNDS_S, Latencies, Vitals
@@ -119,7 +121,7 @@ def test_a_port_that_is_taken() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         number = int(taken.getsockname()[1])
         with pytest.raises(MetricsUnavailable, match=r"choose another metrics\.port") as caught:
-            served(Board(), host="127.0.0.1", port=number).__enter__()
+            shown_at(MetricsEndpoint(port=number)).__enter__()
     assert (caught.value.host, caught.value.port) == ("127.0.0.1", number)
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from evswap_edge.testing import ManualTime, settle
-from evswap_edge.watchdog import Supervisor, keep_informed
+from evswap_edge.watchdog import Systemd, keep_informed
 
 
-class Systemd:
+class Listening:
     """The other end of the socket."""
 
     def __init__(self, address: str) -> None:
@@ -38,8 +38,8 @@ def address(tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def systemd(address: str) -> Iterator[Systemd]:
-    systemd = Systemd(address)
+def systemd(address: str) -> Iterator[Listening]:
+    systemd = Listening(address)
     yield systemd
     systemd.close()
 
@@ -47,12 +47,12 @@ def systemd(address: str) -> Iterator[Systemd]:
 class Told:
     """A service under the eyes of systemd."""
 
-    def __init__(self, supervisor: Supervisor) -> None:
+    def __init__(self, systemd: Systemd) -> None:
         self.time = ManualTime()
         self.stop, self.begun = asyncio.Event(), asyncio.Event()
         self.healthy = True
         self.task = asyncio.create_task(
-            keep_informed(supervisor, self.time, self.stop, begun=self.begun, healthy=lambda: self.healthy)
+            keep_informed(systemd, self.time, self.stop, begun=self.begun, healthy=lambda: self.healthy)
         )
 
     async def end(self) -> None:
@@ -60,8 +60,8 @@ class Told:
         await self.task
 
 
-async def test_ready_then_alive_then_stopping(systemd: Systemd, address: str) -> None:
-    told = Told(Supervisor({"NOTIFY_SOCKET": address, "WATCHDOG_USEC": "30000000"}))
+async def test_ready_then_alive_then_stopping(systemd: Listening, address: str) -> None:
+    told = Told(Systemd({"NOTIFY_SOCKET": address, "WATCHDOG_USEC": "30000000"}))
     await settle()
     assert systemd.heard() == []
     told.begun.set()
@@ -74,9 +74,9 @@ async def test_ready_then_alive_then_stopping(systemd: Systemd, address: str) ->
 
 
 async def test_a_station_that_does_not_work_is_not_called_alive(
-    systemd: Systemd, address: str, caplog: pytest.LogCaptureFixture
+    systemd: Listening, address: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    told = Told(Supervisor({"NOTIFY_SOCKET": address, "WATCHDOG_USEC": "30000000"}))
+    told = Told(Systemd({"NOTIFY_SOCKET": address, "WATCHDOG_USEC": "30000000"}))
     told.begun.set()
     told.healthy = False
     await settle()
@@ -88,8 +88,8 @@ async def test_a_station_that_does_not_work_is_not_called_alive(
     await told.end()
 
 
-async def test_stopped_before_it_begun(systemd: Systemd, address: str) -> None:
-    told = Told(Supervisor({"NOTIFY_SOCKET": address}))
+async def test_stopped_before_it_begun(systemd: Listening, address: str) -> None:
+    told = Told(Systemd({"NOTIFY_SOCKET": address}))
     await settle()
     await told.end()
     assert systemd.heard() == ["STOPPING=1"]
@@ -101,19 +101,19 @@ async def test_stopped_before_it_begun(systemd: Systemd, address: str) -> None:
     ids=["unset", "zero", "no number", "for another process"],
 )
 def test_no_watchdog_where_none_was_asked_for(address: str, environment: dict[str, str]) -> None:
-    assert Supervisor({"NOTIFY_SOCKET": address, **environment}).deadline_s is None
+    assert Systemd({"NOTIFY_SOCKET": address, **environment}).deadline_s is None
 
 
 def test_the_watchdog_of_this_process(address: str) -> None:
     environment = {"NOTIFY_SOCKET": address, "WATCHDOG_USEC": "1500000", "WATCHDOG_PID": str(os.getpid())}
-    assert Supervisor(environment).deadline_s == 1.5
+    assert Systemd(environment).deadline_s == 1.5
 
 
 def test_the_abstract_namespace() -> None:
     name = f"evswap-test-{os.getpid()}"
-    systemd = Systemd(f"\0{name}")
+    systemd = Listening(f"\0{name}")
     try:
-        Supervisor({"NOTIFY_SOCKET": f"@{name}"}).tell("READY=1")
+        Systemd({"NOTIFY_SOCKET": f"@{name}"}).tell("READY=1")
         assert systemd.heard() == ["READY=1"]
     finally:
         systemd.close()
@@ -121,11 +121,11 @@ def test_the_abstract_namespace() -> None:
 
 @pytest.mark.parametrize("address", ["", "vsock:2:1234"])
 def test_nobody_asked(address: str) -> None:
-    Supervisor({"NOTIFY_SOCKET": address, "WATCHDOG_USEC": "1000"}).tell("READY=1")
+    Systemd({"NOTIFY_SOCKET": address, "WATCHDOG_USEC": "1000"}).tell("READY=1")
 
 
 def test_a_supervisor_that_is_gone_is_no_reason_to_stop(
     address: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    Supervisor({"NOTIFY_SOCKET": address}).tell("READY=1")
+    Systemd({"NOTIFY_SOCKET": address}).tell("READY=1")
     assert "systemd cannot be told READY=1" in caplog.text

@@ -22,19 +22,6 @@ from evswap_schema import Clock
 _STATION: Final = "station_id"
 
 
-class MetricsUnavailable(Exception):
-    """Nobody can be served at ``host``:``port``."""
-
-    def __init__(self, *, host: str, port: int, reason: str) -> None:
-        self.host = host
-        self.port = port
-        self.reason = reason
-        super().__init__(
-            f"metrics cannot be served at {host}:{port}: {reason}; choose another metrics.port, or leave"
-            " the section out"
-        )
-
-
 @dataclass(frozen=True, slots=True)
 class Shown:
     """What a station lets be seen."""
@@ -223,13 +210,10 @@ def _latencies(shown: Iterable[Shown]) -> Metric:
 @contextmanager
 def served(board: Board, *, host: str, port: int) -> Iterator[None]:
     """Answer ``GET /metrics`` at ``host``:``port`` from a thread, for as long as the context lasts. Raises
-    ``MetricsUnavailable``."""
+    ``OSError`` when the port cannot be had."""
     registry = CollectorRegistry()
     registry.register(board)
-    try:
-        server, thread = start_http_server(port, addr=host, registry=registry)
-    except OSError as error:
-        raise MetricsUnavailable(host=host, port=port, reason=error.strerror or str(error)) from error
+    server, thread = start_http_server(port, addr=host, registry=registry)
     try:
         yield
     finally:

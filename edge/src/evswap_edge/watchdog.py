@@ -22,8 +22,8 @@ _SHARE_OF_DEADLINE: Final = 1 / 3
 _log: Final = logging.getLogger(__name__)
 
 
-class Supervisor:
-    """Whoever started this process, if it wants to be told."""
+class Systemd:
+    """The supervisor that started this process, if it wants to be told."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._address = _address(environment.get("NOTIFY_SOCKET", ""))
@@ -31,7 +31,7 @@ class Supervisor:
         """Within which it wants to hear that the service is alive; None: it does not."""
 
     @classmethod
-    def of_this_process(cls) -> "Supervisor":
+    def of_this_process(cls) -> "Systemd":
         """As the environment tells."""
         return cls(os.environ)
 
@@ -48,34 +48,36 @@ class Supervisor:
 
 
 async def keep_informed(
-    supervisor: Supervisor,
+    systemd: Systemd,
     time: TimeSource,
     stop: asyncio.Event,
     *,
     begun: asyncio.Event,
     healthy: Callable[[], bool],
 ) -> None:
-    """Tell ``supervisor`` when the service has ``begun``, that it is alive for as long as it is ``healthy``,
-    and when it was asked to ``stop``."""
-    await _first(begun, stop)
-    if not stop.is_set():
-        supervisor.tell("READY=1", f"STATUS=process {os.getpid()} samples")
-        await _say_alive(supervisor, time, stop, healthy)
-    supervisor.tell("STOPPING=1")
+    """Tell ``systemd`` when the service has ``begun``, that it is alive for as long as it is ``healthy``,
+    and when it is to ``stop`` or this is cancelled."""
+    try:
+        await _first(begun, stop)
+        if not stop.is_set():
+            systemd.tell("READY=1", f"STATUS=process {os.getpid()} samples")
+            await _say_alive(systemd, time, stop, healthy)
+    finally:
+        systemd.tell("STOPPING=1")
 
 
 async def _say_alive(
-    supervisor: Supervisor, time: TimeSource, stop: asyncio.Event, healthy: Callable[[], bool]
+    systemd: Systemd, time: TimeSource, stop: asyncio.Event, healthy: Callable[[], bool]
 ) -> None:
-    if supervisor.deadline_s is None:
+    if systemd.deadline_s is None:
         await stop.wait()
         return
     while not stop.is_set():
         if healthy():
-            supervisor.tell("WATCHDOG=1")
+            systemd.tell("WATCHDOG=1")
         else:
             _log.error("no sample was taken for too long: systemd is not told that this station is alive")
-        await time.wait_until(time.monotonic() + supervisor.deadline_s * _SHARE_OF_DEADLINE, unless=stop)
+        await time.wait_until(time.monotonic() + systemd.deadline_s * _SHARE_OF_DEADLINE, unless=stop)
 
 
 async def _first(*events: asyncio.Event) -> None:
