@@ -2,8 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, nullcontext
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, nullcontext
 from typing import Final
 
 import msgspec
@@ -12,6 +12,7 @@ from evswap_edge.backoff import Backoff
 from evswap_edge.clock import TimeSource
 from evswap_edge.config import Reporting, StationConfig
 from evswap_edge.drivers import Surroundings, open_cabinet
+from evswap_edge.failures import first_failure
 from evswap_edge.hal import Cabinet
 from evswap_edge.logs import STATION
 from evswap_edge.outbox.v1 import Outbox
@@ -19,6 +20,7 @@ from evswap_edge.presence import Presence
 from evswap_edge.provisioning.renewal import Renewals
 from evswap_edge.publisher import Publisher
 from evswap_edge.remote.control import Control
+from evswap_edge.remote.desk import Desk
 from evswap_edge.reporting import Batched, EverySample, Mode, Reporter
 from evswap_edge.sampler import Record, Sampler
 from evswap_edge.transports import Caller, Transport
@@ -35,7 +37,7 @@ async def run_station(
     *,
     phase_s: float = 0.0,
     begun: asyncio.Event | None = None,
-    control: Control | None = None,  # noqa: ARG001
+    control: Control | None = None,
 ) -> None:
     """Run a station until ``stop`` is set; its first sample is due after ``phase_s``. ``begun`` is set when
     outbox and driver are open; ``control`` lets it be configured from afar.
@@ -44,14 +46,28 @@ async def run_station(
     """
     STATION.set(config.station_id)
     config.transport.kind.check(config.transport.settings, time)
+    news = _News()
     async with (
         _outbox(config, time) as outbox,
         _cabinet(config, time) as cabinet,
-        _transport(config, time) as link,
+        _transport(config, time, news) as link,
     ):
         if begun is not None:
             begun.set()
-        await _Station(config, time, outbox, cabinet, link, phase_s=phase_s).run(stop)
+        station = _Station(config, time, outbox, cabinet, link, phase_s=phase_s, control=control)
+        news.listeners.append(station.on_link)
+        await station.run(stop)
+
+
+class _News:
+    """Of the link, for all who want to hear it."""
+
+    def __init__(self) -> None:
+        self.listeners: list[Callable[[bool], None]] = []
+
+    def tell(self, up: bool) -> None:
+        for listener in self.listeners:
+            listener(up)
 
 
 class _Station:
@@ -66,6 +82,7 @@ class _Station:
         link: Transport,
         *,
         phase_s: float,
+        control: Control | None,
     ) -> None:
         self._config = config
         self._outbox = outbox
@@ -89,22 +106,39 @@ class _Station:
             with_bays=config.reporting.mode is Mode.ON_CHANGE,
         )
         self._renewals = _renewals(config, link, time)
+        self._desk = Desk(
+            config,
+            cabinet=cabinet,
+            transport=link,
+            time=time,
+            take_reading=self._sampler.take_now,
+            control=control,
+        )
+
+    def on_link(self, up: bool) -> None:
+        """There is a new link, or the last one has ended."""
+        if self._config.commands.enabled:
+            self._desk.on_link(up)
 
     async def run(self, stop: asyncio.Event) -> None:
         """The publisher is told to stop after the last sample is stored, so that it can still deliver
         that."""
         told = {"stream_id": self._outbox.stream_id, "waiting": self._outbox.depth}
         _log.info("station starts, %d samples wait in the outbox", self._outbox.depth, extra=told)
-        with _first_failure():
+        with first_failure():
             await self._run_parts(stop)
         _log.info("station stops, %d samples wait in the outbox", self._outbox.depth)
 
     async def _run_parts(self, stop: asyncio.Event) -> None:
         sampled = asyncio.Event()
+        if self._config.commands.enabled:
+            await self._desk.listen()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._publisher.run(sampled), name=f"publisher {self._config.station_id}")
             sampling = tasks.create_task(self._sampler.run(stop), name=f"sampler {self._config.station_id}")
             sampling.add_done_callback(lambda _: sampled.set())
+            if self._config.commands.enabled:
+                tasks.create_task(self._desk.run(stop), name=f"desk {self._config.station_id}")
             if self._renewals is not None:
                 tasks.create_task(self._renewals.run(stop), name=f"renewals {self._config.station_id}")
 
@@ -166,28 +200,16 @@ async def _cabinet(config: StationConfig, time: TimeSource) -> AsyncIterator[Cab
 
 
 @asynccontextmanager
-async def _transport(config: StationConfig, time: TimeSource) -> AsyncIterator[Transport]:
+async def _transport(config: StationConfig, time: TimeSource, news: _News) -> AsyncIterator[Transport]:
     kind = config.transport.kind
     presence = Presence(config.station_id, topic=kind.topic, time=time) if kind.keeps_wills else None
-    transport = await kind.open(config.transport.settings, _caller(config.station_id, time, presence))
+    if presence is not None:
+        news.listeners.append(presence.on_link)
+    will = presence.will if presence else None
+    caller = Caller(station_id=config.station_id, time=time, will=will, on_link=news.tell)
+    transport = await kind.open(config.transport.settings, caller)
     try:
         async with presence.over(transport) if presence else nullcontext():
             yield transport
     finally:
         await transport.aclose()
-
-
-def _caller(station_id: str, time: TimeSource, presence: Presence | None) -> Caller:
-    if presence is None:
-        return Caller(station_id=station_id, time=time)
-    return Caller(station_id=station_id, time=time, will=presence.will, on_link=presence.on_link)
-
-
-@contextmanager
-def _first_failure() -> Iterator[None]:
-    """The first thing that went wrong in a task group, as itself: what follows it is mostly its
-    consequence."""
-    try:
-        yield
-    except ExceptionGroup as group:
-        raise group.exceptions[0] from group

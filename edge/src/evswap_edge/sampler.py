@@ -138,6 +138,7 @@ class Sampler:
         self._climate = GuardedSensor(self._read_climate, name="climate", timeout_s=timeout_s, time=time)
         self._bays = GuardedSensor(self._read_bays, name="bays", timeout_s=timeout_s, time=time)
         self._storage = Episode(_log, "storing samples", monotonic=time.monotonic)
+        self._one_at_a_time = asyncio.Lock()
         self._last_counts: BayCounts | None = None
         self.skipped = 0
         """Ticks left out so far, because the one before took too long."""
@@ -150,8 +151,13 @@ class Sampler:
             await self._time.wait_until(start + tick * self._interval_s, unless=stop)
             if stop.is_set():
                 return
-            await self._store(await self.sample())
+            await self.take_now()
             tick = self._next_tick(tick, elapsed_s=self._time.monotonic() - start)
+
+    async def take_now(self) -> None:
+        """Take a sample and store it, beside those that are due or as one of them."""
+        async with self._one_at_a_time:
+            await self._store(await self.sample())
 
     async def sample(self) -> Reading:
         """Read all sensors at once and say how good each value is."""

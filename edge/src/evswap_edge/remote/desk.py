@@ -11,6 +11,7 @@ import msgspec
 from evswap_edge.clock import TimeSource
 from evswap_edge.config import StationConfig
 from evswap_edge.episode import Episode
+from evswap_edge.failures import first_failure
 from evswap_edge.hal import Cabinet
 from evswap_edge.message import Message
 from evswap_edge.remote.adjustments import Adjustments
@@ -100,10 +101,11 @@ class Desk:
         stopping = asyncio.create_task(stop.wait())
         stopping.add_done_callback(lambda _: self._ending.set())
         try:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._courier.run(all_said), name=f"courier {self._station_id}")
-                await self._work()
-                all_said.set()
+            with first_failure():
+                async with asyncio.TaskGroup() as tasks:
+                    tasks.create_task(self._courier.run(all_said), name=f"courier {self._station_id}")
+                    await self._work()
+                    all_said.set()
         finally:
             stopping.cancel()
             await asyncio.to_thread(self._journal.close)
