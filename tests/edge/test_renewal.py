@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -82,7 +83,7 @@ def task(opened: tuple[Desk, Claim], tmp_path: Path) -> Renewal:
 
 @pytest.fixture(autouse=True)
 def _in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(renew, "PROOF_WAITS_S", (0.01,))
+    monkeypatch.setattr(renew, "WAITS_S", (0.01,))
 
 
 def der(path: Path) -> bytes:
@@ -169,19 +170,26 @@ def test_without_a_network_nothing_changes(desk: Desk, task: Renewal) -> None:
     assert files(task) == before
 
 
+def test_a_cloud_that_is_busy_for_a_moment_is_asked_again(desk: Desk, task: Renewal) -> None:
+    desk.registering.append(refusal("InvocationError"))
+    assert renew.renew(task) is Done.RENEWED
+    assert len(desk.clients) == 2, "over the same connection"
+
+
 @pytest.mark.parametrize(
-    ("answer", "expected"),
-    [(refusal("AccessDenied"), StationRefused), (refusal("ThrottlingException"), ProvisioningError)],
+    ("answers", "expected"),
+    [([refusal("AccessDenied")], StationRefused), ([refusal("ThrottlingException")] * 9, ProvisioningError)],
 )
 def test_a_refusal_leaves_what_works_and_the_next_attempt_uses_the_same_new_key(
-    answer: dict[str, object], expected: type[ProvisioningError], desk: Desk, task: Renewal
+    answers: list[Any], expected: type[ProvisioningError], desk: Desk, task: Renewal
 ) -> None:
     before = files(task)
-    desk.registering.append(answer)
+    desk.registering.extend(answers)
     with pytest.raises(expected):
         renew.renew(task)
     between = files(task)
     assert {name: between[name] for name in BOTH} == before
+    desk.registering.clear()
     assert renew.renew(task) is Done.RENEWED
     assert files(task)["s-1.key.pem"] == between["s-1.key.pem.next"]
 
@@ -235,7 +243,7 @@ def killing(function):
         return function(*arguments, **named)
     return counted
 
-renew.PROOF_WAITS_S = (0.01,)
+renew.WAITS_S = (0.01,)
 os.fsync = killing(os.fsync)
 for name in ("replace", "unlink", "hardlink_to"):
     setattr(Path, name, killing(getattr(Path, name)))

@@ -22,7 +22,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -31,13 +31,16 @@ from evswap_edge.keys import KeyFileError
 from evswap_edge.pairs import Pair
 from evswap_edge.provisioning.attempt import Done, Outcome, Renewal
 from evswap_edge.provisioning.claim import Claim, ClaimConnection
-from evswap_edge.provisioning.errors import ClaimRefused, NotReached, ProvisioningError
+from evswap_edge.provisioning.errors import ClaimRefused, NotReached, ProvisioningError, RequestFailed
 from evswap_edge.provisioning.obtain import registered_certificate
 from evswap_edge.transports import CredentialsError
 from evswap_schema import Channel, aws_topic
 
-PROOF_WAITS_S: Final = (1.0, 2.0, 4.0, 8.0)
-"""A cloud takes seconds until all of it knows a certificate that was just made."""
+WAITS_S: Final = (1.0, 2.0, 4.0, 8.0)
+"""Between tries of one attempt. A cloud takes seconds until all of it knows a certificate that was just made,
+and until a hook that was not needed for days answers."""
+
+ResultT = TypeVar("ResultT")
 
 
 def renew(renewal: Renewal) -> Done:
@@ -68,7 +71,10 @@ def _obtain_successor(renewal: Renewal) -> None:
         if pair.has_successor:
             pair.discard_successor()
         key_file = pair.successor.key_file
-        certificate = registered_certificate(link, renewal.station_id, key_file, renewal.template)
+        certificate = _patiently(
+            lambda: registered_certificate(link, renewal.station_id, key_file, renewal.template),
+            over=(RequestFailed,),
+        )
     write_private(pair.successor.certificate_file, certificate, replace=True)
 
 
@@ -92,16 +98,20 @@ def _succeed(renewal: Renewal) -> None:
 def _proof(renewal: Renewal) -> Iterator[ClaimConnection]:
     """A connection with the successor, which the far side may come to know after a while."""
     with ExitStack() as connected:
-        yield _patiently(lambda: connected.enter_context(_connection(renewal, renewal.pair.successor)))
+        yield _patiently(
+            lambda: connected.enter_context(_connection(renewal, renewal.pair.successor)),
+            over=(ClaimRefused, NotReached),
+        )
 
 
-def _patiently(connect: Callable[[], ClaimConnection]) -> ClaimConnection:
-    for wait_s in PROOF_WAITS_S:
+def _patiently(step: Callable[[], ResultT], *, over: tuple[type[ProvisioningError], ...]) -> ResultT:
+    """What ``step`` gives, which is tried again over some errors."""
+    for wait_s in WAITS_S:
         try:
-            return connect()
-        except (ClaimRefused, NotReached):
+            return step()
+        except over:
             time.sleep(wait_s)
-    return connect()
+    return step()
 
 
 def _connection(renewal: Renewal, pair: Pair) -> ClaimConnection:
