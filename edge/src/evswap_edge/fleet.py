@@ -9,13 +9,13 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
-from evswap_edge.app import run_station
 from evswap_edge.backoff import Backoff
 from evswap_edge.clock import TimeSource
 from evswap_edge.config import StationConfig
 from evswap_edge.hal import DriverError
 from evswap_edge.logs import STATION
 from evswap_edge.outbox import OutboxError
+from evswap_edge.supervision import run_one_of_many
 from evswap_edge.transports import CredentialsError, TransportError
 
 Run = Callable[..., Awaitable[None]]
@@ -28,7 +28,7 @@ _log: Final = logging.getLogger(__name__)
 
 
 async def run_fleet(
-    stations: Sequence[StationConfig], time: TimeSource, stop: asyncio.Event, *, run: Run = run_station
+    stations: Sequence[StationConfig], time: TimeSource, stop: asyncio.Event, *, run: Run = run_one_of_many
 ) -> None:
     """Run all ``stations`` until ``stop`` is set.
 

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from evswap_edge.app import run_station
 from evswap_edge.clock import TimeSource
-from evswap_edge.config import Configuration, describe
+from evswap_edge.config import Configuration, Log, StationConfig, describe
 from evswap_edge.documents import ConfigurationError
 from evswap_edge.hal import DriverError
 from evswap_edge.outbox import OutboxError
@@ -276,6 +276,14 @@ class Supervisor:
         if self._station is not None:
             with suppress(RestartRequired):
                 await self._station.end()
+
+
+async def run_one_of_many(
+    config: StationConfig, time: TimeSource, stop: asyncio.Event, *, phase_s: float = 0.0
+) -> None:
+    """``run_station`` for a station that shares its process with others, and can be adjusted on its own."""
+    supervisor = Supervisor(time, log_from=None, phase_s=phase_s)
+    await supervisor.run(Configuration(stations=(config,), log=Log()), stop)
 
 
 class _Running:
