@@ -4,6 +4,7 @@ the wire and AWS's client are real; the process is started for real in tests/gre
 import asyncio
 import re
 from collections import Counter
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,22 @@ import pytest
 from evswap_edge.clock import SystemTime
 from evswap_edge.documents import ConfigurationError
 from evswap_edge.drivers import simulated
+from evswap_edge.emulators.greengrass.uplink import Published
 from evswap_edge.greengrass import run_component
 from evswap_edge.hal import DriverUnavailable
 from evswap_edge.outbox.v1 import Outbox
 from evswap_edge.transports import NotUnderGreengrass, RestartRequired
-from evswap_schema import decode_batch
+from evswap_schema import (
+    Channel,
+    Command,
+    Outcome,
+    ReadNow,
+    broker_topic,
+    decode_batch,
+    decode_result,
+    encode_command,
+    shadow,
+)
 from tests.edge.conftest import Eventually
 from tests.edge.nuclei import STATION, Component, component
 
@@ -207,6 +219,40 @@ async def test_a_bad_configuration_that_is_still_there_after_a_reboot_does_not_k
             with pytest.raises(ConfigurationError, match=r"driver\.bays"):
                 await again.task
             assert again.states == ["RUNNING", "ERRORED"]
+
+
+async def test_commands_come_down_results_go_up_and_what_waits_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, eventually: Eventually
+) -> None:
+    async with component(tmp_path, monkeypatch, eventually) as running:
+
+        def said(topic: str) -> list[bytes]:
+            return [message.payload for message in running.nucleus.published if message.topic == topic]
+
+        def results(command_id: str) -> list[Outcome]:
+            topic = broker_topic(Channel.RESULT, "station-01", command_id)
+            return [decode_result(payload).outcome for payload in said(topic)]
+
+        await running.until(lambda: said(broker_topic(Channel.PENDING, "station-01")))
+        await running.until(lambda: said(shadow.shadow_topic("station-01", shadow.GET)))
+        padding = b" " * 5_000  # what is that long vanishes in nucleus lite
+        for command_id, end in (("too-long", padding), ("read-now", b"")):
+            topic = broker_topic(Channel.COMMAND, "station-01", command_id)
+            running.nucleus.deliver(Published(topic, read_now(command_id) + end))
+        await running.until(lambda: Outcome.DONE in results("read-now"))
+        assert results("too-long") == []
+
+
+def read_now(command_id: str) -> bytes:
+    now = datetime.now(UTC)
+    command = Command(
+        command_id=command_id,
+        station_id="station-01",
+        issued_at=now,
+        expires_at=now + timedelta(minutes=1),
+        action=ReadNow(),
+    )
+    return encode_command(command)
 
 
 async def test_a_thing_that_can_be_no_station_is_refused_by_name(
