@@ -106,16 +106,14 @@ def test_a_station_id_that_could_be_no_topic_is_told_nothing(stores: Stores) -> 
     assert told(stores, Channel.TELEMETRY, delivery(body)) == []
 
 
-def test_what_is_not_archived_is_not_acknowledged(stores: Stores) -> None:
-    stores.archive.refused = {"station-01"}
-    records = [
-        delivery(envelope(flat(acknowledge=True)), "a"),
-        delivery(envelope(flat(station_id="station-02", acknowledge=True), station_id="station-02"), "b"),
-    ]
-    log = Log()
-    answer = ingest_event(sqs_event(records), stores.live, stores.acknowledger, log.logger)
+@pytest.mark.parametrize("channel", KINDS)
+def test_what_is_not_archived_is_not_acknowledged(stores: Stores, channel: Channel) -> None:
+    make, ingest = KINDS[channel]
+    stores.archive.refused = {"telemetry/", "bulk/", "events/"}
+    record = delivery(envelope(make(True), channel=channel), "a")
+    answer = ingest_event(sqs_event([record]), ingest(stores), stores.acknowledger, Log().logger)
     assert answer == {"batchItemFailures": [{"itemIdentifier": "a"}]}
-    assert [sent.station_id for sent in stores.messenger.sent] == ["station-02"]
+    assert stores.messenger.sent == []
 
 
 def test_a_state_that_could_not_be_written_does_not_keep_the_station_waiting(stores: Stores) -> None:

@@ -15,7 +15,7 @@ VISITOR = "visitor"
 
 
 class Reporting(StrEnum):
-    """How the stations report: each sample by itself, or a minute of them at once."""
+    """How the stations report: each sample by itself, or changes at once and all samples in batches."""
 
     EVERY_SAMPLE = "every-sample"
     ON_CHANGE = "on-change"

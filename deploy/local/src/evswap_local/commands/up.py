@@ -53,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--reporting",
         type=Reporting,
         choices=list(Reporting),
-        help=f"a message for each sample, or batches by Basic Ingest (default: {normal.reporting})",
+        help=f"a message for each sample, or changes and batches (default: {normal.reporting})",
     )
     parser.add_argument(
         "--batch-age",
