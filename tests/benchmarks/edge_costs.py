@@ -5,24 +5,21 @@ import socket
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import msgspec
 
-from evswap_edge.backoff import Backoff
-from evswap_edge.clock import SystemTime
+from evswap_edge.clock import SystemTime, stamp_now
 from evswap_edge.documents import NameOrFile
 from evswap_edge.drivers import Surroundings
 from evswap_edge.drivers.modbus import Settings, open_modbus
-from evswap_edge.outbox.v1 import Outbox
-from evswap_edge.publisher import Publisher
-from evswap_edge.reporting import EverySample
-from evswap_edge.transports.memory import MemoryTransport
+from evswap_edge.outbox import Outbox
 from evswap_schema import Reading, encode_reading
 from tests.benchmarks.figures import Figure, cost_us
+from tests.edge.publishing import Publishing, opened
 from tests.shared.cabinets import minute_of_readings
 
 _MESSAGES = 100
@@ -33,42 +30,41 @@ _QUESTION = bytes.fromhex("00 01 00 00 00 06 01 04 00 01 00 02")
 
 def measure() -> list[Figure]:
     reading = minute_of_readings(0, samples=1)[0]
-    with TemporaryDirectory() as folder, _outbox(Path(folder)) as outbox, _bare_table(Path(folder)) as bare:
+    with TemporaryDirectory() as folder, _bare_table(Path(folder)) as bare:
         floor_us = cost_us(lambda: _insert_and_delete(bare, encode_reading(reading)), items=_MESSAGES)
         return [
-            _encoding_cost(reading, outbox),
-            _outbox_cost(reading, outbox, floor_us),
-            _delivery_cost(reading, outbox, floor_us),
+            _encoding_cost(reading),
+            _outbox_cost(reading, Path(folder), floor_us),
+            _delivery_cost(reading, Path(folder), floor_us),
             _modbus_cost(),
         ]
 
 
-def _encoding_cost(reading: Reading, outbox: Outbox) -> Figure:
-    encode = _encoder(reading, outbox)
+def _encoding_cost(reading: Reading) -> Figure:
+    encode = _encoder(reading)
     return Figure(
-        name=f"reading given its identity and encoded ({len(encode(1))} bytes)",
-        per_item_us=cost_us(lambda: encode(1)),
+        name=f"reading given its identity and encoded ({len(encode('s', 1))} bytes)",
+        per_item_us=cost_us(lambda: encode("s", 1)),
         floor_name="msgspec.json.encode of a finished reading",
         floor_us=cost_us(lambda: msgspec.json.encode(reading)),
     )
 
 
-def _outbox_cost(reading: Reading, outbox: Outbox, floor_us: float) -> Figure:
+def _outbox_cost(reading: Reading, folder: Path, floor_us: float) -> Figure:
     body = encode_reading(reading)
     return Figure(
         name="sample appended (a commit each) and acknowledged (by 20)",
-        per_item_us=cost_us(lambda: _append_and_acknowledge(outbox, body), items=_MESSAGES),
+        per_item_us=cost_us(lambda: asyncio.run(_append_and_acknowledge(folder, body)), items=_MESSAGES),
         floor_name="bare SQLite insert and delete, same pragmas and commits",
         floor_us=floor_us,
     )
 
 
-def _delivery_cost(reading: Reading, outbox: Outbox, floor_us: float) -> Figure:
+def _delivery_cost(reading: Reading, folder: Path, floor_us: float) -> Figure:
     """All that the station does but reading sensors and the network: threads, window, acknowledgements."""
-    encode = _encoder(reading, outbox)
     return Figure(
         name="sample stored, published over a transport without network, acknowledged",
-        per_item_us=cost_us(lambda: asyncio.run(_store_and_publish(outbox, encode)), items=_MESSAGES),
+        per_item_us=cost_us(lambda: asyncio.run(_store_and_publish(folder, reading)), items=_MESSAGES),
         floor_name="bare SQLite insert and delete, same pragmas and commits",
         floor_us=floor_us,
     )
@@ -85,35 +81,28 @@ def _modbus_cost() -> Figure:
         )
 
 
-def _encoder(reading: Reading, outbox: Outbox) -> Callable[[int], bytes]:
-    def encode(sequence: int) -> bytes:
-        return encode_reading(msgspec.structs.replace(reading, stream_id=outbox.stream_id, sequence=sequence))
+def _encoder(reading: Reading) -> Callable[[str, int], bytes]:
+    def encode(stream_id: str, sequence: int) -> bytes:
+        return encode_reading(msgspec.structs.replace(reading, stream_id=stream_id, sequence=sequence))
 
     return encode
 
 
-def _append_and_acknowledge(outbox: Outbox, body: bytes) -> None:
-    for _ in range(_MESSAGES // _ACKNOWLEDGED_AT_ONCE):
-        outbox.acknowledge([outbox.append(lambda _: body, uptime=0.0) for _ in range(_ACKNOWLEDGED_AT_ONCE)])
+async def _append_and_acknowledge(folder: Path, body: bytes) -> None:
+    async with _outbox(folder) as outbox:
+        stamp = stamp_now(SystemTime())
+        for _ in range(_MESSAGES // _ACKNOWLEDGED_AT_ONCE):
+            for _ in range(_ACKNOWLEDGED_AT_ONCE):
+                await outbox.append(lambda stream_id, sequence: body, stamp=stamp)
+            samples = await outbox.take_samples(_ACKNOWLEDGED_AT_ONCE)
+            await outbox.acknowledge([sample.ticket for sample in samples])
 
 
-async def _store_and_publish(outbox: Outbox, encode: Callable[[int], bytes]) -> None:
-    stop = asyncio.Event()
-    publisher = Publisher(
-        outbox=outbox,
-        reporter=EverySample("station-01"),
-        transport=MemoryTransport(),
-        time=SystemTime(),
-        backoff=Backoff(base_s=1, cap_s=1),
-        window=_ACKNOWLEDGED_AT_ONCE,
-        drain_s=60,
-    )
-    publishing = asyncio.create_task(publisher.run(stop))
-    for _ in range(_MESSAGES):
-        await asyncio.to_thread(outbox.append, encode, uptime=0.0)
-        publisher.notify()
-    stop.set()
-    await publishing
+async def _store_and_publish(folder: Path, reading: Reading) -> None:
+    time = SystemTime()
+    async with _outbox(folder) as outbox, Publishing(outbox, time, window=_ACKNOWLEDGED_AT_ONCE) as run:
+        for _ in range(_MESSAGES):
+            await run.sample(reading)
 
 
 async def _read_climate(address: str) -> None:
@@ -146,13 +135,13 @@ def _emulated_sensor() -> Iterator[str]:
         sensor.communicate()
 
 
-@contextmanager
-def _outbox(folder: Path) -> Iterator[Outbox]:
-    outbox = Outbox(folder / "outbox.sqlite", station_id="station-01", boot_id="boot", machine="machine")
+@asynccontextmanager
+async def _outbox(folder: Path) -> AsyncIterator[Outbox]:
+    outbox = await opened(folder)
     try:
         yield outbox
     finally:
-        outbox.close()
+        await outbox.aclose()
 
 
 @contextmanager

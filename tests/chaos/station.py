@@ -15,7 +15,6 @@ import json
 import os
 import sys
 import time
-import types
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -31,7 +30,7 @@ from evswap_edge.documents import Document
 from evswap_edge.drivers import DriverKind, Surroundings
 from evswap_edge.hal import Climate, SensorError
 from evswap_edge.logs import configure
-from evswap_edge.outbox.v1 import Outbox
+from evswap_edge.outbox import Outbox
 from evswap_edge.stopping import until_stopped
 from evswap_edge.testing import charged_bay
 from evswap_schema import Bay, Charge, Reservation
@@ -158,20 +157,10 @@ class Witness:
     def watching(self) -> Iterator[None]:
         plain = Outbox.append
 
-        def noted(outbox, body, **options):
-            bodies = []
-
-            def kept(sequence):
-                bodies.append(body(sequence))
-                return bodies[-1]
-
-            sequence = plain(outbox, kept, **options)
-            self._note(
-                "sample",
-                types.SimpleNamespace(stream_id=outbox.stream_id, sequence=sequence, body=bodies[-1]),
-                durable=True,
-            )
-            return sequence
+        async def noted(outbox, body, **options):
+            sample = await plain(outbox, body, **options)
+            self._note("sample", sample, durable=outbox.trouble is None)
+            return sample
 
         Outbox.append = noted  # type: ignore[method-assign,assignment]
         yield

@@ -20,14 +20,16 @@ from evswap_edge.message import Message
 from evswap_edge.reporting import Mode
 from evswap_edge.transports import Caller, Transport
 from evswap_edge.transports.memory import MemoryTransport
-from evswap_schema import Channel, Reading, aws_topic, decode_reading
+from evswap_schema import Channel, Reading, aws_topic, decode_batch, decode_reading
 from tests.cloud.messages import delivery, envelope
 from tests.cloud.stores import Stores
 
 STATION = "station-01"
 SAMPLES = 30
 DEADLINE_S = 30
-CHANNELS = {aws_topic(channel, STATION): channel for channel in (Channel.TELEMETRY, Channel.BATCH)}
+CHANNELS = {
+    aws_topic(channel, STATION): channel for channel in (Channel.TELEMETRY, Channel.BATCH, Channel.CHANGE)
+}
 YAML = """\
 station_id: {station}
 driver: {{name: simulated, bays: 35, seed: 3, speed: 60}}
@@ -44,13 +46,12 @@ def test_what_a_station_sends_is_what_the_cloud_takes(tmp_path: Path, mode: Mode
     stores = Stores()
     ingest = stores.live if mode is Mode.EVERY_SAMPLE else stores.bulk
 
-    report = ingest.process(as_the_rules_deliver(messages))
+    report = ingest.process(as_the_rules_deliver(archived_by(messages)))
 
     assert report.failures == ()
     assert stores.quarantine.messages == {}
     archived = archived_readings(stores)
-    sent = {number for message in messages for number in message.sequences}
-    assert {reading.sequence for reading in archived} == sent
+    assert {reading.sequence for reading in archived} == sequences(messages)
     newest = max(archived, key=lambda reading: reading.sequence or 0)
     shown = stores.latest.states[STATION]
     assert (shown.sequence, shown.timestamp, shown.battery_available) == (
@@ -62,7 +63,8 @@ def test_what_a_station_sends_is_what_the_cloud_takes(tmp_path: Path, mode: Mode
 
 def test_a_batch_brings_the_bays_along(tmp_path: Path) -> None:
     stores = Stores()
-    stores.bulk.process(as_the_rules_deliver(asyncio.run(messages_of_a_station(tmp_path, Mode.ON_CHANGE))))
+    messages = asyncio.run(messages_of_a_station(tmp_path, Mode.ON_CHANGE))
+    stores.bulk.process(as_the_rules_deliver(archived_by(messages)))
     assert all(len(reading.bays or ()) == 35 for reading in archived_readings(stores))
 
 
@@ -72,7 +74,7 @@ async def messages_of_a_station(folder: Path, mode: Mode) -> list[Message]:
     stop = asyncio.Event()
     station = asyncio.create_task(run_station(configured(folder, mode, link), SystemTime(), stop))
     async with asyncio.timeout(DEADLINE_S):
-        while len({number for message in link.accepted for number in message.sequences}) < SAMPLES:
+        while len(sequences(link.accepted)) < SAMPLES:
             await asyncio.sleep(0.02)
     stop.set()
     await station
@@ -91,6 +93,22 @@ def configured(folder: Path, mode: Mode, link: MemoryTransport) -> StationConfig
     return replace(
         station, transport=replace(station.transport, kind=replace(station.transport.kind, open=opened))
     )
+
+
+def archived_by(messages: list[Message]) -> list[Message]:
+    """Those that bring samples to the archive: a change does not."""
+    return [message for message in messages if CHANNELS[message.topic] is not Channel.CHANGE]
+
+
+def sequences(messages: list[Message]) -> set[int | None]:
+    """The samples that ``messages`` bring to the archive."""
+    return {reading.sequence for message in archived_by(messages) for reading in readings_of(message)}
+
+
+def readings_of(message: Message) -> tuple[Reading, ...]:
+    if CHANNELS[message.topic] is Channel.TELEMETRY:
+        return (decode_reading(message.payload),)
+    return decode_batch(message.payload).readings
 
 
 def as_the_rules_deliver(messages: list[Message]) -> list[Delivery]:

@@ -1,5 +1,6 @@
 """The command line as others call it: output, exit codes, signals."""
 
+import asyncio
 import json
 import os
 import re
@@ -13,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from evswap_edge.outbox.v1 import Outbox
+from evswap_edge.clock import SystemTime
+from evswap_edge.outbox import Outbox
 from evswap_edge.stopping import StopRequest
 
 STATION = """\
@@ -158,10 +160,11 @@ def test_a_fleet_without_certificates_is_exit_3(tmp_path: Path) -> None:
     assert "station-01.cert.pem: does not exist" in result.stderr
 
 
-def test_an_outbox_in_use_is_exit_1_and_names_who_uses_it(file: Path) -> None:
-    outbox = Outbox(file.parent / "outbox.sqlite", station_id="station-01", boot_id="b", machine="m")
-    result = call("run", "--config", file)
-    outbox.close()
+async def test_an_outbox_in_use_is_exit_1_and_names_who_uses_it(file: Path) -> None:
+    path = file.parent / "outbox.sqlite"
+    outbox = await Outbox.open(path, station_id="station-01", time=SystemTime())
+    result = await asyncio.to_thread(call, "run", "--config", file)
+    await outbox.aclose()
     assert result.returncode == 1
     assert f"in use by process {os.getpid()}" in logs(result.stderr)[-1]["message"]
 
@@ -170,7 +173,7 @@ def test_check_says_what_would_run(file: Path) -> None:
     result = call("check", "--config", file)
     assert (result.returncode, result.stderr) == (0, "")
     assert result.stdout.startswith(
-        "station-01: a sample of the driver simulated every 0.1 s, every-sample over"
+        "station-01: a sample of the driver simulated every 0.1 s, on-change over"
     )
     assert not (file.parent / "outbox.sqlite").exists()
 

@@ -63,7 +63,7 @@ def test_a_fleet_is_its_stations_each_with_its_own_files(file: Path) -> None:
     assert last.transport.settings.certificate_file == file.parent / "certs/station-10.cert.pem"
     assert last.transport.settings.key_file == file.parent / "certs/station-10.key.pem"
     assert last.transport.settings.port == 8884
-    assert last.reporting.mode is Mode.EVERY_SAMPLE
+    assert last.reporting.mode is Mode.ON_CHANGE
 
 
 def test_a_fleet_may_name_its_stations(file: Path) -> None:
@@ -99,7 +99,7 @@ def test_an_unknown_key_is_named_with_its_line_and_the_nearest_valid_one(
             "sampling.interval_s",
             "expected float, got str; found 'soon'",
         ),
-        (("interval_s: 0.2", "interval_s: 0.001"), 5, "sampling.interval_s", ">= 0.05; found 0.001"),
+        (("interval_s: 0.2", "interval_s: 0.001"), 5, "sampling.interval_s", ">= 0.005; found 0.001"),
         (("{mode: on-change}", "{mode: batch}"), 6, "reporting.mode", "invalid enum value 'batch'"),
         (("bays: 12", "bays: 0"), 2, "driver.bays", ">= 1; found 0"),
         (("bays: 12", "bays: yes"), 2, "driver.bays", "expected int, got bool"),

@@ -12,10 +12,11 @@ from evswap_edge.clock import SystemTime, TimeSource
 from evswap_edge.config import StationConfig, read_fleet
 from evswap_edge.fleet import run_fleet
 from evswap_edge.hal import DriverUnavailable
-from evswap_edge.outbox.v1 import Outbox
+from evswap_edge.outbox import Outbox
 from evswap_edge.testing import ManualTime, settle
 from evswap_edge.transports import CredentialsError
 from tests.edge.conftest import Eventually
+from tests.edge.publishing import waiting_in
 
 
 def fleet(folder: Path, *, transport: str = "memory", interval_s: float = 5.0) -> tuple[StationConfig, ...]:
@@ -133,7 +134,7 @@ async def test_real_stations_run_side_by_side_though_one_cannot_open_its_outbox(
 ) -> None:
     stations = fleet(tmp_path, interval_s=0.05)
     blocked = stations[1].outbox_path
-    holder = Outbox(blocked, station_id="s-02", boot_id="b", machine="m")
+    holder = await Outbox.open(blocked, station_id="s-02", time=SystemTime())
     stop = asyncio.Event()
     task = asyncio.create_task(run_fleet(stations, SystemTime(), stop))
     others = [config.outbox_path for config in stations if config.outbox_path != blocked]
@@ -141,8 +142,6 @@ async def test_real_stations_run_side_by_side_though_one_cannot_open_its_outbox(
     await eventually(lambda: any("in use by process" in record.getMessage() for record in caplog.records))
     stop.set()
     await task
-    holder.close()
+    await holder.aclose()
     for config in stations:
-        outbox = Outbox(config.outbox_path, station_id=config.station_id, boot_id="b", machine="m")
-        assert outbox.depth == 0
-        outbox.close()
+        assert await waiting_in(config.outbox_path, config.station_id) == 0

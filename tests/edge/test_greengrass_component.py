@@ -16,7 +16,6 @@ from evswap_edge.drivers import simulated
 from evswap_edge.emulators.greengrass.uplink import Published
 from evswap_edge.greengrass import run_component
 from evswap_edge.hal import DriverUnavailable
-from evswap_edge.outbox.v1 import Outbox
 from evswap_edge.transports import NotUnderGreengrass, RestartRequired
 from evswap_schema import (
     Channel,
@@ -31,13 +30,7 @@ from evswap_schema import (
 )
 from tests.edge.conftest import Eventually
 from tests.edge.nuclei import STATION, Component, component
-
-
-def waiting(folder: Path) -> int:
-    outbox = Outbox(folder / "outbox.sqlite", station_id="station-01", boot_id="b", machine="m")
-    depth = outbox.depth
-    outbox.close()
-    return depth
+from tests.edge.publishing import waiting_in
 
 
 async def test_a_recipe_s_configuration_runs_although_its_numbers_are_text(
@@ -54,7 +47,7 @@ async def test_a_recipe_s_configuration_runs_although_its_numbers_are_text(
         running.stop.set()
         await running.task
         assert running.sequences == list(range(1, len(running.sequences) + 1))
-    assert waiting(tmp_path) == 0
+    assert await waiting_in(tmp_path / "outbox.sqlite") == 0
 
 
 async def test_a_change_is_applied_on_the_same_outbox(
@@ -111,7 +104,7 @@ async def test_a_change_is_still_noticed_when_the_nucleus_has_ended_what_tells_o
             {"sampling": {"interval_s": "often"}},
             "sampling.interval_s: expected float, got str; found 'often'",
         ),
-        ({"sampling": {"interval_s": -1}}, "sampling.interval_s: expected float >= 0.05; found -1"),
+        ({"sampling": {"interval_s": -1}}, "sampling.interval_s: expected float >= 0.005; found -1"),
         ({"samplign": {"interval_s": 1}}, "samplign: unknown key; .*did you mean 'sampling'"),
         ({"driver": {"name": "simulatd"}}, "driver.name: no driver is called 'simulatd'"),
         ({"outbox": {"path": "/elsewhere"}}, "outbox: is outbox.sqlite in the component's work folder"),
@@ -178,7 +171,7 @@ def vars_of(kind: Any, **changed: Any) -> dict[str, Any]:
         (None, "driver: is missing: deploy one"),
         ({}, "driver: is missing: deploy one"),
         ("text", "driver: is missing: deploy one"),
-        (STATION | {"sampling": {"interval_s": "0"}}, "sampling.interval_s: expected float >= 0.05"),
+        (STATION | {"sampling": {"interval_s": "0"}}, "sampling.interval_s: expected float >= 0.005"),
         (STATION | {"transport": "mqtt"}, "transport: expected object"),
     ],
 )
@@ -295,7 +288,7 @@ async def test_a_nucleus_that_is_restarted_ends_it_and_costs_nothing(
         last.stop.set()
         await last.task
         arrived = {sequence or 0 for sequence in last.sequences}
-    assert waiting(tmp_path) == 0
+    assert await waiting_in(tmp_path / "outbox.sqlite") == 0
     assert arrived == set(range(1, max(arrived) + 1))
 
 

@@ -2,27 +2,33 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
+from evswap_edge.clock import Stamp
 from evswap_edge.hal import Climate, SensorError
 from evswap_edge.outbox import OutboxFull
 from evswap_edge.sampler import Sampler, derive_status
 from evswap_edge.testing import ManualTime, ScriptedCabinet, charged_bay, settle
+from evswap_edge.vitals import Vitals
 from evswap_schema import Bay, Charge, Clock, Health, Quality, Reading, Reservation, StationStatus
 
 
 class Run:
     """A sampler at work on a scripted cabinet, and what it recorded when."""
 
-    def __init__(self, *, record: Callable[[Reading], Awaitable[None]] | None = None, **options: Any) -> None:
+    def __init__(
+        self, *, record: Callable[[Reading, Stamp], Awaitable[None]] | None = None, **options: Any
+    ) -> None:
         self.time = ManualTime()
         self.cabinet = ScriptedCabinet()
+        self.vitals = Vitals()
         self.readings: list[Reading] = []
+        self.stamps: list[Stamp] = []
         self.moments: list[float] = []
         self.start = self.time.monotonic()
         self.stop = asyncio.Event()
@@ -31,13 +37,20 @@ class Run:
             cabinet=self.cabinet,
             record=record or self.keep,
             time=self.time,
+            vitals=self.vitals,
             **{"interval_s": 5.0, "sensor_timeout_s": 0.02, **options},
         )
         self._task = asyncio.create_task(self.sampler.run(self.stop))
 
-    async def keep(self, reading: Reading) -> None:
+    async def keep(self, reading: Reading, stamp: Stamp) -> None:
         self.readings.append(reading)
+        self.stamps.append(stamp)
         self.moments.append(round(self.time.monotonic() - self.start, 6))
+
+    @property
+    def ticks(self) -> list[float]:
+        """When the samples were begun."""
+        return [round(stamp.uptime - self.start, 6) for stamp in self.stamps]
 
     async def one(self) -> Reading:
         """Sample now, whatever the ticks say."""
@@ -52,20 +65,30 @@ class Run:
         await self._task
 
 
+class Stalling(ScriptedCabinet):
+    """Reading its climate takes as many seconds as ``stalls`` says, and the whole process with it."""
+
+    def __init__(self, time: ManualTime, stalls: Iterable[float]) -> None:
+        super().__init__()
+        self._time = time
+        self._stalls = iter(stalls)
+
+    async def read_climate(self) -> Climate:
+        self._time.stall(next(self._stalls, 0.0))
+        return await super().read_climate()
+
+
 async def test_ticks_do_not_drift_however_long_a_sample_takes() -> None:
     run = Run()
-
-    async def slow(reading: Reading) -> None:
-        await run.keep(reading)
-        run.time.stall(0.7)
-
-    run.sampler._record = slow
+    run.sampler._cabinet = Stalling(run.time, [0.7] * 100)
     async with run:
         for _ in range(60):
             await run.time.advance(1.0)
-    assert run.moments == [5.0 * n for n in range(len(run.moments))]
-    assert len(run.moments) > 12
-    assert run.sampler.skipped == 0
+    assert run.ticks == [5.0 * n for n in range(len(run.ticks))]
+    assert len(run.ticks) > 12
+    assert run.vitals.skipped == 0
+    assert run.vitals.samples == len(run.ticks)
+    assert run.vitals.sampled_at == run.stamps[-1].uptime
 
 
 async def test_ticks_stay_on_the_grid_for_an_interval_that_binary_cannot_write() -> None:
@@ -80,19 +103,12 @@ async def test_after_a_stall_missed_ticks_are_counted_not_made_up_for(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     run = Run()
-    stalls = [0.0, 23.0, 0.0]
-
-    async def stall(reading: Reading) -> None:
-        await run.keep(reading)
-        if stalls:
-            run.time.stall(stalls.pop(0))
-
-    run.sampler._record = stall
+    run.sampler._cabinet = Stalling(run.time, [0.0, 23.0])
     async with run:
         for _ in range(20):
             await run.time.advance(1.0)
-    assert run.moments == [0.0, 5.0, 30.0, 35.0, 40.0]
-    assert run.sampler.skipped == 4
+    assert run.ticks == [0.0, 5.0, 30.0, 35.0, 40.0]
+    assert run.vitals.skipped == 4
     assert [record.getMessage() for record in caplog.records] == ["4 samples left out after a stall"]
 
 
@@ -111,11 +127,12 @@ async def test_a_wall_clock_that_jumps_changes_no_tick_and_its_state_is_told() -
         run.time.clock_state = Clock.SYNCHRONIZED
         await run.time.advance(5.0)
     assert run.moments == [0.0, 5.0, 10.0]
-    assert [reading.clock for reading in run.readings] == [
-        Clock.SYNCHRONIZED,
-        Clock.ESTIMATED,
-        Clock.SYNCHRONIZED,
-    ]
+    states = [Clock.SYNCHRONIZED, Clock.ESTIMATED, Clock.SYNCHRONIZED]
+    assert [reading.clock for reading in run.readings] == states
+    assert [stamp.clock for stamp in run.stamps] == states
+    offsets = [round(stamp.offset_s - run.stamps[0].offset_s) for stamp in run.stamps]
+    assert offsets == [0, -86_400, 0]
+    assert [reading.timestamp for reading in run.readings] == [stamp.wall_clock for stamp in run.stamps]
 
 
 @pytest.mark.parametrize(
@@ -211,10 +228,10 @@ async def test_a_sample_that_cannot_be_stored_is_reported_once_and_sampling_goes
     caplog.set_level(logging.INFO)
     full = True
 
-    async def record(reading: Reading) -> None:
+    async def record(reading: Reading, stamp: Stamp) -> None:
         if full:
             raise OutboxFull(Path("outbox.sqlite"), "database or disk is full")
-        await run.keep(reading)
+        await run.keep(reading, stamp)
 
     async with (run := Run(record=record)):
         await run.time.advance(20.0)
@@ -224,6 +241,71 @@ async def test_a_sample_that_cannot_be_stored_is_reported_once_and_sampling_goes
     lines = [record.getMessage() for record in caplog.records]
     assert [line.split(":")[0] for line in lines] == ["storing samples", "storing samples"]
     assert "works again" in lines[1]
+
+
+async def test_a_disk_that_takes_its_time_does_not_hold_up_the_ticks() -> None:
+    disk = asyncio.Event()
+
+    async def record(reading: Reading, stamp: Stamp) -> None:
+        await disk.wait()
+        await run.keep(reading, stamp)
+
+    async with (run := Run(record=record, interval_s=0.005)):
+        for _ in range(20):
+            await run.time.advance(0.005)
+        assert run.vitals.samples >= 20
+        assert run.readings == []
+        disk.set()
+        await settle()
+    assert run.ticks == sorted(run.ticks)
+    assert len(run.ticks) == run.vitals.samples
+    assert run.vitals.skipped == 0
+
+
+async def test_a_disk_that_hangs_holds_up_the_ticks_before_the_memory_is_full() -> None:
+    disk = asyncio.Event()
+
+    async def record(reading: Reading, stamp: Stamp) -> None:
+        await disk.wait()
+        await run.keep(reading, stamp)
+
+    async with (run := Run(record=record, interval_s=0.005)):
+        for _ in range(200):
+            await run.time.advance(0.005)
+        assert run.vitals.samples < 100
+        disk.set()
+        await run.time.advance(0.005)
+    assert run.vitals.skipped > 50
+    assert len(run.readings) == run.vitals.samples
+
+
+async def test_a_bug_in_storing_ends_it() -> None:
+    async def record(reading: Reading, stamp: Stamp) -> None:
+        raise LookupError("a bug")
+
+    run = Run(record=record)
+    with pytest.raises(ExceptionGroup) as caught:
+        await run._task
+    assert caught.group_contains(LookupError)
+
+
+async def test_a_sample_can_be_had_between_the_ticks_and_disturbs_none() -> None:
+    async with Run() as run:
+        await run.time.advance(7.0)
+        reading, other = await asyncio.gather(run.one(), run.one())
+        await run.time.advance(5.0)
+    assert run.ticks == [0.0, 5.0, 7.0, 7.0, 10.0]
+    assert reading.quality is other.quality is None
+
+
+async def test_what_a_sensor_does_is_told_and_counted() -> None:
+    told: list[tuple[str, bool]] = []
+    async with Run(phase_s=3_600, on_sensor=lambda name, why: told.append((name, why is None))) as run:
+        await run.one()
+        run.cabinet.climate = SensorError(sensor="sht3x", reason="checksum")
+        await run.one()
+    assert told == [("climate", True), ("bays", True), ("climate", False), ("bays", True)]
+    assert run.vitals.sensor_failures == {"climate": 1}
 
 
 async def test_counts_say_what_a_customer_could_have() -> None:

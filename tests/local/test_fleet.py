@@ -1,12 +1,14 @@
 """The configuration of the fleet, and its last words."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
 import yaml
 
+from evswap_edge.clock import SystemTime, stamp_now
 from evswap_edge.config import read_fleet
-from evswap_edge.outbox.v1 import Outbox
+from evswap_edge.outbox import Outbox
 from evswap_local.errors import DidNotStart
 from evswap_local.fleet import NAME, configuration, demand_alive
 from evswap_local.layout import StateFolder
@@ -31,16 +33,18 @@ def test_the_edge_understands_what_is_written(tmp_path: Path, reporting: Reporti
 
 
 def test_what_waits_in_an_outbox_is_counted_while_a_station_has_it_open(tmp_path: Path) -> None:
-    (tmp_path / "station-01").mkdir()
-    outbox = Outbox.on_this_machine(
-        tmp_path / "station-01" / "outbox.sqlite", station_id="station-01", boot_id="boot"
-    )
-    try:
+    async def counted() -> dict[str, int]:
+        path, time = tmp_path / "station-01" / "outbox.sqlite", SystemTime()
+        outbox = await Outbox.open(path, station_id="station-01", time=time)
         for _ in range(3):
-            outbox.append(lambda sequence: b"%d" % sequence, uptime=1.0)
-        assert depths(tmp_path) == {"station-01": 3}
-    finally:
-        outbox.close()
+            await outbox.append(lambda stream_id, sequence: b"%d" % sequence, stamp=stamp_now(time))
+        try:
+            return depths(tmp_path)
+        finally:
+            await outbox.aclose()
+
+    (tmp_path / "station-01").mkdir()
+    assert asyncio.run(counted()) == {"station-01": 3}
 
 
 def test_a_file_that_is_no_outbox_is_left_out(tmp_path: Path) -> None:

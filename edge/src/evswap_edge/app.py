@@ -2,30 +2,40 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, nullcontext
-from typing import Final
+from typing import Any, Final
 
-import msgspec
-
+from evswap_edge.alarms import OUTBOX_IN_MEMORY, SAMPLES_DROPPED, Alarms, book_beside, sensor_failed
 from evswap_edge.backoff import Backoff
 from evswap_edge.clock import TimeSource
-from evswap_edge.config import Reporting, StationConfig
+from evswap_edge.config import StationConfig
+from evswap_edge.confirmations import Confirmations
 from evswap_edge.drivers import Surroundings, open_cabinet
 from evswap_edge.failures import first_failure
 from evswap_edge.hal import Cabinet
 from evswap_edge.logs import STATION
-from evswap_edge.outbox.v1 import Outbox
+from evswap_edge.outbox import Outbox
 from evswap_edge.presence import Presence
 from evswap_edge.provisioning.renewal import Renewals
-from evswap_edge.publisher import Publisher
+from evswap_edge.publisher import Limits, Publisher, Sealing
 from evswap_edge.remote.control import Control
 from evswap_edge.remote.desk import Desk
-from evswap_edge.reporting import Batched, EverySample, Mode, Reporter
-from evswap_edge.sampler import Record, Sampler
-from evswap_edge.transports import Caller, Transport
+from evswap_edge.reporting import Mode
+from evswap_edge.reporting.changes import Changes, DeadBands
+from evswap_edge.reporting.recording import Recorder
+from evswap_edge.reporting.sealing import Sealer
+from evswap_edge.reporting.truth import Truth
+from evswap_edge.reporting.wording import Wording
+from evswap_edge.sampler import Sampler
+from evswap_edge.transports import Assurance, Caller, Transport
 from evswap_edge.transports.broker import BrokerSettings
-from evswap_schema import Reading, encode_reading
+from evswap_edge.vitals import Vitals
+from evswap_schema import Severity
+from evswap_schema.limits import MAX_BATCH_SAMPLES
+
+Part = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
+"""Runs until the event is set."""
 
 _log: Final = logging.getLogger(__name__)
 
@@ -38,40 +48,51 @@ async def run_station(
     phase_s: float = 0.0,
     begun: asyncio.Event | None = None,
     control: Control | None = None,
+    vitals: Vitals | None = None,
 ) -> None:
     """Run a station until ``stop`` is set; its first sample is due after ``phase_s``. ``begun`` is set when
-    outbox and driver are open; ``control`` lets it be configured from afar.
+    outbox and driver are open; ``control`` lets it be configured from afar; ``vitals`` are where it counts.
 
     Raises ``CredentialsError``, ``OutboxError`` or ``DriverError`` when it cannot begin or go on.
     """
     STATION.set(config.station_id)
     config.transport.kind.check(config.transport.settings, time)
-    news = _News()
+    signals = Signals()
     async with (
-        _outbox(config, time) as outbox,
+        _outbox(config, time, signals) as outbox,
         _cabinet(config, time) as cabinet,
-        _transport(config, time, news) as link,
+        _transport(config, time, signals) as link,
     ):
+        station = Station(
+            config, time, outbox, cabinet, link, signals, vitals=vitals, phase_s=phase_s, control=control
+        )
         if begun is not None:
             begun.set()
-        station = _Station(config, time, outbox, cabinet, link, phase_s=phase_s, control=control)
-        news.listeners.append(station.on_link)
         await station.run(stop)
 
 
-class _News:
-    """Of the link, for all who want to hear it."""
+class Signals:
+    """What outbox and transport tell, for parts that are made after them: append to a list to be called."""
 
     def __init__(self) -> None:
-        self.listeners: list[Callable[[bool], None]] = []
+        self.link: list[Callable[[bool], None]] = []
+        """With True for each new link, and with False when one has ended."""
+        self.storage: list[Callable[[], None]] = []
+        """When the outbox gets into trouble, out of it, or loses something."""
 
-    def tell(self, up: bool) -> None:
-        for listener in self.listeners:
+    def on_link(self, up: bool) -> None:
+        """For the transport."""
+        for listener in self.link:
             listener(up)
 
+    def on_storage(self, _: object = None) -> None:
+        """For the outbox."""
+        for listener in self.storage:
+            listener()
 
-class _Station:
-    """Sampler and publisher around one outbox."""
+
+class Station:
+    """Sampler and publisher around one outbox, and what watches over them."""
 
     def __init__(
         self,
@@ -80,88 +101,169 @@ class _Station:
         outbox: Outbox,
         cabinet: Cabinet,
         link: Transport,
+        signals: Signals,
         *,
-        phase_s: float,
-        control: Control | None,
+        vitals: Vitals | None = None,
+        phase_s: float = 0.0,
+        control: Control | None = None,
     ) -> None:
         self._config = config
-        self._outbox = outbox
-        self._publisher = Publisher(
-            outbox=outbox,
-            reporter=_reporter(config.station_id, config.reporting),
-            transport=link,
-            time=time,
-            backoff=Backoff(base_s=config.publishing.retry_min_s, cap_s=config.publishing.retry_max_s),
-            window=config.publishing.window,
-            drain_s=config.publishing.drain_s,
+        self._time = time
+        self._link = link
+        self._samples_lost = outbox.losses.samples
+        self.outbox = outbox
+        self.vitals = vitals or Vitals()
+        self.alarms = Alarms(
+            station_id=config.station_id, outbox=outbox, time=time, book=book_beside(config.outbox_path)
         )
-        self._sampler = Sampler(
-            station_id=config.station_id,
-            cabinet=cabinet,
-            record=_recorder(outbox, self._publisher, time),
-            time=time,
-            interval_s=config.sampling.interval_s,
-            sensor_timeout_s=config.sampling.sensor_timeout_s,
-            phase_s=phase_s,
-            with_bays=config.reporting.mode is Mode.ON_CHANGE,
-        )
-        self._renewals = _renewals(config, link, time)
-        self._desk = Desk(
-            config,
-            cabinet=cabinet,
-            transport=link,
-            time=time,
-            take_reading=self._sampler.take_now,
-            control=control,
-        )
-
-    def on_link(self, up: bool) -> None:
-        """There is a new link, or the last one has ended."""
-        if self._config.commands.enabled:
-            self._desk.on_link(up)
+        self._confirmations = _confirmations(config, time, link)
+        self._changes = _changes(config)
+        self.publisher = self._make_publisher()
+        self.sampler = self._make_sampler(cabinet, phase_s=phase_s)
+        self.alarms.on_event = self.publisher.happened
+        signals.link.append(self.publisher.link_changed)
+        signals.storage.append(self._look_at_storage)
+        self.beside: dict[str, Part] = {}
+        """What else runs until the station is to stop, by name."""
+        self._desk: Desk | None = None
+        if renewals := _renewals(config, link, time):
+            self.beside["renewals"] = renewals.run
+        if config.commands.enabled:
+            self._desk = self._make_desk(cabinet, control)
+            self.beside["desk"] = self._desk.run
+            signals.link.append(self._desk.on_link)
 
     async def run(self, stop: asyncio.Event) -> None:
         """The publisher is told to stop after the last sample is stored, so that it can still deliver
         that."""
-        told = {"stream_id": self._outbox.stream_id, "waiting": self._outbox.depth}
-        _log.info("station starts, %d samples wait in the outbox", self._outbox.depth, extra=told)
+        told = {"stream_id": self.outbox.stream_id, "waiting": self.outbox.waiting.all_samples}
+        _log.info("station starts, %d samples wait in the outbox", told["waiting"], extra=told)
+        self._look_at_storage()
+        await self._listen()
         with first_failure():
             await self._run_parts(stop)
-        _log.info("station stops, %d samples wait in the outbox", self._outbox.depth)
+        _log.info("station stops, %d samples wait in the outbox", self.outbox.waiting.all_samples)
+
+    async def _listen(self) -> None:
+        """Subscribe to what comes down."""
+        if self._confirmations is not None:
+            await self._confirmations.listen(self._link)
+        if self._desk is not None:
+            await self._desk.listen()
 
     async def _run_parts(self, stop: asyncio.Event) -> None:
-        sampled = asyncio.Event()
-        if self._config.commands.enabled:
-            await self._desk.listen()
+        """Each part stops when the one before has: sampler, publisher, alarms."""
+        sampled, published = asyncio.Event(), asyncio.Event()
+        name = self._config.station_id
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._publisher.run(sampled), name=f"publisher {self._config.station_id}")
-            sampling = tasks.create_task(self._sampler.run(stop), name=f"sampler {self._config.station_id}")
+            tasks.create_task(self.alarms.run(published), name=f"alarms {name}")
+            publishing = tasks.create_task(self.publisher.run(sampled), name=f"publisher {name}")
+            publishing.add_done_callback(lambda _: published.set())
+            sampling = tasks.create_task(self.sampler.run(stop), name=f"sampler {name}")
             sampling.add_done_callback(lambda _: sampled.set())
-            if self._config.commands.enabled:
-                tasks.create_task(self._desk.run(stop), name=f"desk {self._config.station_id}")
-            if self._renewals is not None:
-                tasks.create_task(self._renewals.run(stop), name=f"renewals {self._config.station_id}")
+            for part, run in self.beside.items():
+                tasks.create_task(run(stop), name=f"{part} {name}")
+
+    def _make_publisher(self) -> Publisher:
+        config, publishing, reporting = self._config, self._config.publishing, self._config.reporting
+        limits = Limits(
+            window=publishing.window,
+            drain_s=publishing.drain_s,
+            backlog_per_s=publishing.backlog_per_s,
+            backlog_pause_s=publishing.backlog_jitter_s,
+        )
+        truth = Truth(self._time, self.outbox.offset_of)
+        batched = reporting.mode is Mode.ON_CHANGE
+        sealer = Sealer(
+            config.station_id, truth, limit=MAX_BATCH_SAMPLES if batched else limits.samples_in_a_parcel
+        )
+        return Publisher(
+            outbox=self.outbox,
+            wording=Wording(
+                config.station_id,
+                mode=reporting.mode,
+                topic=config.transport.kind.topic,
+                truth=truth,
+                acknowledge=self._confirmations is not None,
+            ),
+            sealing=Sealing(
+                self.outbox, sealer, mode=reporting.mode, age_s=reporting.batch_age_s, time=self._time
+            ),
+            transport=self._link,
+            time=self._time,
+            mode=reporting.mode,
+            limits=limits,
+            backoff=lambda: Backoff(base_s=publishing.retry_min_s, cap_s=publishing.retry_max_s),
+            vitals=self.vitals,
+            confirmations=self._confirmations,
+            on_caught_up=self._on_caught_up,
+        )
+
+    def _make_sampler(self, cabinet: Cabinet, *, phase_s: float) -> Sampler:
+        config = self._config
+        recorder = Recorder(
+            self.outbox,
+            self._changes,
+            alarms=lambda: self.alarms.raised,
+            on_sample=self.publisher.sampled,
+        )
+        return Sampler(
+            station_id=config.station_id,
+            cabinet=cabinet,
+            record=recorder.record,
+            time=self._time,
+            interval_s=config.sampling.interval_s,
+            sensor_timeout_s=config.sampling.sensor_timeout_s,
+            vitals=self.vitals,
+            on_sensor=self._on_sensor,
+            phase_s=phase_s,
+            with_bays=config.reporting.mode is Mode.ON_CHANGE,
+        )
+
+    def _make_desk(self, cabinet: Cabinet, control: Control | None) -> Desk:
+        return Desk(
+            self._config,
+            cabinet=cabinet,
+            transport=self._link,
+            time=self._time,
+            take_reading=self._take_reading,
+            control=control,
+        )
+
+    async def _take_reading(self) -> None:
+        """Whoever asks for a sample wants to see it, whether it is news or not."""
+        self._changes.forget()
+        await self.sampler.sample()
+
+    # --- what is wrong ------------------------------------------------------------------------------------
+
+    def _look_at_storage(self) -> None:
+        trouble, losses = self.outbox.trouble, self.outbox.losses
+        detail = f"{trouble.kind}: {trouble.reason}" if trouble else None
+        self.alarms.set(OUTBOX_IN_MEMORY, trouble is not None, severity=Severity.CRITICAL, detail=detail)
+        if losses.samples > self._samples_lost:
+            self._samples_lost = losses.samples
+            self.alarms.set(SAMPLES_DROPPED, True, count=losses.samples)
+
+    def _on_caught_up(self) -> None:
+        """What was dropped stays dropped; that no more is, is good news."""
+        self.alarms.set(SAMPLES_DROPPED, False, count=self.outbox.losses.samples)
+
+    def _on_sensor(self, sensor: str, reason: str | None) -> None:
+        self.alarms.set(sensor_failed(sensor), reason is not None, detail=reason)
 
 
-def _recorder(outbox: Outbox, publisher: Publisher, time: TimeSource) -> Record:
-    async def record(reading: Reading) -> None:
-        def body(sequence: int) -> bytes:
-            return encode_reading(
-                msgspec.structs.replace(reading, stream_id=outbox.stream_id, sequence=sequence)
-            )
-
-        await asyncio.to_thread(outbox.append, body, uptime=time.monotonic())
-        publisher.notify()
-
-    return record
+def _changes(config: StationConfig) -> Changes:
+    reporting = config.reporting
+    return Changes(DeadBands(temperature=reporting.temperature_band, humidity=reporting.humidity_band))
 
 
-def _reporter(station_id: str, reporting: Reporting) -> Reporter:
-    match reporting.mode:
-        case Mode.EVERY_SAMPLE:
-            return EverySample(station_id)
-        case Mode.ON_CHANGE:
-            return Batched(station_id, age_s=reporting.batch_age_s)
+def _confirmations(config: StationConfig, time: TimeSource, link: Transport) -> Confirmations | None:
+    """Where the transport's word proves nothing, the cloud's is needed."""
+    if link.assurance is Assurance.DELIVERED:
+        return None
+    timeout_s = config.publishing.confirmation_timeout_s
+    return Confirmations(time, station_id=config.station_id, timeout_s=timeout_s)
 
 
 def _renewals(config: StationConfig, link: Transport, time: TimeSource) -> Renewals | None:
@@ -179,14 +281,19 @@ def _renewals(config: StationConfig, link: Transport, time: TimeSource) -> Renew
 
 
 @asynccontextmanager
-async def _outbox(config: StationConfig, time: TimeSource) -> AsyncIterator[Outbox]:
-    outbox = await asyncio.to_thread(
-        Outbox.on_this_machine, config.outbox_path, station_id=config.station_id, boot_id=time.boot_id
+async def _outbox(config: StationConfig, time: TimeSource, signals: Signals) -> AsyncIterator[Outbox]:
+    outbox = await Outbox.open(
+        config.outbox_path,
+        station_id=config.station_id,
+        time=time,
+        bounds=config.outbox_bounds,
+        on_trouble=signals.on_storage,
+        on_loss=signals.on_storage,
     )
     try:
         yield outbox
     finally:
-        await asyncio.to_thread(outbox.close)
+        await outbox.aclose()
 
 
 @asynccontextmanager
@@ -200,13 +307,17 @@ async def _cabinet(config: StationConfig, time: TimeSource) -> AsyncIterator[Cab
 
 
 @asynccontextmanager
-async def _transport(config: StationConfig, time: TimeSource, news: _News) -> AsyncIterator[Transport]:
+async def _transport(config: StationConfig, time: TimeSource, signals: Signals) -> AsyncIterator[Transport]:
     kind = config.transport.kind
     presence = Presence(config.station_id, topic=kind.topic, time=time) if kind.keeps_wills else None
-    if presence is not None:
-        news.listeners.append(presence.on_link)
-    will = presence.will if presence else None
-    caller = Caller(station_id=config.station_id, time=time, will=will, on_link=news.tell)
+    if presence:
+        signals.link.append(presence.on_link)
+    caller = Caller(
+        station_id=config.station_id,
+        time=time,
+        will=presence.will if presence else None,
+        on_link=signals.on_link,
+    )
     transport = await kind.open(config.transport.settings, caller)
     try:
         async with presence.over(transport) if presence else nullcontext():

@@ -10,12 +10,13 @@ import ctypes
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final, Protocol
 
 from evswap_schema import Clock as ClockState
 
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 _TIME_ERROR: Final = 5
 """adjtimex(2) returns TIME_ERROR while the clock is not synchronised (STA_UNSYNC), which is so from boot
@@ -68,6 +69,11 @@ class Stamp:
     def wall_s(self) -> float:
         """Seconds since 1970, as the wall clock stood."""
         return self.uptime + self.offset_s
+
+    @property
+    def wall_clock(self) -> datetime:
+        """What the wall clock showed, in whole milliseconds, as messages carry it."""
+        return _EPOCH + timedelta(milliseconds=int(self.wall_s * 1_000))
 
 
 def stamp_now(time: TimeSource) -> Stamp:

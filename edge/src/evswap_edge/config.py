@@ -33,15 +33,18 @@ _NAME: Final = "name"
 class Sampling(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How often the sensors are read, and how long one may take (never more than 0.8 of the interval)."""
 
-    interval_s: Annotated[float, Meta(ge=0.05, le=3600)] = 5.0
+    interval_s: Annotated[float, Meta(ge=0.005, le=3600)] = 5.0
     sensor_timeout_s: Annotated[float, Meta(ge=0.01, le=60)] = 2.0
 
 
 class Reporting(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How samples travel; ``batch_age_s`` is how old the oldest of a batch may get."""
+    """How samples travel; ``batch_age_s`` is how old the oldest of a batch may get. The bands (degrees
+    Celsius, percent relative humidity) are how far the climate may move without being news."""
 
-    mode: Mode = Mode.EVERY_SAMPLE
+    mode: Mode = Mode.ON_CHANGE
     batch_age_s: Annotated[float, Meta(ge=1, le=3600)] = 60.0
+    temperature_band: Annotated[float, Meta(ge=0, le=50)] = 0.5
+    humidity_band: Annotated[float, Meta(ge=0, le=100)] = 2.0
 
 
 class OutboxLimits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -63,12 +66,16 @@ class OutboxFile(OutboxLimits, frozen=True, kw_only=True, forbid_unknown_fields=
 
 class Publishing(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Messages under way at once, the seconds for a last delivery when stopped, the bounds of the backoff,
-    and how long the cloud may take to confirm what a transport only handed over."""
+    how long the cloud may take to confirm what a transport only handed over, and, for what has waited through
+    an outage, messages a second (0: no limit, and no pause) and the longest of the random pauses before
+    it."""
 
     window: Annotated[int, Meta(ge=1, le=100)] = 20
     drain_s: Annotated[float, Meta(ge=0, le=60)] = 5.0
     retry_min_s: Annotated[float, Meta(ge=0.01, le=60)] = 0.5
     retry_max_s: Annotated[float, Meta(ge=0.01, le=3600)] = 60.0
+    backlog_per_s: Annotated[float, Meta(ge=0, le=1_000)] = 5.0
+    backlog_jitter_s: Annotated[float, Meta(ge=0, le=3600)] = 10.0
     confirmation_timeout_s: Annotated[float, Meta(ge=0.1, le=86_400)] = confirmations.TIMEOUT_S
 
     def __post_init__(self) -> None:

@@ -10,23 +10,30 @@ import logging
 import math
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
-from evswap_edge.clock import TimeSource
+from evswap_edge.clock import Stamp, TimeSource, stamp_now
 from evswap_edge.episode import Episode
 from evswap_edge.hal import Cabinet, Climate, SensorError
 from evswap_edge.outbox import OutboxError
+from evswap_edge.vitals import Vitals
 from evswap_schema import Bay, Charge, Health, Quality, Reading, Reservation, StationStatus
 from evswap_schema.fields import Celsius, Percent
 
 ValueT = TypeVar("ValueT")
-Record = Callable[[Reading], Awaitable[None]]
+Record = Callable[[Reading, Stamp], Awaitable[None]]
+"""Stores a reading that was measured at a moment."""
+OnSensor = Callable[[str, str | None], None]
+"""Called with a sensor's name and why it failed; None: it works."""
 
 _SHARE_OF_INTERVAL: Final = 0.8
 """A sensor may take at most this share of the interval, so that a hanging one never delays the next tick."""
+
+_MOST_BEING_STORED: Final = 64
+"""A disk that stalls holds this many samples up before it holds up the sampling: a third of a second at 200
+a second."""
 
 _log = logging.getLogger(__name__)
 
@@ -42,17 +49,20 @@ class GuardedSensor(Generic[ValueT]):
         name: str,
         timeout_s: float,
         time: TimeSource,
+        on_outcome: OnSensor,
     ) -> None:
+        """``on_outcome`` is called with every outcome."""
         self._read = read
         self._name = name
         self._timeout_s = timeout_s
+        self._on_outcome = on_outcome
         self._trouble = Episode(_log, f"sensor {name}", monotonic=time.monotonic)
         self._call: asyncio.Task[ValueT] | None = None
 
     async def read(self) -> ValueT | None:
         """The value now; None when the sensor failed, hangs, or still owes the answer to an earlier call."""
         if self._call is not None and not self._call.done():
-            self._trouble.begin("still owes an answer")
+            self._failed("still owes an answer")
             return None
         self._call = asyncio.create_task(self._read(), name=f"read {self._name}")
         try:
@@ -64,17 +74,21 @@ class GuardedSensor(Generic[ValueT]):
 
     def _outcome(self, call: asyncio.Task[ValueT]) -> ValueT | None:
         if not call.done():
-            self._trouble.begin(f"no answer within {self._timeout_s:g} s")
-            return None
-        if call.cancelled():
-            self._trouble.begin("gave up")
-            return None
-        if error := call.exception():
+            self._failed(f"no answer within {self._timeout_s:g} s")
+        elif call.cancelled():
+            self._failed("gave up")
+        elif error := call.exception():
             # Whatever it is: a driver is foreign code, and its bugs must not stop the other sensors.
-            self._trouble.begin(error if str(error) else repr(error))
-            return None
-        self._trouble.end()
-        return call.result()
+            self._failed(str(error) or repr(error))
+        else:
+            self._trouble.end()
+            self._on_outcome(self._name, None)
+            return call.result()
+        return None
+
+    def _failed(self, reason: str) -> None:
+        self._trouble.begin(reason)
+        self._on_outcome(self._name, reason)
 
     def _abandon(self, call: asyncio.Task[ValueT]) -> None:
         call.cancel()
@@ -124,6 +138,8 @@ class Sampler:
         time: TimeSource,
         interval_s: float,
         sensor_timeout_s: float,
+        vitals: Vitals,
+        on_sensor: OnSensor = lambda sensor, reason: None,  # noqa: ARG005
         phase_s: float = 0.0,
         with_bays: bool = True,
     ) -> None:
@@ -134,48 +150,54 @@ class Sampler:
         self._interval_s = interval_s
         self._phase_s = phase_s
         self._with_bays = with_bays
-        timeout_s = min(sensor_timeout_s, interval_s * _SHARE_OF_INTERVAL)
-        self._climate = GuardedSensor(self._read_climate, name="climate", timeout_s=timeout_s, time=time)
-        self._bays = GuardedSensor(self._read_bays, name="bays", timeout_s=timeout_s, time=time)
+        self._vitals = vitals
+        self._on_sensor = on_sensor
+        self._climate = self._guarded(self._read_climate, "climate", sensor_timeout_s)
+        self._bays = self._guarded(self._read_bays, "bays", sensor_timeout_s)
         self._storage = Episode(_log, "storing samples", monotonic=time.monotonic)
-        self._one_at_a_time = asyncio.Lock()
+        self._measuring = asyncio.Lock()
+        self._being_stored: set[asyncio.Task[None]] = set()
         self._last_counts: BayCounts | None = None
-        self.skipped = 0
-        """Ticks left out so far, because the one before took too long."""
 
     async def run(self, stop: asyncio.Event) -> None:
         """Sample until ``stop`` is set. A sample that has begun is finished and stored."""
         start = self._time.monotonic() + self._phase_s
         tick = 0
-        while True:
-            await self._time.wait_until(start + tick * self._interval_s, unless=stop)
-            if stop.is_set():
-                return
-            await self.take_now()
-            tick = self._next_tick(tick, elapsed_s=self._time.monotonic() - start)
-
-    async def take_now(self) -> None:
-        """Take a sample and store it, beside those that are due or as one of them."""
-        async with self._one_at_a_time:
-            await self._store(await self.sample())
+        async with asyncio.TaskGroup() as being_stored:
+            while True:
+                await self._time.wait_until(start + tick * self._interval_s, unless=stop)
+                if stop.is_set():
+                    return
+                await self._begin_to_store(*await self._measure(), being_stored)
+                tick = self._next_tick(tick, elapsed_s=self._time.monotonic() - start)
 
     async def sample(self) -> Reading:
+        """Take a sample now, beside those of the ticks, and return it when it is stored, or could not be."""
+        reading, stamp = await self._measure()
+        await self._store(reading, stamp)
+        return reading
+
+    async def _measure(self) -> tuple[Reading, Stamp]:
         """Read all sensors at once and say how good each value is."""
-        timestamp, clock = _milliseconds(self._time.now()), self._time.state()
-        climate, bays = await asyncio.gather(self._climate.read(), self._bays.read())
+        async with self._measuring:
+            stamp = stamp_now(self._time)
+            climate, bays = await asyncio.gather(self._climate.read(), self._bays.read())
         counts, quality = self._judge(climate, bays)
-        return Reading(
+        self._vitals.samples += 1
+        self._vitals.sampled_at = stamp.uptime
+        reading = Reading(
             station_id=self._station_id,
             battery_available=counts.available,
             battery_charging=counts.charging,
             temperature=climate.temperature if climate else None,
             humidity=climate.humidity if climate else None,
             status=derive_status(bays, climate),
-            timestamp=timestamp,
-            clock=clock,
+            timestamp=stamp.wall_clock,
+            clock=stamp.clock,
             quality=quality or None,
             bays=bays if self._with_bays else None,
         )
+        return reading, stamp
 
     def _judge(
         self, climate: Climate | None, bays: Sequence[Bay] | None
@@ -193,9 +215,18 @@ class Sampler:
         )
         return known or BayCounts(available=0, charging=0), quality
 
-    async def _store(self, reading: Reading) -> None:
+    async def _begin_to_store(self, reading: Reading, stamp: Stamp, tasks: asyncio.TaskGroup) -> None:
+        """Storing takes as long as the disk takes; the next tick does not wait for it, unless too many are
+        behind already."""
+        task = tasks.create_task(self._store(reading, stamp), name="store a sample")
+        self._being_stored.add(task)
+        task.add_done_callback(self._being_stored.discard)
+        if len(self._being_stored) >= _MOST_BEING_STORED:
+            await asyncio.wait(self._being_stored, return_when=asyncio.FIRST_COMPLETED)
+
+    async def _store(self, reading: Reading, stamp: Stamp) -> None:
         try:
-            await self._record(reading)
+            await self._record(reading, stamp)
         except OutboxError as error:
             self._storage.begin(error)
         else:
@@ -204,9 +235,27 @@ class Sampler:
     def _next_tick(self, tick: int, *, elapsed_s: float) -> int:
         following = max(tick + 1, math.ceil(elapsed_s / self._interval_s))
         if missed := following - tick - 1:
-            self.skipped += missed
-            _log.warning("%d samples left out after a stall", missed, extra={"skipped_total": self.skipped})
+            self._vitals.skipped += missed
+            _log.warning(
+                "%d samples left out after a stall", missed, extra={"skipped_total": self._vitals.skipped}
+            )
         return following
+
+    def _guarded(
+        self, read: Callable[[], Coroutine[Any, Any, ValueT]], name: str, timeout_s: float
+    ) -> GuardedSensor[ValueT]:
+        return GuardedSensor(
+            read,
+            name=name,
+            timeout_s=min(timeout_s, self._interval_s * _SHARE_OF_INTERVAL),
+            time=self._time,
+            on_outcome=self._count_outcome,
+        )
+
+    def _count_outcome(self, sensor: str, reason: str | None) -> None:
+        if reason is not None:
+            self._vitals.sensor_failures[sensor] += 1
+        self._on_sensor(sensor, reason)
 
     async def _read_climate(self) -> Climate:
         climate = await self._cabinet.read_climate()
@@ -231,7 +280,3 @@ def _require(value: object, kind: Any, *, sensor: str, what: str) -> None:
         msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
         raise SensorError(sensor=sensor, reason=f"{what}: {error}; found {value!r:.80}") from error
-
-
-def _milliseconds(moment: datetime) -> datetime:
-    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)

@@ -34,12 +34,14 @@ def rewrite_batch(
     said = {"backlog": backlog, "acknowledge": acknowledge}
     if not (any(said.values()) or shift_us or clock):
         return payload
-    header = _header(payload)
-    header |= {name: msgspec.Raw(b"true") for name, value in said.items() if value}
+    before = _header(payload)
+    header = before | {name: msgspec.Raw(b"true") for name, value in said.items() if value}
     if clock is not None:
         header["clock"] = msgspec.Raw(codec.encode(clock))
     if shift_us:
         header["timestamp"] = msgspec.Raw(codec.encode(_moved(header, shift_us)))
+    if header == before:
+        return payload
     rewritten = zlib.compress(codec.encode(header), 9)
     if len(rewritten) > MAX_BATCH_BYTES:
         raise OversizedMessage(field="", rule=f"at most {MAX_BATCH_BYTES} bytes", value=rewritten)

@@ -17,6 +17,6 @@ def _depth(path: Path) -> int | None:
     """None for a file that is not an outbox (yet)."""
     try:
         with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=5)) as database:
-            return int(database.execute("SELECT count(*) FROM samples").fetchone()[0])
+            return int(database.execute("SELECT samples + parcel_samples FROM ledger").fetchone()[0])
     except sqlite3.Error:
         return None

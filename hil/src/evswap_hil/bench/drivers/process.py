@@ -123,6 +123,7 @@ class StationProcessDriver(Driver, StationProtocol):
                 **_LINK,
             },
             "sampling": {"interval_s": self.settings.interval_s},
+            "reporting": {"mode": "every-sample"},
             "publishing": _PATIENCE,
         }
 

@@ -1,0 +1,68 @@
+"""Whether a sample says something new.
+
+New is another count, another state of a bay or of the station, another alarm, a sensor that fails or works
+again, and a temperature or humidity that has left its band. A state of charge moves all the time; it is news
+to nobody, and travels in batches.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from evswap_schema import Bay, Reading
+
+
+@dataclass(frozen=True, slots=True)
+class DeadBands:
+    """How far the temperature (degrees Celsius) and the relative humidity (percent) may move without being
+    news."""
+
+    temperature: float
+    humidity: float
+
+
+class Changes:
+    """Compares each sample with the one that was told last, so that a slow drift is told, too."""
+
+    def __init__(self, bands: DeadBands) -> None:
+        self._bands = bands
+        self._told: Reading | None = None
+        self._state: tuple[Any, ...] = ()
+
+    def is_news(self, reading: Reading, alarms: frozenset[str] = frozenset()) -> bool:
+        """Whether ``reading`` is to be told at once, while ``alarms`` are raised; from then on it is the one
+        that was told last."""
+        state = _state_of(reading, alarms)
+        if self._told is not None and state == self._state and not self._has_left_a_band(self._told, reading):
+            return False
+        self._told, self._state = reading, state
+        return True
+
+    def forget(self) -> None:
+        """What was called news was not told after all: the next sample is."""
+        self._told = None
+
+    def _has_left_a_band(self, told: Reading, reading: Reading) -> bool:
+        return _apart(told.temperature, reading.temperature) > self._bands.temperature or (
+            _apart(told.humidity, reading.humidity) > self._bands.humidity
+        )
+
+
+def _apart(before: float | None, after: float | None) -> float:
+    """A value that is missing is no distance: that it is missing is part of the state."""
+    return 0.0 if before is None or after is None else abs(after - before)
+
+
+def _state_of(reading: Reading, alarms: frozenset[str]) -> tuple[Any, ...]:
+    return (
+        reading.battery_available,
+        reading.battery_charging,
+        reading.status,
+        reading.quality,
+        alarms,
+        None if reading.bays is None else [_state_of_bay(bay) for bay in reading.bays],
+    )
+
+
+def _state_of_bay(bay: Bay) -> tuple[Any, ...]:
+    battery = bay.battery and bay.battery.serial_number
+    return bay.bay, bay.occupancy, bay.charge, bay.lock, bay.reservation, bay.health, battery

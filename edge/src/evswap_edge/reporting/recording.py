@@ -1,0 +1,47 @@
+"""A sample becomes durable, and whoever sends it hears of it."""
+
+from collections.abc import Callable
+
+from msgspec.structs import replace
+
+from evswap_edge.clock import Stamp
+from evswap_edge.outbox import Outbox, OutboxError, Sample
+from evswap_edge.reporting.changes import Changes
+from evswap_edge.reporting.truth import ClockWatch
+from evswap_schema import Reading, encode_reading
+
+
+class Recorder:
+    """Appends readings to an outbox, and knows which of them are news."""
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        changes: Changes,
+        *,
+        alarms: Callable[[], frozenset[str]],
+        on_sample: Callable[[Sample], None],
+    ) -> None:
+        """``alarms`` tells which are raised; ``on_sample`` is called with each sample that was stored."""
+        self._outbox = outbox
+        self._changes = changes
+        self._alarms = alarms
+        self._on_sample = on_sample
+        self._clock = ClockWatch(outbox)
+
+    async def record(self, reading: Reading, stamp: Stamp) -> None:
+        """Store ``reading``, which was measured at ``stamp``. Readings that are recorded one after another
+        are stored in that order, also where one call begins before the other ends. Raises
+        ``OutboxError``."""
+
+        def body(stream_id: str, sequence: int) -> bytes:
+            return encode_reading(replace(reading, stream_id=stream_id, sequence=sequence))
+
+        changed = self._changes.is_news(reading, self._alarms())
+        try:
+            sample = await self._outbox.append(body, stamp=stamp, changed=changed)
+        except OutboxError:
+            self._changes.forget()
+            raise
+        self._on_sample(sample)
+        await self._clock.see(stamp)
