@@ -208,6 +208,7 @@ class Mosquitto:
             f"persistence {str(persistence).lower()}",
             f"persistence_location {self._folder}/",
             "max_queued_messages 0",
+            "set_tcp_nodelay true",
             "log_dest stderr",
             "log_type all",
             "log_timestamp_format %Y-%m-%dT%H:%M:%S",
