@@ -165,10 +165,12 @@ class Bench:
         """A process's life: a second one finds the files of the first."""
         stop = asyncio.Event()
         desks: list[Desk] = []
-        caller = Caller(
-            station_id=STATION, time=self.time, on_link=lambda up: [desk.on_link(up) for desk in desks]
-        )
-        self.link = MemoryTransport(caller=caller)
+
+        def on_link(up: bool) -> None:
+            for desk in desks:
+                desk.on_link(up)
+
+        self.link = MemoryTransport(caller=Caller(station_id=STATION, time=self.time, on_link=on_link))
         desk = Desk(
             self.config,
             cabinet=cabinet or self.cabinet,  # type: ignore[arg-type]
@@ -226,6 +228,10 @@ class Bench:
 
     def outcomes(self, command_id: str) -> list[Outcome]:
         return [result.outcome for result in self.told(command_id)]
+
+    async def has_told(self, command_id: str, times: int) -> None:
+        """Wait until so many results, the accepted among them, came up about a command."""
+        await self.eventually(lambda: len(self.told(command_id)) == times)
 
     async def result(self, command_id: str) -> CommandResult:
         """The final one, once it is there."""
