@@ -47,8 +47,7 @@ class NotConfirmed(TransportError):
 
 
 class TooManyUnconfirmed(TransportError):
-    """There is no place for another message until one of the ``limit`` is confirmed or given up: look at
-    ``room`` before."""
+    """There is no place for another message until one of the ``limit`` is confirmed or given up."""
 
     def __init__(self, *, limit: int) -> None:
         self.limit = limit
@@ -72,12 +71,12 @@ class Confirmations:
         timeout_s: float = TIMEOUT_S,
         limit: int = MAX_UNCONFIRMED,
     ) -> None:
-        """``timeout_s`` counts from the moment a message was handed over."""
+        """``timeout_s`` counts from the moment a message was handed over; no more than ``limit`` may wait."""
+        self.limit = limit
         self.topic = broker_topic(Channel.ACKNOWLEDGEMENT, station_id)
         self._time = time
         self._station_id = station_id
         self._timeout_s = timeout_s
-        self._limit = limit
         self._unconfirmed = 0
         self._awaited: dict[str, list[asyncio.Event]] = {}
         self._unclaimed: dict[str, None] = {}
@@ -93,7 +92,7 @@ class Confirmations:
     @property
     def room(self) -> int:
         """How many more may be delivered at once."""
-        return self._limit - self._unconfirmed
+        return self.limit - self._unconfirmed
 
     async def listen(self, transport: Subscribes) -> None:
         """Hear the cloud's acknowledgements over ``transport``. Raises what its ``subscribe`` raises."""
@@ -156,7 +155,7 @@ class Confirmations:
     def _expected(self, digest: str) -> Iterator[asyncio.Event]:
         """Wait for ``digest``, beside others that do: the same bytes may be under way twice."""
         if self.room < 1:
-            raise TooManyUnconfirmed(limit=self._limit)
+            raise TooManyUnconfirmed(limit=self.limit)
         confirmed = asyncio.Event()
         self._awaited.setdefault(digest, []).append(confirmed)
         self._unconfirmed += 1

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from evswap_edge.backoff import Backoff
 from evswap_edge.clock import TimeSource
-from evswap_edge.confirmations import Confirmations
+from evswap_edge.confirmations import Confirmations, NotConfirmed
 from evswap_edge.episode import Episode
 from evswap_edge.message import Message
 from evswap_edge.outbox import Outbox, OutboxError, Parcel, Sample, StoredEvent, Ticket
@@ -297,7 +297,9 @@ class Publisher:
     def _may_be_confirmed(self, lane: Lane) -> bool:
         if self._confirmations is None or lane.rank is Rank.CHANGE:
             return True
-        return self._confirmations.room > (_KEPT_FOR_LIVE if lane.rank is Rank.BACKLOG else 0)
+        under_way = sum(each.under_way for each in self._lanes.values() if each.rank is not Rank.CHANGE)
+        kept = _KEPT_FOR_LIVE if lane.rank is Rank.BACKLOG else 0
+        return under_way < self._confirmations.limit - kept
 
     def _send_from(self, lane: Lane) -> None:
         load, number, message = lane.next_message()
@@ -391,7 +393,7 @@ class Publisher:
             self._one_by_one = self._one_by_one or error.reason_code in PERMANENT
             if sending.link == self._link.number and self._link.is_up:
                 self._lose_link()
-        elif not _is_at_fault(error, alone=sending.alone):
+        elif not (isinstance(error, NotConfirmed) or _is_at_fault(error, alone=sending.alone)):
             sending.lane.hold(error)
 
     def _put_back(self, sending: _Sending) -> None:
