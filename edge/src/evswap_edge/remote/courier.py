@@ -59,13 +59,11 @@ class Courier:
         self._news.set()
 
     def tell(self, result: CommandResult) -> None:
-        """Bring up what became of a command: that it was accepted, if that is still news; or, from the
-        journal, its result."""
-        heading = f"accepted {result.command_id}"
+        """Bring up what became of a command: that it was accepted, or, from the journal, its result; in this
+        order."""
         if result.outcome is Outcome.ACCEPTED:
-            self.say(heading, self._message(result))
+            self.say(f"accepted {result.command_id}", self._message(result))
             return
-        self._of_the_moment.pop(heading, None)
         self._results = True
         self._news.set()
 
@@ -127,6 +125,7 @@ class Courier:
                 raise
 
     async def _tell(self, result: CommandResult) -> None:
+        await self._say_what_is_of_the_moment()
         try:
             await self._transport.send(self._message(result))
         except Rejected as error:
