@@ -94,7 +94,13 @@ class Stage:
             stack.enter_context(tmpfs(disk))
         configuration = folder / "station.json"
         configuration.write_text(json.dumps(_configuration(schedule, proxy.port, mine, disk)))
-        station = Station(folder, configuration, plant, boots=random.Random(schedule.name))
+        station = Station(
+            folder,
+            configuration,
+            plant=plant,
+            interval_s=schedule.interval_s,
+            boots=random.Random(schedule.name),
+        )
         stack.push_async_callback(station.kill)
         return cls(schedule, folder, side, proxy, station)
 
@@ -233,14 +239,31 @@ class Stage:
 class Station:
     """The station's process, as often as it is started."""
 
-    def __init__(self, folder: Path, configuration: Path, plant: Plant | None, boots: random.Random) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        configuration: Path,
+        *,
+        boots: random.Random,
+        plant: Plant | None = None,
+        interval_s: float | None = None,
+        speed: float = 1.0,
+        bays: int = 4,
+    ) -> None:
         self.witness = folder / "witness.jsonl"
         self.faults: list[str] = []
         self.kills: list[float] = []
         self.ends: list[float] = []
         self._folder = folder
-        self._configuration = configuration
-        self._plant = plant
+        self._orders = Orders(
+            configuration=str(configuration),
+            witness=str(self.witness),
+            boot_id="",
+            plant=plant,
+            interval_s=interval_s,
+            speed=speed,
+            bays=bays,
+        )
         self._boots = boots
         self._strings = _RIGHT
         self._process: asyncio.subprocess.Process | None = None
@@ -269,13 +292,7 @@ class Station:
         orders = self._folder / "orders.json"
         orders.write_bytes(
             msgspec.json.encode(
-                Orders(
-                    configuration=str(self._configuration),
-                    witness=str(self.witness),
-                    boot_id=self._boot_id,
-                    strings=self._strings,
-                    plant=self._plant,
-                )
+                msgspec.structs.replace(self._orders, boot_id=self._boot_id, strings=self._strings)
             )
         )
         with (self._folder / "station.log").open("ab") as log:
@@ -358,9 +375,16 @@ def _configuration(schedule: Schedule, port: int, mine: Credentials, disk: Path)
         "driver": {"name": "simulated"},
         "transport": {"name": schedule.transport, **_link(schedule.transport, port, mine)},
         "outbox": {"path": str(disk / "outbox.sqlite")},
-        "sampling": {"interval_s": 0.05, "sensor_timeout_s": 0.03},
+        "sampling": {"sensor_timeout_s": 0.03},
         "reporting": {"mode": schedule.mode, "batch_age_s": 1.0},
-        "publishing": {"window": WINDOW, "drain_s": _DRAIN_S, "retry_min_s": 0.05, "retry_max_s": 0.3},
+        "publishing": {
+            "window": WINDOW,
+            "drain_s": _DRAIN_S,
+            "retry_min_s": 0.05,
+            "retry_max_s": 0.3,
+            "backlog_per_s": schedule.backlog_per_s,
+            "backlog_jitter_s": 0.3,
+        },
     }
 
 

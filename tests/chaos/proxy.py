@@ -19,6 +19,7 @@ from tests.mosquitto import Credentials, free_port
 from tests.mqtt_wire import server_context
 
 _HANDSHAKE_S: Final = 5.0
+_PARTING_S: Final = 1.0
 
 
 class Way(StrEnum):
@@ -111,8 +112,11 @@ class Proxy:
 
     async def _part(self, far_writer: asyncio.StreamWriter) -> None:
         """The broker has what was handed to it, also when the station goes first."""
-        with suppress(OSError, ssl.SSLError):
-            far_writer.close()
+        far_writer.close()
+        with suppress(OSError, TimeoutError):
+            async with asyncio.timeout(_PARTING_S):
+                await far_writer.wait_closed()
+        far_writer.transport.abort()
 
     async def _carry_up(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, connection: Connection

@@ -60,7 +60,8 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """One story. `seconds` is how long it lasts before everything is mended."""
+    """One story. `seconds` is how long it lasts before everything is mended; what waited through an outage is
+    sent at most `backlog_per_s` messages a second (0: as fast as it goes)."""
 
     seed: int
     number: int
@@ -69,6 +70,8 @@ class Schedule:
     broker: Broker
     seconds: float
     steps: tuple[Step, ...]
+    backlog_per_s: float = 0.0
+    interval_s: float = 0.05
 
     @property
     def name(self) -> str:
@@ -76,7 +79,8 @@ class Schedule:
 
     def __str__(self) -> str:
         steps = ", ".join(map(str, self.steps))
-        return f"{self.name} {self.transport} {self.mode} {self.broker}: {steps}"
+        pace = f" at {self.backlog_per_s:g} /s" if self.backlog_per_s else ""
+        return f"{self.name} {self.transport} {self.mode}{pace} {self.broker}: {steps}"
 
     def has(self, *faults: Fault) -> bool:
         return any(step.fault in faults for step in self.steps)
@@ -115,7 +119,7 @@ def draw(seed: int, number: int) -> Schedule:
     seconds = round(chance.uniform(2.0, 4.0), 1)
     steps = [
         step
-        for thing in chance.sample([thing for thing in THINGS if thing != "disk"], k=chance.randint(2, 4))
+        for thing in chance.sample(list(THINGS), k=chance.randint(2, 4))
         for step in _turns(chance, _ways_to_fail(thing, broker), seconds)
     ]
     return Schedule(
@@ -126,6 +130,7 @@ def draw(seed: int, number: int) -> Schedule:
         broker=broker,
         seconds=seconds,
         steps=tuple(sorted(steps, key=lambda step: step.at)),
+        backlog_per_s=chance.choice([0.0, 50.0]),
     )
 
 

@@ -15,10 +15,11 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
+from unittest import mock
 
 import msgspec
 from msgspec import Struct
@@ -37,7 +38,6 @@ from evswap_schema import Bay, Charge, Reservation
 from evswap_schema import Clock as ClockState
 from tests.chaos import plants
 
-BAYS: Final = 4
 READY: Final = "ready"
 
 
@@ -51,48 +51,58 @@ class Pull(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Orders(Struct, frozen=True, kw_only=True):
-    """`configuration` is a station.yaml; its driver is replaced by the one on strings."""
+    """`configuration` is a station.yaml; its driver is replaced by the one on strings, and its interval by
+    `interval_s` where that is given: a configuration allows none as short. Time runs `speed` times as fast as
+    it does."""
 
     configuration: str
-    witness: str
     boot_id: str
+    witness: str | None = None
     strings: Pull = Pull()
     plant: plants.Plant | None = None
+    speed: float = 1.0
+    interval_s: float | None = None
+    bays: int = 4
 
 
 class StringedTime(SystemTime):
     """The machine's clocks, as they would be on a machine that was started with this process's boot."""
 
-    def __init__(self, boot_id: str) -> None:
+    def __init__(self, boot_id: str, speed: float) -> None:
         super().__init__()
         self.boot_id = boot_id
         self.ahead_s = 0.0
         self.clock = ClockState.SYNCHRONIZED
+        self._speed = speed
+        self._began_at = time.time()
         # Each boot counts from another moment, as each boot of a machine does.
-        self._base_s = time.monotonic() - int(boot_id[:4], 16)
+        self._base_s = time.monotonic()
+        self._counts_from_s = float(int(boot_id[:4], 16))
 
     def monotonic(self) -> float:
-        return super().monotonic() - self._base_s
+        return self._counts_from_s + (super().monotonic() - self._base_s) * self._speed
 
     def now(self) -> datetime:
-        return datetime.now(UTC) + timedelta(seconds=self.ahead_s)
+        true_s = self._began_at + (time.time() - self._began_at) * self._speed
+        return datetime.fromtimestamp(true_s, UTC) + timedelta(seconds=self.ahead_s)
 
     def state(self) -> ClockState:
         return self.clock
 
     async def wait_until(self, moment: float, *, unless: asyncio.Event) -> None:
-        await super().wait_until(moment + self._base_s, unless=unless)
+        await super().wait_until(self._base_s + (moment - self._counts_from_s) / self._speed, unless=unless)
 
 
 class StringedCabinet:
-    """Four bays in which something changes now and then, and sensors that fail or hang when told to."""
+    """Bays in which something changes now and then, and sensors that fail or hang when told to."""
 
     WORKS: Final = "works"
     RAISES: Final = "raises"
     HANGS: Final = "hangs"
 
-    def __init__(self) -> None:
+    def __init__(self, bays: int) -> None:
         self.climate = self.bays = self.WORKS
+        self._numbers = range(1, bays + 1)
         self._reads = 0
 
     async def read_climate(self) -> Climate:
@@ -102,7 +112,7 @@ class StringedCabinet:
     async def read_bays(self) -> Sequence[Bay]:
         await self._behave(self.bays, "bays")
         self._reads += 1
-        return tuple(_bay(number, self._reads) for number in range(1, BAYS + 1))
+        return tuple(_bay(number, self._reads) for number in self._numbers)
 
     async def aclose(self) -> None:
         pass
@@ -116,7 +126,7 @@ class StringedCabinet:
 
 def _bay(number: int, reads: int) -> Bay:
     """One bay after another charges for seven reads; reservations follow another beat."""
-    charging = reads // 7 % (BAYS + 2) == number
+    charging = reads // 7 % 6 == number
     return msgspec.structs.replace(
         charged_bay(number),
         charge=Charge.CHARGING if charging else Charge.CHARGED,
@@ -155,15 +165,20 @@ class Witness:
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
-        plain = Outbox.append
+        """Note every append to any outbox of this process."""
+        with (
+            mock.patch.object(Outbox, "append", self._noting(Outbox.append, "sample")),
+            mock.patch.object(Outbox, "append_event", self._noting(Outbox.append_event, "event")),
+        ):
+            yield
 
-        async def noted(outbox, body, **options):
-            sample = await plain(outbox, body, **options)
-            self._note("sample", sample, durable=outbox.trouble is None)
-            return sample
+    def _noting(self, append: Callable[..., Awaitable[Any]], kind: str) -> Callable[..., Awaitable[Any]]:
+        async def noted(outbox: Outbox, *arguments: Any, **options: Any) -> Any:
+            stored = await append(outbox, *arguments, **options)
+            self._note(kind, stored, durable=outbox.trouble is None)
+            return stored
 
-        Outbox.append = noted  # type: ignore[method-assign,assignment]
-        yield
+        return noted
 
     def _note(self, kind: str, stored: Any, *, durable: bool) -> None:
         line = {
@@ -184,10 +199,12 @@ def _configured(orders: Orders, cabinet: StringedCabinet) -> StationConfig:
         return cabinet
 
     driver = Chosen(name="stringed", kind=DriverKind(settings=Struct, open=open_cabinet), settings=Struct())
-    transport = config.transport
+    transport, sampling = config.transport, config.sampling
     if orders.plant is not None:
         transport = dataclasses.replace(transport, kind=plants.planted(transport.kind, orders.plant))
-    return dataclasses.replace(config, driver=driver, transport=transport)
+    if orders.interval_s is not None:
+        sampling = msgspec.structs.replace(sampling, interval_s=orders.interval_s)
+    return dataclasses.replace(config, driver=driver, transport=transport, sampling=sampling)
 
 
 async def _run(config: StationConfig, time_source: StringedTime, stop: asyncio.Event) -> None:
@@ -196,11 +213,14 @@ async def _run(config: StationConfig, time_source: StringedTime, stop: asyncio.E
 
 
 async def main(orders: Orders) -> None:
-    time_source, cabinet = StringedTime(orders.boot_id), StringedCabinet()
+    time_source = StringedTime(orders.boot_id, orders.speed)
+    cabinet = StringedCabinet(orders.bays)
     strings = Strings(time_source, cabinet)
     strings.pull(orders.strings)
     config = _configured(orders, cabinet)
-    with Witness(Path(orders.witness)).watching():
+    with contextlib.ExitStack() as stack:
+        if orders.witness is not None:
+            stack.enter_context(Witness(Path(orders.witness)).watching())
         async with asyncio.TaskGroup() as tasks:
             obeying = tasks.create_task(strings.obey())
             await until_stopped(lambda stop: _run(config, time_source, stop))
