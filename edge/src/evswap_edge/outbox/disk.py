@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from evswap_edge.outbox import schema
 from evswap_edge.outbox.claim import Claim
-from evswap_edge.outbox.errors import OutboxDamaged, OutboxOutdated, OutboxTooNew, translated
+from evswap_edge.outbox.errors import OutboxDamaged, OutboxFull, OutboxOutdated, OutboxTooNew, translated
 from evswap_edge.outbox.records import Bounds, Item, Kind, Losses, Ticket, Waiting, kind_of
 from evswap_edge.outbox.rows import Rows, aside_row
 from evswap_edge.outbox.schema import PAGE_BYTES, Allowance, scalar
@@ -97,6 +97,7 @@ class DiskStore:
 
     def write(self, changes: Changes) -> None:
         """All of it or nothing, durable when this returns. Raises ``OutboxError``."""
+        self._require_short_log()
         sequences = changes.sequences or self.sequences
         losses = self.losses + changes.lost
         try:
@@ -160,8 +161,11 @@ class DiskStore:
 
     def _free_pages(self) -> int:
         with self._watched():
-            used = int(scalar(self._db, "PRAGMA page_count")) - self.unused_pages()
-        return self.allowance.database_pages - used
+            return self.allowance.database_pages - (self._pages() - self.unused_pages())
+
+    def _pages(self) -> int:
+        with self._watched():
+            return int(scalar(self._db, "PRAGMA page_count"))
 
     def newest_but(self, kind: Kind, newer: int) -> Ticket:
         by = "INDEXED BY parcels_by_change" if kind is Kind.PARCEL else ""
@@ -197,9 +201,27 @@ class DiskStore:
     def tidy(self) -> None:
         """Give a little of what deliveries left unused back to the disk, once that is most of the file."""
         unused = self.unused_pages()
+        if unused > _UNUSED_PAGES and 2 * unused > self._pages():
+            self._give_back(_GIVEN_BACK_PAGES)
+
+    def shrink(self) -> None:
+        """Give back what is beyond the bound, which was larger once, as far as it is unused."""
+        while (beyond := self._pages() - self.allowance.database_pages) > 0 and self.unused_pages():
+            self._give_back(min(beyond, _GIVEN_BACK_PAGES))
+
+    def _give_back(self, pages: int) -> None:
         with self._watched():
-            if unused > _UNUSED_PAGES and 2 * unused > int(scalar(self._db, "PRAGMA page_count")):
-                self._db.execute(f"PRAGMA incremental_vacuum({_GIVEN_BACK_PAGES})").fetchall()
+            self._db.execute(f"PRAGMA incremental_vacuum({pages})").fetchall()
+
+    def _require_short_log(self) -> None:
+        """The log is begun anew after a checkpoint, unless another process has been reading since before."""
+        log = self.path.with_name(f"{self.path.name}-wal")
+        if _size(log) <= self.allowance.wal_bytes:
+            return
+        with self._watched():
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        if 2 * _size(log) > 3 * self.allowance.wal_bytes:
+            raise OutboxFull(self.path, "its log cannot be emptied while another process reads it")
 
     def close(self) -> None:
         """Let go of the file. Safe to call twice."""
@@ -211,6 +233,7 @@ class DiskStore:
     def _open(self, *, station_id: str, machine: str) -> None:
         self._db.execute(f"PRAGMA wal_autocheckpoint = {self.allowance.wal_pages // 2}")
         self._db.execute(f"PRAGMA journal_size_limit = {self.allowance.wal_bytes}")
+        self._db.execute(f"PRAGMA max_page_count = {self.allowance.database_pages}")
         if self._claim.was_left_open:
             self._look_through()
         with self._transaction() as db:

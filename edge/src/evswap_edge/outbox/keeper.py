@@ -18,7 +18,7 @@ from msgspec import Struct
 from evswap_edge.clock import TimeSource
 from evswap_edge.outbox.disk import DiskStore
 from evswap_edge.outbox.errors import OutboxError, OutboxRefused, OutboxUnwritable
-from evswap_edge.outbox.leases import Leases, samples_in
+from evswap_edge.outbox.leases import Leases
 from evswap_edge.outbox.operations import (
     Append,
     Forget,
@@ -271,23 +271,20 @@ class Keeper:
     # --- what leaves --------------------------------------------------------------------------------------
 
     def _known(self, stage: _Stage, tickets: Sequence[Ticket]) -> list[Leaving]:
-        """Those of these that are there and not leaving yet. What came back may be delivered after all."""
+        """Those of these that are there and not leaving yet. What came back may be delivered after all; it is
+        lent until it has left, or somebody might get it meanwhile."""
         known = []
         for ticket in tickets:
-            if ticket in stage.gone:
-                continue
-            stage.gone.add(ticket)
-            if ticket in self._leases:
+            if ticket not in self._leases:
+                self._leases.lend(self._shelves.items(kind_of(ticket), [ticket]))
+            if ticket in self._leases and ticket not in stage.gone:
                 known.append(Leaving(ticket, self._leases.samples(ticket)))
-            else:
-                found = self._shelves.items(kind_of(ticket), [ticket])
-                known += [Leaving(item.ticket, samples_in(item)) for item in found]
+                stage.gone.add(ticket)
         return known
 
     def _leave(self, stage: _Stage, thing: Leaving) -> None:
-        disk, memory = self._shelves.leaving(thing)
-        stage.disk.leaving += disk
-        stage.memory.leaving += memory
+        changes = stage.memory if self._shelves.in_memory(thing.ticket) else stage.disk
+        changes.leaving.append(thing)
 
     def _put_aside(self, stage: _Stage, one: PutAside) -> None:
         for thing in self._known(stage, one.tickets):

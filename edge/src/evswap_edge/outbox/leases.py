@@ -4,11 +4,27 @@ from collections import Counter
 from collections.abc import Iterable
 
 from evswap_edge.outbox.records import Item, Kind, Parcel, Ticket, kind_of
+from evswap_edge.outbox.store import Leaving
 
 
 def samples_in(item: Item) -> int:
     """How many samples ``item`` stands for."""
     return item.samples if isinstance(item, Parcel) else 1
+
+
+class Held:
+    """What is not to be given up: somebody has it, or it is leaving anyway."""
+
+    def __init__(self, leases: "Leases", leaving: Iterable[Leaving]) -> None:
+        self._leases = leases
+        self._leaving = {thing.ticket for thing in leaving}
+
+    def __contains__(self, ticket: object) -> bool:
+        return ticket in self._leases or ticket in self._leaving
+
+    def count(self, kind: Kind) -> int:
+        """How many of ``kind`` there are, at most."""
+        return self._leases.count(kind) + len(self._leaving)
 
 
 class Leases:

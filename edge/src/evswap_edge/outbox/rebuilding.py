@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Iterable, Mapping
 from contextlib import closing
+from itertools import count
 from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
@@ -88,15 +89,14 @@ def _convert(old: sqlite3.Connection, new: sqlite3.Connection, *, keep_streams: 
     )
     rows = Rows(new)
     columns = ("sequence", "boot", "uptime", "body")
-    for serial, (sequence, boot, uptime, body) in enumerate(
-        readable_rows(old, "samples", "sequence", columns)
-    ):
+    serials = count()
+    for sequence, boot, uptime, body in readable_rows(old, "samples", "sequence", columns):
         boot_id = boots.get(boot, f"unknown-{boot}")
-        sample = _sample(serial, sequence, uptime, body, boot_id=boot_id, stream_id=stream_id)
+        sample = _sample(next(serials), sequence, uptime, body, boot_id=boot_id, stream_id=stream_id)
         new.execute("INSERT INTO samples VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows.of_sample(sample))
     aside = readable_rows(old, "set_aside", "sequence", ("sequence", "reason", "body"))
-    for serial, (sequence, reason, body) in enumerate(aside):
-        sample = _sample(serial, sequence, 0.0, body, boot_id="", stream_id=stream_id)
+    for sequence, reason, body in aside:
+        sample = _sample(next(serials), sequence, 0.0, body, boot_id="", stream_id=stream_id)
         new.execute("INSERT INTO set_aside VALUES (?, ?, ?, ?, ?, ?, ?, ?)", aside_row(sample, reason))
     if keep_streams:
         last = _all(old, "SELECT seq FROM sqlite_sequence WHERE name = 'samples'")

@@ -114,9 +114,13 @@ class Allowance:
         self.transaction_bytes = self.wal_bytes // 4
 
 
+_PATIENCE_S: Final = 1.0
+"""How long to wait for another process, which can only be one that reads."""
+
+
 def connect(path: Path) -> sqlite3.Connection:
     """Open or make the file; every commit is durable."""
-    db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=_PATIENCE_S)
     try:
         for pragma in _PRAGMAS:
             db.execute(f"PRAGMA {pragma}")

@@ -5,6 +5,7 @@ noted there by the room that a reserve file gives up, or as soon as there is any
 """
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from secrets import randbelow
@@ -13,7 +14,7 @@ from typing import Any, Final
 from evswap_edge.clock import Stamp, TimeSource
 from evswap_edge.outbox.disk import DiskStore
 from evswap_edge.outbox.errors import OutboxFull, OutboxUnwritable
-from evswap_edge.outbox.leases import Leases, samples_in
+from evswap_edge.outbox.leases import Held, Leases, samples_in
 from evswap_edge.outbox.memory import MemoryStore
 from evswap_edge.outbox.numbering import Numbers, Tickets
 from evswap_edge.outbox.records import (
@@ -25,6 +26,7 @@ from evswap_edge.outbox.records import (
     Ticket,
     TroubleKind,
     Waiting,
+    kind_of,
     ticket_of,
 )
 from evswap_edge.outbox.reserve import Reserve
@@ -100,11 +102,15 @@ class Shelves:
         """What waits, wherever."""
         held = self._memory.waiting
         stored = Waiting() if self._disk is None else self._disk.waiting
+        owed = Counter(kind_of(thing.ticket) for thing in self._owed.leaving)
+        owed_samples = sum(
+            thing.samples for thing in self._owed.leaving if kind_of(thing.ticket) is Kind.PARCEL
+        )
         return Waiting(
-            samples=stored.samples + held.samples - len(self._superseded),
-            parcels=stored.parcels + held.parcels,
-            parcel_samples=stored.parcel_samples + held.parcel_samples,
-            events=stored.events + held.events,
+            samples=stored.samples + held.samples - owed[Kind.SAMPLE] - len(self._superseded),
+            parcels=stored.parcels + held.parcels - owed[Kind.PARCEL],
+            parcel_samples=stored.parcel_samples + held.parcel_samples - owed_samples,
+            events=stored.events + held.events - owed[Kind.EVENT],
             set_aside=stored.set_aside,
             bytes=stored.bytes,
             oldest=self._oldest_stamp(),
@@ -153,7 +159,10 @@ class Shelves:
         if self.trouble is None:
             self._write(disk)
         else:
+            safe = [thing.ticket for thing in memory.leaving]
+            disk.leaving += self._needless(safe)
             self._hold(memory)
+            self._superseded.safe(safe)
             self._owed += disk
             self._settle()
         self.offsets |= disk.offsets
@@ -184,12 +193,6 @@ class Shelves:
         """These samples, on the disk, are said by parcels that are held in memory: they stay until those are
         safe, and nobody gets them."""
         self._superseded.add(parcels, samples)
-
-    def leaving(self, thing: Leaving) -> tuple[list[Leaving], list[Leaving]]:
-        """What has to leave the disk, and the memory, when ``thing`` goes."""
-        if not self.in_memory(thing.ticket):
-            return [thing], []
-        return [Leaving(sample, 1) for sample in self._superseded.gone(thing.ticket)], [thing]
 
     def keep_house(self) -> None:
         """What nobody waits for: give up what is too old, take the reserve again, give room back."""
@@ -226,6 +229,8 @@ class Shelves:
         self.offsets = disk.offsets | self.offsets
         if self.trouble is None:
             self._reserve.hold()
+        self._make_room(disk, Changes())
+        disk.shrink()
 
     def _stored(self, read: Callable[[DiskStore], Sequence[Any]]) -> Sequence[Any]:
         """What the disk says, or nothing while it cannot be read."""
@@ -274,12 +279,17 @@ class Shelves:
             changes = Changes()
             for item in moving:
                 changes.add(item)
-                changes.leaving += [Leaving(sample, 1) for sample in self._superseded.gone(item.ticket)]
+            safe = [item.ticket for item in moving]
+            changes.leaving += self._needless(safe)
             self._write(changes)
+            self._superseded.safe(safe)
             self._memory.moved(moving)
         self._write(Changes(lost=self._memory.losses))
         self._memory.losses = Losses()
         self._end_trouble()
+
+    def _needless(self, safe: Collection[Ticket]) -> list[Leaving]:
+        return [Leaving(sample, 1) for sample in self._superseded.needless(safe)]
 
     def _end_trouble(self) -> None:
         if self.trouble is not None:
@@ -299,7 +309,7 @@ class Shelves:
             disk.write(Changes(lost=Losses(set_aside=min(_AT_ONCE, disk.waiting.set_aside))))
             lacking = disk.lacks(changes.coming)
         goal = max(lacking, self._bounds.max_bytes // _ROOM_SHARE)
-        steps = cuts(disk, self._leases, goal_bytes=goal)
+        steps = cuts(disk, Held(self._leases, changes.leaving), goal_bytes=goal)
         while lacking:
             cut = next(steps, None)
             if cut is None:
@@ -309,14 +319,13 @@ class Shelves:
 
     def _hold(self, changes: Changes) -> None:
         """In memory, and within its bound as far as that can be."""
-        steps = cuts(
-            self._memory, self._leases, goal_bytes=max(1, self._bounds.max_memory_bytes // _ROOM_SHARE)
-        )
+        goal = max(1, self._bounds.max_memory_bytes // _ROOM_SHARE)
+        steps = cuts(self._memory, Held(self._leases, changes.leaving), goal_bytes=goal)
         while self._memory.lacks(changes.coming) and (cut := next(steps, None)):
-            for victim in cut.victims:
-                self._superseded.dissolve(victim.ticket)
-            lost = Losses(volatile=sum(max(1, victim.samples) for victim in cut.victims))
-            self._memory.write(Changes(leaving=_leaving(cut), fronts=cut.fronts, lost=lost))
+            given_up = _given_up(cut)
+            saved = sum(self._superseded.dissolve(victim.ticket) for victim in cut.victims)
+            given_up.lost = Losses(volatile=given_up.lost.samples + given_up.lost.events - saved)
+            self._memory.write(given_up)
         self._memory.write(changes)
         self._leases.end(thing.ticket for thing in changes.leaving)
 
@@ -342,7 +351,9 @@ class Shelves:
 
     def _oldest_of(self, kind: Kind) -> Stamp | None:
         """Read again only when another thing has become the oldest."""
-        first = self._tickets(kind, after=NO_TICKET, upto=LAST_TICKET, limit=1)[:1]
+        owed = {thing.ticket for thing in self._owed.leaving}
+        oldest = self._tickets(kind, after=NO_TICKET, upto=LAST_TICKET, limit=1 + len(owed))
+        first = [ticket for ticket in oldest if ticket not in owed][:1]
         known = self._oldest.get(kind)
         if known is None or first != [known[0]]:
             found = self.items(kind, first)
@@ -355,8 +366,5 @@ class Shelves:
 def _given_up(cut: Cut) -> Changes:
     samples = sum(victim.samples for victim in cut.victims)
     events = len(cut.victims) if cut.kind is Kind.EVENT else 0
-    return Changes(leaving=_leaving(cut), fronts=cut.fronts, lost=Losses(samples=samples, events=events))
-
-
-def _leaving(cut: Cut) -> list[Leaving]:
-    return [Leaving(victim.ticket, victim.samples) for victim in cut.victims]
+    leaving = [Leaving(victim.ticket, victim.samples) for victim in cut.victims]
+    return Changes(leaving=leaving, fronts=cut.fronts, lost=Losses(samples=samples, events=events))

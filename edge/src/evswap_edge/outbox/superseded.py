@@ -4,7 +4,7 @@ The parcels may be lost with the process, the samples not: they leave when the l
 delivered, or is on the disk itself. Until then they are lent to the parcels, so nobody sends them as well.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from evswap_edge.outbox.leases import Leases
@@ -35,18 +35,25 @@ class Superseded:
         self._groups |= dict.fromkeys(group.parcels, group)
         self._leases.hold(group.samples)
 
-    def gone(self, parcel: Ticket) -> list[Ticket]:
-        """The parcel is safe: the samples that are not needed any more."""
-        group = self._groups.pop(parcel, None)
-        if group is None:
-            return []
-        group.parcels.remove(parcel)
-        return [] if group.parcels else group.samples
+    def needless(self, parcels: Collection[Ticket]) -> list[Ticket]:
+        """The samples that nobody needs once these parcels are safe."""
+        safe = set(parcels)
+        groups = {id(group): group for ticket in safe if (group := self._groups.get(ticket))}
+        return [sample for group in groups.values() if group.parcels <= safe for sample in group.samples]
 
-    def dissolve(self, parcel: Ticket) -> None:
-        """The parcel is lost: the samples are to be sent after all."""
+    def safe(self, parcels: Collection[Ticket]) -> None:
+        """These parcels were delivered, or are on the disk."""
+        for ticket in parcels:
+            group = self._groups.pop(ticket, None)
+            if group is not None:
+                group.parcels.remove(ticket)
+
+    def dissolve(self, parcel: Ticket) -> int:
+        """The parcel is lost: the samples are to be sent after all. Returns how many those are."""
         group = self._groups.get(parcel)
-        if group is not None:
-            for ticket in group.parcels:
-                del self._groups[ticket]
-            self._leases.end(group.samples)
+        if group is None:
+            return 0
+        for ticket in group.parcels:
+            del self._groups[ticket]
+        self._leases.end(group.samples)
+        return len(group.samples)

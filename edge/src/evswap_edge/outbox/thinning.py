@@ -116,7 +116,10 @@ def cuts(shelf: Shelf, held: Held, *, goal_bytes: int) -> Iterator[Cut]:
 
 
 def _older_than_newest_quarter(shelf: Shelf, kind: Kind) -> Ticket:
-    return shelf.newest_but(kind, -(-shelf.count(kind) // _PROTECTED))
+    """Samples in no parcel yet are mostly newer than all that are in one."""
+    kinds = [other for other in {kind, Kind.PARCEL} if shelf.count(other)]
+    quarters = (shelf.newest_but(other, -(-shelf.count(other) // _PROTECTED)) for other in kinds)
+    return min(quarters, default=NO_TICKET)
 
 
 def _thin(shelf: Shelf, which: Class, held: Held, upto: Ticket, goal_bytes: int) -> Iterator[Cut]:
