@@ -376,6 +376,22 @@ async def test_every_link_asks_for_what_waits(bench: Bench) -> None:
         assert asked() == [b'{"station_id":"station-01"}'] * 2
 
 
+async def test_what_nobody_wants_to_hear_is_said_on_every_link_and_logged_once(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with bench.at_work(connected=False):
+        for _ in range(3):
+            bench.link.script.extend([ReasonCode.NOT_AUTHORIZED] * 3)
+            await bench.link.connect()
+            await bench.eventually(lambda: not bench.link.script)
+            assert (await bench.done(bench.command(f"c-{bench.link.connects}"))).outcome is Outcome.DONE
+            bench.link.cut()
+    told = [r.getMessage() for r in caplog.records if r.getMessage().startswith("saying ")]
+    assert sorted(line.partition(":")[0] for line in told) == [
+        "saying pending", "saying shadow-get", "saying shadow-report",
+    ]  # fmt: skip
+
+
 async def test_what_cannot_be_written_down_is_neither_done_nor_answered(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

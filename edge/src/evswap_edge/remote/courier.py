@@ -41,6 +41,7 @@ class Courier:
         self._of_the_moment: dict[str, Message] = {}
         self._results = False
         self._backoff = Backoff(base_s=_RETRY_MIN_S, cap_s=_RETRY_MAX_S)
+        self._refusals: dict[str, Episode] = {}
         self._trouble = Episode(_log, "answering commands", monotonic=time.monotonic)
 
     def on_link(self, up: bool) -> None:
@@ -50,9 +51,8 @@ class Courier:
         self._news.set()
 
     def say(self, heading: str, message: Message) -> None:
-        """Bring ``message`` up, and none that was said under this heading before. While there is no link, or
-        where the far side does not want it, it is not missed for ever: what matters is said anew on every
-        link."""
+        """Bring ``message`` up, and none that was said under this heading before; the first word of the
+        heading is its kind. What the far side refuses is dropped: what matters is said anew on every link."""
         self._of_the_moment.pop(heading, None)
         if len(self._of_the_moment) < _MOST_HEADINGS:
             self._of_the_moment[heading] = message
@@ -106,12 +106,20 @@ class Courier:
     async def _say_what_is_of_the_moment(self) -> None:
         while self._of_the_moment:
             heading, message = next(iter(self._of_the_moment.items()))
+            kind = heading.partition(" ")[0]
             try:
                 await self._transport.send(message)
             except Rejected as error:
-                self._trouble.begin(error)
+                self._refusal_of(kind).begin(error)
+            else:
+                self._refusal_of(kind).end()
             if self._of_the_moment.get(heading) is message:
                 del self._of_the_moment[heading]
+
+    def _refusal_of(self, kind: str) -> Episode:
+        if kind not in self._refusals:
+            self._refusals[kind] = Episode(_log, f"saying {kind}", monotonic=self._time.monotonic)
+        return self._refusals[kind]
 
     async def _tell_results(self) -> None:
         while self._results:

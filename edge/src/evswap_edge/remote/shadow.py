@@ -129,7 +129,7 @@ class Shadow:
         if report != self._reported:
             self._reported = report
             update = codec.encode({"state": {"reported": report}})
-            self._courier.say("shadow update", self._message(shadow.UPDATE, update))
+            self._courier.say("shadow-report", self._message(shadow.UPDATE, update))
 
     def _refused(self) -> dict[str, str] | None:
         refusal = self._control.refusal
@@ -138,7 +138,7 @@ class Shadow:
         return {"key": refusal.key, "reason": refusal.reason[:_LONGEST_REASON]}
 
     def _ask(self) -> None:
-        self._courier.say("shadow get", self._message(shadow.GET, b""))
+        self._courier.say("shadow-get", self._message(shadow.GET, b""))
 
     def _message(self, request: str, payload: bytes) -> Message:
         return Message(topic=shadow.shadow_topic(self._station_id, request), payload=payload)
