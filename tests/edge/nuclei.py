@@ -67,10 +67,10 @@ class Component:
         return [event["state"] for event in self.events if "state" in event]
 
     @property
-    def sequences(self) -> list[int | None]:
+    def sequences(self) -> list[int]:
         """Of what was sent sample by sample."""
         sent = [message for message in self.nucleus.published if message.topic.endswith("/telemetry")]
-        return [decode_reading(message.payload).sequence for message in sent]
+        return [decode_reading(message.payload).sequence or 0 for message in sent]
 
     @property
     def batched(self) -> int:

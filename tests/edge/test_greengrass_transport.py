@@ -167,6 +167,14 @@ async def test_whoever_asks_is_told_what_errors_and_successes_say_of_the_link(tm
         assert told == [True, False, True, False]
 
 
+async def test_whoever_asks_is_told_that_the_nucleus_is_gone(tmp_path: Path, eventually: Eventually) -> None:
+    told: list[bool] = []
+    caller = replace(CALLER, on_link=told.append)
+    async with emulated(tmp_path) as nucleus, connected(nucleus, caller=caller):
+        nucleus.restart()
+        await eventually(lambda: told == [True, False])
+
+
 async def test_a_missing_permission_is_named_with_what_to_add(tmp_path: Path) -> None:
     async with emulated(tmp_path, {}) as nucleus, connected(nucleus) as transport:
         with pytest.raises(Rejected) as refused:

@@ -16,6 +16,7 @@ import asyncio
 import json
 import logging
 from base64 import b64encode
+from functools import partial
 from typing import Annotated, Any, Final
 
 from awsiot.greengrasscoreipc import model
@@ -78,6 +79,7 @@ class GreengrassTransport:
     async def connect(self) -> None:
         if self._nucleus is None:
             self._nucleus = await Nucleus.reached(self._door, self._time)
+            self._nucleus.on_lost = partial(self._note_link, False)
         nucleus = self._standing()
         for listening in self._listening.values():
             listening.begin(nucleus)

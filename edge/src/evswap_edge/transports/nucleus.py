@@ -102,10 +102,12 @@ class Stream:
 
 
 class Nucleus:
-    """One connection. ``lost`` is set when it has ended without having been closed; ``reason`` says why."""
+    """One connection. ``lost`` is set, and ``on_lost`` called, when it has ended without having been closed;
+    ``reason`` says why."""
 
     def __init__(self) -> None:
         self.lost = asyncio.Event()
+        self.on_lost: Callable[[], None] = _nothing
         self.reason = ""
         self._loop = asyncio.get_running_loop()
         self._context = copy_context()
@@ -287,6 +289,11 @@ class Nucleus:
     def _note_end(self, reason: str) -> None:
         self.reason = reason
         self.lost.set()
+        self.on_lost()
+
+
+def _nothing() -> None:
+    """Nobody wants to know."""
 
 
 class _NothingThere(Exception):
