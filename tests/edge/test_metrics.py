@@ -4,20 +4,32 @@ import socket
 import urllib.request
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from evswap_edge.clock import stamp_now
+from evswap_edge.clock import TimeSource, stamp_now
 from evswap_edge.config import MetricsEndpoint
 from evswap_edge.hosting import MetricsUnavailable, shown_at
-from evswap_edge.metrics import FIGURES, LATENCY, Board, Shown, served
+from evswap_edge.metrics import FIGURES, LATENCY, Board, served
 from evswap_edge.outbox import Outbox
 from evswap_edge.testing import ManualTime
 from evswap_edge.vitals import LATENCY_BOUNDS_S, Latencies, Vitals
 
 DOCS = Path(__file__).parents[2] / "docs" / "operations-edge.md"
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A station, as far as it is seen."""
+
+    station_id: str
+    vitals: Vitals
+    outbox: Outbox
+    time: TimeSource
+
 
 Figures = dict[tuple[str, frozenset[tuple[str, str]]], float]
 

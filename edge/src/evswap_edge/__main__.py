@@ -13,6 +13,7 @@ from evswap_edge.config import Log
 from evswap_edge.documents import ConfigurationError
 from evswap_edge.emulators import EmulatorError
 from evswap_edge.hal import DriverError
+from evswap_edge.hosting import MetricsUnavailable
 from evswap_edge.keys import KeyFileError
 from evswap_edge.outbox import OutboxError
 from evswap_edge.provisioning import ProvisioningError
@@ -53,6 +54,7 @@ _FAILURES: Final = (
     DriverError,
     EmulatorError,
     KeyFileError,
+    MetricsUnavailable,
     OutboxError,
     ProvisioningError,
     TransportError,

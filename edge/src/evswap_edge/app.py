@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from typing import Any, Final
 
 from evswap_edge.alarms import OUTBOX_IN_MEMORY, SAMPLES_DROPPED, Alarms, book_beside, sensor_failed
@@ -36,6 +36,8 @@ from evswap_schema.limits import MAX_BATCH_SAMPLES
 
 Part = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
 """Runs until the event is set."""
+Show = Callable[["Station"], AbstractContextManager[object]]
+"""Lets a station be seen for as long as the context lasts."""
 
 _log: Final = logging.getLogger(__name__)
 
@@ -49,9 +51,11 @@ async def run_station(
     begun: asyncio.Event | None = None,
     control: Control | None = None,
     vitals: Vitals | None = None,
+    show: Show = nullcontext,
 ) -> None:
     """Run a station until ``stop`` is set; its first sample is due after ``phase_s``. ``begun`` is set when
-    outbox and driver are open; ``control`` lets it be configured from afar; ``vitals`` are where it counts.
+    outbox and driver are open; ``control`` lets it be configured from afar; ``vitals`` are where it counts;
+    ``show`` lets it be seen while it runs.
 
     Raises ``CredentialsError``, ``OutboxError`` or ``DriverError`` when it cannot begin or go on.
     """
@@ -68,7 +72,8 @@ async def run_station(
         )
         if begun is not None:
             begun.set()
-        await station.run(stop)
+        with show(station):
+            await station.run(stop)
 
 
 class Signals:
@@ -107,8 +112,9 @@ class Station:
         phase_s: float = 0.0,
         control: Control | None = None,
     ) -> None:
+        self.station_id = config.station_id
+        self.time = time
         self._config = config
-        self._time = time
         self._link = link
         self._samples_lost = outbox.losses.samples
         self.outbox = outbox
@@ -172,7 +178,7 @@ class Station:
             backlog_per_s=publishing.backlog_per_s,
             backlog_pause_s=publishing.backlog_jitter_s,
         )
-        truth = Truth(self._time, self.outbox.offset_of)
+        truth = Truth(self.time, self.outbox.offset_of)
         batched = reporting.mode is Mode.ON_CHANGE
         sealer = Sealer(
             config.station_id, truth, limit=MAX_BATCH_SAMPLES if batched else limits.samples_in_a_parcel
@@ -187,10 +193,10 @@ class Station:
                 acknowledge=self._confirmations is not None,
             ),
             sealing=Sealing(
-                self.outbox, sealer, mode=reporting.mode, age_s=reporting.batch_age_s, time=self._time
+                self.outbox, sealer, mode=reporting.mode, age_s=reporting.batch_age_s, time=self.time
             ),
             transport=self._link,
-            time=self._time,
+            time=self.time,
             mode=reporting.mode,
             limits=limits,
             backoff=lambda: Backoff(base_s=publishing.retry_min_s, cap_s=publishing.retry_max_s),
@@ -211,7 +217,7 @@ class Station:
             station_id=config.station_id,
             cabinet=cabinet,
             record=recorder.record,
-            time=self._time,
+            time=self.time,
             interval_s=config.sampling.interval_s,
             sensor_timeout_s=config.sampling.sensor_timeout_s,
             vitals=self.vitals,
@@ -225,7 +231,7 @@ class Station:
             self._config,
             cabinet=cabinet,
             transport=self._link,
-            time=self._time,
+            time=self.time,
             take_reading=self._take_reading,
             control=control,
         )

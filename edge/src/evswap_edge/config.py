@@ -26,6 +26,9 @@ KindT = TypeVar("KindT", DriverKind[Any], TransportKind[Any])
 
 OUTBOX_NAME: Final = "outbox.sqlite"
 
+_MISSED_SAMPLES: Final = 3
+_GRACE_S: Final = 10.0
+
 _NAME: Final = "name"
 """The key that chooses the driver or the transport; the rest of the section is its settings."""
 
@@ -35,6 +38,11 @@ class Sampling(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     interval_s: Annotated[float, Meta(ge=0.005, le=3600)] = 5.0
     sensor_timeout_s: Annotated[float, Meta(ge=0.01, le=60)] = 2.0
+
+    @property
+    def patience_s(self) -> float:
+        """After so many seconds without a sample the station is not at work."""
+        return _MISSED_SAMPLES * self.interval_s + _GRACE_S
 
 
 class Reporting(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -12,17 +12,20 @@ import logging
 import os
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+from evswap_edge.app import Show, run_station
 from evswap_edge.backoff import Backoff
 from evswap_edge.clock import TimeSource
 from evswap_edge.config import OUTBOX_NAME, Configuration, station_of
 from evswap_edge.documents import ConfigurationError, GivenDocument
 from evswap_edge.episode import Episode
 from evswap_edge.hal import DriverError
+from evswap_edge.hosting import shown_at
 from evswap_edge.logs import STATION
 from evswap_edge.outbox import OutboxError
 from evswap_edge.supervision import Supervisor
@@ -89,13 +92,16 @@ class _Component:
         self._time = time
         self._changed = asyncio.Event()
         self._watch = Stream.none()
-        self._supervisor = Supervisor(time, log_from=log_from)
+        self._show: Show = nullcontext
+        run = partial(run_station, show=lambda station: self._show(station))  # noqa: PLW0108 - bound later
+        self._supervisor = Supervisor(time, run=run, log_from=log_from)
 
     async def run(self, stop: asyncio.Event) -> None:
         try:
             wanted = await _unless(stop, self._patiently(self._watched_and_wanted))
             if wanted is not None:
-                await self._supervise(wanted, stop)
+                with shown_at(wanted.configuration.metrics) as self._show:
+                    await self._supervise(wanted, stop)
         except RestartRequired:
             raise
         except Exception:

@@ -2,18 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, contextmanager, nullcontext
-from typing import TYPE_CHECKING
+from contextlib import ExitStack, asynccontextmanager, contextmanager, nullcontext
 
+from evswap_edge.app import Show
 from evswap_edge.clock import TimeSource
 from evswap_edge.config import MetricsEndpoint
 from evswap_edge.watchdog import Systemd, keep_informed
-
-if TYPE_CHECKING:
-    from evswap_edge.metrics import Shown
-
-Show = Callable[["Shown"], AbstractContextManager[None]]
-"""Lets a station be seen for as long as the context lasts."""
 
 
 class MetricsUnavailable(Exception):
@@ -34,7 +28,7 @@ def shown_at(endpoint: MetricsEndpoint | None) -> Iterator[Show]:
     """Serve the figures of the stations at ``endpoint``. Where there is none, nobody looks, and nothing is
     loaded for it. Raises ``MetricsUnavailable``."""
     if endpoint is None:
-        yield lambda _: nullcontext()
+        yield nullcontext
         return
     from evswap_edge.metrics import Board, served
 

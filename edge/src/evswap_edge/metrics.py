@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -22,14 +22,17 @@ from evswap_schema import Clock
 _STATION: Final = "station_id"
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
+class Shown(Protocol):
     """What a station lets be seen."""
 
-    station_id: str
-    vitals: Vitals
-    outbox: Outbox
-    time: TimeSource
+    @property
+    def station_id(self) -> str: ...
+    @property
+    def vitals(self) -> Vitals: ...
+    @property
+    def outbox(self) -> Outbox: ...
+    @property
+    def time(self) -> TimeSource: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,11 +9,12 @@ that cannot begin, because its hardware is not there, gives the place back to th
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
-from evswap_edge.app import run_station
+from evswap_edge.app import Show, run_station
 from evswap_edge.clock import TimeSource
 from evswap_edge.config import Configuration, Log, StationConfig, describe
 from evswap_edge.documents import ConfigurationError
@@ -279,10 +280,15 @@ class Supervisor:
 
 
 async def run_one_of_many(
-    config: StationConfig, time: TimeSource, stop: asyncio.Event, *, phase_s: float = 0.0
+    config: StationConfig,
+    time: TimeSource,
+    stop: asyncio.Event,
+    *,
+    phase_s: float = 0.0,
+    show: Show = nullcontext,
 ) -> None:
     """``run_station`` for a station that shares its process with others, and can be adjusted on its own."""
-    supervisor = Supervisor(time, log_from=None, phase_s=phase_s)
+    supervisor = Supervisor(time, run=partial(run_station, show=show), log_from=None, phase_s=phase_s)
     await supervisor.run(Configuration(stations=(config,), log=Log()), stop)
 
 

@@ -10,9 +10,6 @@ from evswap_edge.outbox import OutboxStale, written_at
 
 HELP: Final = "say whether a station samples: for the health check of a container or a supervisor"
 
-_MISSED_SAMPLES: Final = 3
-_GRACE_S: Final = 10.0
-
 add_arguments = arguments.add_config
 
 
@@ -24,7 +21,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _demand_fresh(station: StationConfig) -> None:
-    limit_s = _MISSED_SAMPLES * station.sampling.interval_s + _GRACE_S
+    limit_s = station.sampling.patience_s
     age_s = max(0.0, time.time() - written_at(station.outbox_path))
     if age_s > limit_s:
         raise OutboxStale(station.outbox_path, age_s=age_s, limit_s=limit_s)
