@@ -92,6 +92,7 @@ class Proxy:
             pass  # either end has gone, or `cut` was asked for
         finally:
             del self._open[task]
+            writer.close()
             writer.transport.abort()
 
     async def _relay(
