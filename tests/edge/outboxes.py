@@ -11,13 +11,14 @@ from evswap_edge.outbox import Bounds, NewParcel, OutboxFull, Sample
 from evswap_edge.outbox.disk import PARTS, DiskStore
 from evswap_edge.outbox.keeper import Keeper
 from evswap_edge.outbox.opening import open_disk
-from evswap_edge.outbox.operations import Append, Release, Seal, Take
+from evswap_edge.outbox.operations import Append, Operation, Release, Seal, Take
 from evswap_edge.outbox.records import Item, Kind
 from evswap_edge.outbox.store import Changes
 from evswap_edge.testing import ManualTime
 from evswap_schema import Clock
 
 ALL = 1_000_000
+OFFSET_S = ManualTime().now().timestamp() - ManualTime().monotonic()
 SMALLEST = Bounds(max_bytes=2 * 1024 * 1024, max_memory_bytes=400_000)
 
 
@@ -27,8 +28,13 @@ def keeper(path: Path, bounds: Bounds = SMALLEST, *, time: TimeSource | None = N
     return Keeper(path, open_disk=partial(open_disk, path, **whose), time=time or ManualTime(), bounds=bounds)
 
 
+def ask(keeper: Keeper, *operations: Operation) -> list[Any]:
+    """Do these together."""
+    return keeper.perform(operations)
+
+
 def stamp(uptime: float = 1.0, *, boot_id: str = "boot", clock: Clock = Clock.SYNCHRONIZED) -> Stamp:
-    return Stamp(boot_id, uptime, 1_700_000_000.0, clock)
+    return Stamp(boot_id, uptime, OFFSET_S, clock)
 
 
 def sample(body: bytes = b"{}", *, uptime: float = 1.0, changed: bool = False) -> Append:
@@ -57,16 +63,16 @@ def store_parcel(
     keeper: Keeper, body: bytes, *, samples: int = 1, uptime: float = 1.0, changed: bool = False
 ) -> Any:
     """Samples that become a parcel at once."""
-    stored: Any = keeper.perform([sample(uptime=uptime) for _ in range(samples)])
-    ((parcel,),) = keeper.perform([Seal(stored, [parcel_of(stored, body, changed=changed)])])  # type: ignore[misc]
+    stored = ask(keeper, *[sample(uptime=uptime) for _ in range(samples)])
+    ((parcel,),) = ask(keeper, Seal(stored, [parcel_of(stored, body, changed=changed)]))
     return parcel
 
 
 def free(keeper: Keeper) -> list[Item]:
     """All that nobody has; it is as free afterwards."""
-    found: Any = keeper.perform([Take(kind, ALL) for kind in Kind])
+    found = ask(keeper, *[Take(kind, ALL) for kind in Kind])
     items = [item for some in found for item in some]
-    keeper.perform([Release([item.ticket for item in items])])
+    ask(keeper, Release([item.ticket for item in items]))
     return items
 
 
