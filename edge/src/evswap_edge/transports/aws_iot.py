@@ -34,6 +34,7 @@ from evswap_edge.transports import (
 )
 from evswap_edge.transports.aws_tls import tls_context
 from evswap_edge.transports.broker import BrokerSettings, check, station_files
+from evswap_edge.transports.refusals import remedy
 from evswap_edge.transports.subscriptions import Subscriptions
 
 AnswerT = TypeVar("AnswerT")
@@ -272,8 +273,14 @@ class AwsIotTransport:
         self._renewal = self._loop.create_task(self._renew(self._session), name="renew subscriptions")
 
     def _on_connect_failed(self, event: "mqtt5.LifecycleConnectFailureData") -> None:
-        packet = event.connack_packet
-        self._link.begin(_why(event.exception, packet.reason_code if packet else None))
+        code = event.connack_packet.reason_code if event.connack_packet else None
+        advice = remedy(
+            getattr(event.exception, "name", ""),
+            None if code is None else int(code),
+            certificate_file=self._settings.certificate_file,
+            time=self._caller.time,
+        )
+        self._link.begin(f"{_why(event.exception, code)} {advice}".strip())
 
     def _on_disconnected(self, event: "mqtt5.LifecycleDisconnectData") -> None:
         packet = event.disconnect_packet

@@ -20,7 +20,7 @@ from evswap_schema import format_timestamp
 _NOT_A_PAIR: Final = ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH", "NO_CERTIFICATE_ASSIGNED")
 """What OpenSSL calls a key of another certificate, and one of another kind."""
 
-_OBTAIN_ONE: Final = "obtain one with `evswap-edge provision` or `csr`"
+OBTAIN_ONE: Final = "obtain one with `evswap-edge provision` or `csr`"
 
 _log: Final = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ def _readable(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except FileNotFoundError:
-        raise CredentialsError(path, f"does not exist; {_OBTAIN_ONE}") from None
+        raise CredentialsError(path, f"does not exist; {OBTAIN_ONE}") from None
     except OSError as error:
         raise CredentialsError(path, f"cannot be read: {error.strerror}") from error
 
@@ -108,7 +108,7 @@ def _told(error: ssl.SSLError) -> str:
 def _check_validity(path: Path, times: Validity, time: TimeSource) -> None:
     now = time.now()
     if now > times.ends:
-        fact, remedy = f"expired at {format_timestamp(times.ends)}", _OBTAIN_ONE
+        fact, remedy = f"expired at {format_timestamp(times.ends)}", OBTAIN_ONE
     elif now < times.begins:
         fact, remedy = f"is not valid before {format_timestamp(times.begins)}", "check this machine's clock"
     else:

@@ -94,6 +94,10 @@ class Allowance:
         return None
 
 
+_ALREADY_DIALLED: Final = ("line", 1)
+"""paho wants host and port, and connects to nothing: ``_create_socket`` gives it the line."""
+
+
 class MqttLink(aiomqtt.Client):
     """One connection over a line that has been dialled. ``ended`` is set when it is over; ``lost`` says why.
 
@@ -102,7 +106,7 @@ class MqttLink(aiomqtt.Client):
 
     def __init__(self, line: Line, greeting: Greeting, on_message: OnMessage, *, timeout_s: float) -> None:
         super().__init__(
-            *line.getpeername()[:2],
+            *_ALREADY_DIALLED,
             timeout=timeout_s,
             identifier=greeting.client_id,
             protocol=aiomqtt.ProtocolVersion.V5,
