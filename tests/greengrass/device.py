@@ -75,7 +75,7 @@ class Device:
     def waiting(self) -> int:
         """How many samples the outbox holds."""
         with closing(sqlite3.connect(self.work / "outbox.sqlite")) as outbox:
-            (count,) = outbox.execute("SELECT count(*) FROM samples").fetchone()
+            (count,) = outbox.execute("SELECT samples + parcel_samples FROM ledger").fetchone()
         return int(count)
 
     def _environment(self) -> dict[str, str]:

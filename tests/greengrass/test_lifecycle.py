@@ -10,7 +10,7 @@ STATION: dict[str, Any] = {
     "driver": {"name": "simulated", "bays": 8},
     "sampling": {"interval_s": 0.1},
     "reporting": {"mode": "every-sample", "batch_age_s": 1},
-    "publishing": {"retry_max_s": 1},
+    "publishing": {"retry_max_s": 1, "backlog_per_s": 0, "backlog_jitter_s": 0, "confirmation_timeout_s": 5},
 }
 
 StartNucleus = Callable[[], NucleusProcess]
@@ -98,6 +98,26 @@ def test_ten_publishes_are_under_way_at_most_and_a_broker_that_is_away_is_waited
     nucleus.until(lambda: device.waiting() >= 5)
     nucleus.obey("broker up")
     nucleus.until(lambda: device.waiting() <= 1)
+    assert component.stop() == 0
+    assert device.waiting() == 0
+    assert without_gap(nucleus.sequences())
+
+
+def test_what_the_nucleus_loses_with_success_and_a_kill_between_cost_nothing(
+    device: Device, start_nucleus: StartNucleus, start: Start
+) -> None:
+    nucleus = start_nucleus()
+    nucleus.configure(STATION)
+    component = start(nucleus)
+    nucleus.until(lambda: len(nucleus.sequences()) >= 3)
+    nucleus.obey("broker losing")
+    nucleus.until(lambda: nucleus.status()["lost"] >= 10)
+    component.kill()
+    component = start(nucleus)
+    lost = nucleus.status()["lost"]
+    nucleus.until(lambda: nucleus.status()["lost"] >= lost + 10)
+    nucleus.obey("broker up")
+    nucleus.until(lambda: len(set(nucleus.sequences())) >= 30 and without_gap(nucleus.sequences()))
     assert component.stop() == 0
     assert device.waiting() == 0
     assert without_gap(nucleus.sequences())
