@@ -105,7 +105,9 @@ class Wire:
         self.on_message: Callable[[str, bytes], None]
 
     async def connect(self) -> None:
-        self.on_message(broker_topic(Channel.COMMAND, STATION, "c-1"), (self._folder / COMMAND).read_bytes())
+        if (self._folder / COMMAND).exists():
+            topic = broker_topic(Channel.COMMAND, STATION, "c-1")
+            self.on_message(topic, (self._folder / COMMAND).read_bytes())
 
     async def send(self, message: Message) -> None:
         if not message.topic.endswith("/result"):

@@ -90,6 +90,15 @@ def expected(point: str, *, shut: bool) -> Outcome:
     return Outcome.DONE
 
 
+@pytest.mark.parametrize("point", [process.ORDERED, process.AFTER_RESULT, process.BEFORE_TELLING])
+def test_a_result_is_told_although_nobody_asks_again(folder: Path, point: str) -> None:
+    assert run(folder, point) == -signal.SIGKILL
+    (folder / process.COMMAND).unlink()
+    assert run(folder, process.NOWHERE) == 0
+    (result,) = results(folder)
+    assert result.outcome is Outcome.DONE
+
+
 SEED = 20_261_123
 PAIRS = random.Random(SEED).sample([(one, other) for one in process.POINTS for other in process.POINTS], 6)
 

@@ -200,6 +200,15 @@ def test_a_disk_that_takes_nothing_is_told(tmp_path: Path) -> None:
         one.begin(command("c-1"))
 
 
+def test_a_commit_waits_for_the_disk(tmp_path: Path) -> None:
+    """What a kill cannot show and a power cut would."""
+    one = opened(tmp_path)
+    one.begin(command("c-1"))
+    assert one._db.execute("PRAGMA synchronous").fetchone() == (2,)
+    assert one._db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    one.close()
+
+
 def _begin_and_die(folder: str) -> None:
     import os
     import signal

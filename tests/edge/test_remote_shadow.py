@@ -186,6 +186,7 @@ async def test_what_comes_late_is_not_followed(tmp_path: Path, eventually: Event
         service.say(shadow.DELTA, {"state": {"sampling": {"interval_s": 99}}, "version": 1})
         service.wish({"log": {"level": "debug"}})
         await eventually(lambda: service.reported["log"] == {"level": "debug"})
+        assert {"sampling": {"interval_s": 99}} not in bench.control.asked
         assert interval(bench) == 10
 
 
