@@ -8,6 +8,7 @@ import random
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
@@ -32,13 +33,15 @@ STATION: Final = "station-01"
 WINDOW: Final = 20
 ACKNOWLEDGE_TIMEOUT_S: Final = 1.0
 
+UNHURRIED_S: Final = 0.05
+
 _PATIENCE_S: Final = 20.0
 """For what has to come to pass once everything is mended."""
 _IMPATIENCE_S: Final = 4.0
 """For what is not expected to."""
 _DRAIN_S: Final = 20.0
 _LOOK_EVERY_S: Final = 0.02
-_TMPFS: Final = "6m"
+_TMPFS: Final = "5m"
 
 
 async def play(
@@ -61,10 +64,10 @@ class Stage:
     """A station, its way, its broker, and what can be done to them."""
 
     def __init__(
-        self, schedule: Schedule, folder: Path, side: FarSide, proxy: Proxy, station: "Station"
+        self, schedule: Schedule, disk: Path, side: FarSide, proxy: Proxy, station: "Station"
     ) -> None:
         self._schedule = schedule
-        self._folder = folder
+        self._disk = disk
         self._side = side
         self._proxy = proxy
         self._station = station
@@ -88,10 +91,7 @@ class Stage:
         proxy = Proxy(mine, certificates.station_credentials("mosquitto"), side.port)
         stack.push_async_callback(proxy.aclose)
         await proxy.start()
-        disk = folder / "disk"
-        disk.mkdir()
-        if schedule.has(Fault.DISK_FULL):
-            stack.enter_context(tmpfs(disk))
+        disk = stack.enter_context(tmpfs()) if schedule.has(Fault.DISK_FULL) else folder
         configuration = folder / "station.json"
         configuration.write_text(json.dumps(_configuration(schedule, proxy.port, mine, disk)))
         station = Station(
@@ -102,7 +102,7 @@ class Stage:
             boots=random.Random(schedule.name),
         )
         stack.push_async_callback(station.kill)
-        return cls(schedule, folder, side, proxy, station)
+        return cls(schedule, disk, side, proxy, station)
 
     async def perform(self) -> None:
         """Every step in its time; then everything is mended and the station is given the time to deliver,
@@ -114,7 +114,10 @@ class Stage:
             for step in self._schedule.steps:
                 tasks.create_task(self._do(step, begun), name=str(step))
             tasks.create_task(asyncio.sleep(self._schedule.seconds))
-        # A step that ended is mended. What is stored by now has to arrive while the station runs:
+        # A step that ended is mended.
+        if self._schedule.interval_s < UNHURRIED_S:
+            await self._station.slow_down()
+        # What is stored by now has to arrive while the station runs:
         await self._until(self._is_at_work, "nothing new arrives once everything is mended")
         mended = time.time()
         await self._until(lambda: self._is_there(until=mended), "not all arrives once everything is mended")
@@ -162,7 +165,7 @@ class Stage:
                 yield
                 await self._side.start()
             case Fault.DISK_FULL:
-                with full_disk(self._folder / "disk"):
+                with full_disk(self._disk):
                     yield
             case Fault.ANSWERED_TWICE:
                 self._proxy.acknowledges_twice = True
@@ -309,6 +312,12 @@ class Station:
         assert self._process.stdout is not None
         await self._process.stdout.readline()  # READY, or nothing: then it has ended, and that is noticed
 
+    async def slow_down(self) -> None:
+        """Go on at a pace at which there is time for the backlog, too."""
+        await self.stop()
+        self._orders = msgspec.structs.replace(self._orders, interval_s=UNHURRIED_S)
+        await self.start()
+
     async def stop(self) -> None:
         """SIGTERM; it has to end by itself, in good order and time."""
         await self._end(signal.SIGTERM, expected=0)
@@ -417,12 +426,15 @@ def can_mount() -> bool:
 
 
 @contextmanager
-def tmpfs(folder: Path) -> Iterator[None]:
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={_TMPFS}", "tmpfs", str(folder)], check=True)
+def tmpfs() -> Iterator[Path]:
+    """A small disk, gone at the end whatever happens."""
+    folder = Path(tempfile.mkdtemp(prefix="evswap-chaos-disk-"))
     try:
-        yield
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={_TMPFS}", "tmpfs", str(folder)], check=True)
+        yield folder
     finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+        subprocess.run(["umount", "--lazy", str(folder)], check=False)
+        folder.rmdir()
 
 
 @contextmanager
