@@ -146,6 +146,11 @@ class Mqtt5FarSide:
         for writer in self._writers:
             writer.write(b"\x32" + _length(len(body)) + body)
 
+    def send_raw(self, packet: bytes) -> None:
+        """Whatever it may be."""
+        for writer in self._writers:
+            writer.write(packet)
+
     def cut(self, *, reason_code: int | None = None) -> None:
         for writer in self._writers:
             if reason_code is not None:

@@ -62,13 +62,16 @@ class MqttTransport:
     async def connect(self) -> None:
         if self._keeper is None or self._keeper.done():
             self._keeper = asyncio.create_task(self._keep(), name=f"link {self._caller.station_id}")
+        keeper = self._keeper
         waiting = asyncio.create_task(self._up.wait(), name="wait for link")
         try:
-            await asyncio.wait({self._keeper, waiting}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({keeper, waiting}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             waiting.cancel()
-        if self._keeper.done():
-            self._keeper.result()
+        if keeper.cancelled():
+            raise NotConnected("closed meanwhile")
+        if keeper.done():
+            keeper.result()
 
     async def send(self, message: Message) -> None:
         link = self._standing()
