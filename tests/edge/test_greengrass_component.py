@@ -56,7 +56,8 @@ async def test_a_change_is_applied_on_the_same_outbox(
     caplog.set_level("INFO", logger="evswap_edge")
     async with component(tmp_path, monkeypatch, eventually) as running:
         await running.until(lambda: len(running.sequences) >= 3)
-        running.configure({"reporting": {"mode": "on-change"}, "log": {"level": "debug"}})
+        changes = {"reporting": {"mode": "on-change"}, "log": {"level": "debug"}}
+        running.configure(changes | {"outbox": {"max_bytes": 4 * 1024 * 1024}})
         await running.until(lambda: running.batched)
         running.stop.set()
         await running.task
@@ -107,7 +108,10 @@ async def test_a_change_is_still_noticed_when_the_nucleus_has_ended_what_tells_o
         ({"sampling": {"interval_s": -1}}, "sampling.interval_s: expected float >= 0.005; found -1"),
         ({"samplign": {"interval_s": 1}}, "samplign: unknown key; .*did you mean 'sampling'"),
         ({"driver": {"name": "simulatd"}}, "driver.name: no driver is called 'simulatd'"),
-        ({"outbox": {"path": "/elsewhere"}}, "outbox: is outbox.sqlite in the component's work folder"),
+        ({"outbox": {"path": "/elsewhere"}}, "outbox.path: is outbox.sqlite in the component's work folder"),
+        ({"outbox": {"max_bytes": 1}}, "outbox.max_bytes: expected int >= "),
+        ({"outbox": "/elsewhere"}, "outbox: expected object"),
+        ({"provisioning": {"renew_before_days": 30}}, "provisioning: is the nucleus's affair"),
         ({"station_id": "another"}, r"station_id: is the core's thing name \(AWS_IOT_THING_NAME\)"),
         (
             {"transport": {"acknowledge_timeout_s": 0}},

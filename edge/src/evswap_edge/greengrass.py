@@ -22,7 +22,7 @@ from evswap_edge.app import Show, run_station
 from evswap_edge.backoff import Backoff
 from evswap_edge.clock import TimeSource
 from evswap_edge.config import OUTBOX_NAME, Configuration, station_of
-from evswap_edge.documents import ConfigurationError, GivenDocument
+from evswap_edge.documents import ConfigurationError, GivenDocument, KeyPath
 from evswap_edge.episode import Episode
 from evswap_edge.hal import DriverError
 from evswap_edge.hosting import shown_at
@@ -41,9 +41,10 @@ KEY: Final = "station"
 RUNNING: Final = "RUNNING"
 ERRORED: Final = "ERRORED"
 
-_TOLD_OTHERWISE: Final = {
-    "station_id": f"is the core's thing name ({THING_VARIABLE}); leave it out",
-    "outbox": f"is {OUTBOX_NAME} in the component's work folder; leave it out",
+_TOLD_OTHERWISE: Final[dict[KeyPath, str]] = {
+    ("station_id",): f"is the core's thing name ({THING_VARIABLE}); leave it out",
+    ("outbox", "path"): f"is {OUTBOX_NAME} in the component's work folder; leave it out",
+    ("provisioning",): "is the nucleus's affair, which holds the certificate; leave it out",
 }
 _NO_DRIVER: Final = (
     'is missing: deploy one, such as {"station": {"driver": {"name": "simulated", "bays": 8}}}; none is'
@@ -230,16 +231,30 @@ def _document(given: Any, station_id: str) -> GivenDocument:
     if given is not None and not isinstance(given, Mapping):
         raise document.error((), f"has to hold the keys of station.yaml; found {given!r:.60}")
     settings = dict(given or {})
-    for key in settings.keys() & _TOLD_OTHERWISE.keys():
-        raise document.error((key,), _TOLD_OTHERWISE[key])
+    for key_path, instead in _TOLD_OTHERWISE.items():
+        if _has(settings, key_path):
+            raise document.error(key_path, instead)
     if "driver" not in settings:
         raise document.error(("driver",), _NO_DRIVER)
-    transport = settings.get("transport", {})
-    if isinstance(transport, Mapping):
-        settings["transport"] = {"name": "greengrass", **transport}
-    settings |= {"station_id": station_id, "outbox": {"path": OUTBOX_NAME}}
-    document.data = settings
+    document.data = settings | {
+        "station_id": station_id,
+        "transport": _completed(settings.get("transport", {}), {"name": "greengrass"}),
+        "outbox": _completed(settings.get("outbox", {}), {"path": OUTBOX_NAME}),
+    }
     return document
+
+
+def _has(settings: Any, key_path: KeyPath) -> bool:
+    for key in key_path:
+        if not isinstance(settings, Mapping) or key not in settings:
+            return False
+        settings = settings[key]
+    return True
+
+
+def _completed(section: Any, told: Mapping[str, Any]) -> Any:
+    """``section`` with what is known anyway. What is no section is left for whoever complains of it."""
+    return {**told, **section} if isinstance(section, Mapping) else section
 
 
 def _remember(told: Any) -> None:
