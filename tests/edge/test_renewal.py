@@ -1,14 +1,17 @@
 """A certificate is replaced in time, by a station that never stands without one that works."""
 
 import asyncio
+import json
 import logging
+import os
 import random
+import re
 import signal
 import ssl
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -19,9 +22,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from evswap_edge.__main__ import main
 from evswap_edge.certificates import Validity
 from evswap_edge.clock import SystemTime
 from evswap_edge.keys import KeyFileError, certificate_path, key_path, signing_request
+from evswap_edge.outbox.claim import Claim as OutboxClaim
 from evswap_edge.pairs import Pair
 from evswap_edge.provisioning import (
     ClaimRefused,
@@ -481,10 +486,7 @@ def test_near_the_end_an_alarm_is_raised_and_cleared_by_a_new_certificate(desk: 
             await station.time.advance(2 * DAY_S)
             assert {active for active, _ in station.alarms} == {False}
             await station.time.advance(5 * DAY_S)
-            assert station.alarms[-1] == (
-                True,
-                "it ends at 2026-04-11T00:00:00Z, and nothing works without one",
-            )
+            assert station.alarms[-1] == (True, "ends at 2026-04-11T00:00:00Z")
             assert station.attempts == []
             issued(task, desk, begins=BEGAN + 80 * DAY, ends=BEGAN + 800 * DAY)
             await station.time.advance(2 * DAY_S)
@@ -616,3 +618,93 @@ def test_half_a_replacement_is_completed_and_nothing_else_is_taken_for_one(tmp_p
     pair.finish_replacement()
     assert (pair.certificate_file.read_text(), pair.key_file.read_text()) == ("new", "new")
     assert {path.name for path in tmp_path.iterdir()} == {"c", "k"}
+
+
+# --- by hand ---
+
+
+@pytest.fixture
+def config(task: Renewal, tmp_path: Path) -> Path:
+    """The file of the station whose certificate is to be renewed."""
+    transport = {
+        "name": "aws-iot",
+        "host": task.host,
+        "port": task.port,
+        "certificate_file": str(task.certificate_file),
+        "key_file": str(task.key_file),
+        "ca_file": str(task.ca_file),
+    }
+    settings: dict[str, Any] = {
+        "station_id": STATION,
+        "driver": {"name": "simulated"},
+        "outbox": {"path": str(tmp_path / "outbox.sqlite")},
+        "transport": transport,
+    }
+    path = tmp_path / "station.yaml"
+    path.write_text(json.dumps(settings))
+    return path
+
+
+def test_the_command_renews_and_says_for_how_long(
+    desk: Desk, task: Renewal, config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = der(task.certificate_file)
+    assert main(["provision", "--renew", "--config", str(config)]) == 0
+    assert der(task.certificate_file) != before
+    assert works(task, desk)
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == f"{task.certificate_file}: renewed, with a new key; the one before is being revoked"
+    assert re.fullmatch(rf"{STATION}: certificate until \S+, 0 days left; replaced from \S+ on", said[1])
+
+
+def test_the_command_leaves_a_station_that_runs_alone(
+    desk: Desk, task: Renewal, config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with closing(OutboxClaim(tmp_path / "outbox.sqlite")):
+        assert main(["provision", "--renew", "--config", str(config)]) == 1
+    assert f"process {os.getpid()}" in capsys.readouterr().err
+    assert desk.clients == []
+
+
+def test_check_says_how_long_the_certificate_lasts(
+    task: Renewal, config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["check", "--config", str(config)]) == 0
+    assert f"{STATION}: certificate until " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["provision"],
+        ["provision", "--renew"],
+        ["provision", "--station-id", "s-1", "--directory", "."],
+    ],
+)
+def test_the_command_says_what_it_needs(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as refused:
+        main(command)
+    assert refused.value.code == 2
+    assert "--config FILE" in capsys.readouterr().err
+
+
+def test_one_of_a_fleet_is_named(config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fleet: dict[str, Any] = {
+        "stations": ["a", "b"],
+        "certificates_dir": str(tmp_path),
+        "data_dir": str(tmp_path),
+    }
+    fleet |= {"driver": {"name": "simulated"}, "transport": {"name": "aws-iot", "host": "127.0.0.1"}}
+    config.write_text(json.dumps(fleet))
+    with pytest.raises(SystemExit):
+        main(["provision", "--renew", "--config", str(config)])
+    assert "--station-id has to be one of those in" in capsys.readouterr().err
+
+
+def test_a_transport_without_a_cloud_renews_nothing(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    settings = json.loads(config.read_text())
+    settings["transport"]["name"] = "mqtt"
+    config.write_text(json.dumps(settings))
+    with pytest.raises(SystemExit):
+        main(["provision", "--renew", "--config", str(config)])
+    assert "the transport mqtt has no cloud that renews certificates" in capsys.readouterr().err

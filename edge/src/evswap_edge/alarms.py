@@ -24,6 +24,8 @@ OUTBOX_IN_MEMORY: Final = "outbox_in_memory"
 """The disk takes nothing; what is sampled would not outlive a power cut."""
 SAMPLES_DROPPED: Final = "samples_dropped"
 """The outbox had to give samples up for want of room; ``count`` is of all since the outbox was made."""
+CERTIFICATE_ENDS: Final = "certificate_ends"
+"""The station's certificate nears its end and was not replaced; nothing is sent without one."""
 _SENSOR_FAILED: Final = "sensor_failed"
 
 _TRY_AGAIN_S: Final = 5.0

@@ -6,7 +6,14 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from typing import Any, Final
 
-from evswap_edge.alarms import OUTBOX_IN_MEMORY, SAMPLES_DROPPED, Alarms, book_beside, sensor_failed
+from evswap_edge.alarms import (
+    CERTIFICATE_ENDS,
+    OUTBOX_IN_MEMORY,
+    SAMPLES_DROPPED,
+    Alarms,
+    book_beside,
+    sensor_failed,
+)
 from evswap_edge.backoff import Backoff
 from evswap_edge.clock import TimeSource
 from evswap_edge.config import StationConfig
@@ -132,7 +139,7 @@ class Station:
         self.beside: dict[str, Part] = {}
         """What else runs until the station is to stop, by name."""
         self._desk: Desk | None = None
-        if renewals := _renewals(config, link, time):
+        if renewals := _renewals(config, link, time, self._on_certificate):
             self.beside["renewals"] = renewals.run
         if config.commands.enabled:
             self._desk = self._make_desk(cabinet, control)
@@ -255,6 +262,9 @@ class Station:
         """What was dropped stays dropped; that no more is, is good news."""
         self.alarms.set(SAMPLES_DROPPED, False, count=self.outbox.losses.samples)
 
+    def _on_certificate(self, ends: bool, when: str) -> None:
+        self.alarms.set(CERTIFICATE_ENDS, ends, severity=Severity.CRITICAL, detail=when)
+
     def _on_sensor(self, sensor: str, reason: str | None) -> None:
         self.alarms.set(sensor_failed(sensor), reason is not None, detail=reason)
 
@@ -272,7 +282,9 @@ def _confirmations(config: StationConfig, time: TimeSource, link: Transport) -> 
     return Confirmations(time, station_id=config.station_id, timeout_s=timeout_s)
 
 
-def _renewals(config: StationConfig, link: Transport, time: TimeSource) -> Renewals | None:
+def _renewals(
+    config: StationConfig, link: Transport, time: TimeSource, alarm: Callable[[bool, str], None]
+) -> Renewals | None:
     """None for a station that has no certificate of its own to look after."""
     settings = config.transport.settings
     if not isinstance(settings, BrokerSettings):
@@ -283,6 +295,7 @@ def _renewals(config: StationConfig, link: Transport, time: TimeSource) -> Renew
         transport=link,
         terms=config.provisioning,
         time=time,
+        alarm=alarm,
     )
 
 

@@ -12,9 +12,9 @@ def add_config(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="the YAML file")
 
 
-def add_station_id(parser: argparse.ArgumentParser) -> None:
+def add_station_id(parser: "argparse._ActionsContainer", *, required: bool = True) -> None:
     """``--station-id ID``, of the form that the contract wants."""
-    parser.add_argument("--station-id", type=_station_id, required=True, metavar="ID")
+    parser.add_argument("--station-id", type=_station_id, required=required, metavar="ID")
 
 
 def _station_id(text: str) -> str:

@@ -5,6 +5,7 @@ from typing import Final
 
 from evswap_edge.clock import SystemTime
 from evswap_edge.commands import arguments
+from evswap_edge.commands.outlook import certificate_outlook
 from evswap_edge.config import describe, read_any
 
 HELP: Final = "say what a configuration would run, and what is wrong with it"
@@ -18,3 +19,5 @@ def run(options: argparse.Namespace) -> None:
     for station in configuration.stations:
         station.transport.kind.check(station.transport.settings, clock)
         print(describe(station))
+        if outlook := certificate_outlook(station, clock):
+            print(outlook)

@@ -7,6 +7,8 @@ import msgspec
 from msgspec import Struct
 
 from evswap_edge.pairs import Pair
+from evswap_edge.provisioning.terms import Provisioning
+from evswap_edge.transports.broker import BrokerSettings
 
 
 class Renewal(Struct, frozen=True, kw_only=True):
@@ -48,3 +50,17 @@ class Outcome(Struct, frozen=True, kw_only=True):
 
     done: Done
     reason: str = ""
+
+
+def renewal_of(station_id: str, settings: BrokerSettings, terms: Provisioning) -> Renewal:
+    """What it takes to renew the certificate of a station that is configured so."""
+    return Renewal(
+        station_id=station_id,
+        host=settings.host,
+        port=settings.port,
+        certificate_file=settings.certificate_file.absolute(),
+        key_file=settings.key_file.absolute(),
+        ca_file=None if settings.ca_file is None else settings.ca_file.absolute(),
+        template=terms.template,
+        timeout_s=settings.connect_timeout_s,
+    )

@@ -22,6 +22,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Final, TypeVar
 
 import msgspec
@@ -47,8 +48,18 @@ def renew(renewal: Renewal) -> Done:
     """Replace the certificate, key and all, or tell the cloud of the one that was replaced before. Whatever
     this raises, the station has a pair that works.
 
-    Raises ``ProvisioningError``, ``KeyFileError``, ``CredentialsError`` or ``OSError``.
+    Raises ``ProvisioningError``, ``KeyFileError`` or ``CredentialsError``.
     """
+    try:
+        return _attempt(renewal)
+    except OSError as error:
+        raise KeyFileError(
+            Path(error.filename or renewal.key_file),
+            f"cannot be written: {error.strerror}; see to it that the station may write in that folder",
+        ) from error
+
+
+def _attempt(renewal: Renewal) -> Done:
     pair = renewal.pair
     pair.finish_replacement()
     pair.tidy()
@@ -139,7 +150,7 @@ def main() -> int:
     renewal = Renewal.decode(sys.stdin.buffer.read())
     try:
         outcome = Outcome(done=renew(renewal))
-    except (ProvisioningError, KeyFileError, CredentialsError, OSError) as error:
+    except (ProvisioningError, KeyFileError, CredentialsError) as error:
         outcome = Outcome(done=Done.FAILED, reason=str(error))
     sys.stdout.buffer.write(msgspec.json.encode(outcome))
     return 0

@@ -21,7 +21,7 @@ from evswap_edge.backoff import Backoff
 from evswap_edge.certificates import Validity
 from evswap_edge.clock import TimeSource
 from evswap_edge.episode import Episode
-from evswap_edge.provisioning.attempt import Done, Outcome, Renewal
+from evswap_edge.provisioning.attempt import Done, Outcome, Renewal, renewal_of
 from evswap_edge.provisioning.terms import Provisioning, endangered_from, renewal_due_at
 from evswap_edge.transports import CredentialsError
 from evswap_edge.transports.broker import BrokerSettings
@@ -34,7 +34,7 @@ Worker = Callable[[Renewal], Awaitable[Outcome]]
 """What makes one attempt."""
 
 Alarm = Callable[[bool, str], None]
-"""Raised or cleared, with the reason."""
+"""Raised or not, and when the certificate ends."""
 
 LOOK_EVERY_S: Final = 86_400.0
 FIRST_LOOK_WITHIN_S: Final = 600.0
@@ -77,13 +77,13 @@ class Renewals:
     ) -> None:
         """A ``transport`` that is not ``Renewable`` is not renewed for; the end of the certificate is looked
         at all the same. ``alarm`` is told at each look whether it nears its end."""
-        self._task = _task(station_id, settings, terms)
+        self._task = renewal_of(station_id, settings, terms)
         self._transport = transport if terms.renew and isinstance(transport, Renewable) else None
         self._terms = terms
         self._time = time
         self._alarm = alarm
         self._worker = worker or in_a_process
-        self._ending = Episode(_log, "the certificate nears its end", monotonic=time.monotonic)
+        self._ending = Episode(_log, "certificate", monotonic=time.monotonic)
         self._trouble = Episode(_log, "renewal of the certificate", monotonic=time.monotonic)
         self._backoff = Backoff(base_s=RETRY_MIN_S, cap_s=LOOK_EVERY_S)
 
@@ -117,12 +117,12 @@ class Renewals:
         return now >= renewal_due_at(times, self._terms, name=self._task.station_id)
 
     def _warn(self, times: Validity, *, endangered: bool) -> None:
-        why = f"it ends at {format_timestamp(times.ends)}, and nothing works without one"
+        when = f"ends at {format_timestamp(times.ends)}"
         if endangered:
-            self._ending.begin(why)
+            self._ending.begin(f"{when}, and was not replaced: obtain another before that")
         else:
             self._ending.end()
-        self._alarm(endangered, why)
+        self._alarm(endangered, when)
 
     async def _renew(self, transport: Renewable) -> float:
         await transport.connect()
@@ -172,19 +172,6 @@ def _outcome(said: bytes, complaint: bytes) -> Outcome:
 
 def _failed(reason: str) -> Outcome:
     return Outcome(done=Done.FAILED, reason=reason)
-
-
-def _task(station_id: str, settings: BrokerSettings, terms: Provisioning) -> Renewal:
-    return Renewal(
-        station_id=station_id,
-        host=settings.host,
-        port=settings.port,
-        certificate_file=settings.certificate_file.absolute(),
-        key_file=settings.key_file.absolute(),
-        ca_file=None if settings.ca_file is None else settings.ca_file.absolute(),
-        template=terms.template,
-        timeout_s=settings.connect_timeout_s,
-    )
 
 
 async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, ResultT]) -> ResultT | None:

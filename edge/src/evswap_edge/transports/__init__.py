@@ -209,7 +209,7 @@ class TransportKind(Generic[SettingsT]):
     ``station_files`` names the settings that differ from station to station of a fleet, given the folder of
     the certificates and a station. ``topic`` tells the topic of a channel, as ``broker_topic`` does;
     ``keeps_wills`` whether the far side publishes a will, without which a retained "online" would stand for
-    ever.
+    ever; ``renews`` whether it certifies stations anew.
     """
 
     settings: type[SettingsT]
@@ -218,6 +218,7 @@ class TransportKind(Generic[SettingsT]):
     station_files: Callable[[Path, str], dict[str, str]]
     topic: Callable[..., str] = aws_topic
     keeps_wills: bool = True
+    renews: bool = False
 
 
 def load_transport(name: str) -> TransportKind[Any]:

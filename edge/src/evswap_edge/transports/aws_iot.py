@@ -366,4 +366,6 @@ async def _open(settings: Settings, caller: Caller) -> Transport:
     return AwsIotTransport(settings, caller)
 
 
-KIND: Final = TransportKind(settings=Settings, check=check, open=_open, station_files=station_files)
+KIND: Final = TransportKind(
+    settings=Settings, check=check, open=_open, station_files=station_files, renews=True
+)
