@@ -137,9 +137,6 @@ class AtOnce:
         self.configuration, self.adjustments, self.refusal = wanted, adjustments, None
         return changed
 
-    def restart(self) -> None:
-        raise AssertionError("nobody asked for that")
-
 
 class Bench:
     """A desk at work, and the far side of its link."""

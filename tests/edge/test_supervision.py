@@ -1,5 +1,5 @@
-"""A station that is replaced while it runs: by its owner, from afar, and because its files were renewed. The
-stations are played where it is about who runs when, and real where it is about what they lose."""
+"""A station that is replaced while it runs, by its owner and from afar. The stations are played: it is about
+who runs when. That nothing is lost by it is in test_remote_mosquitto.py and test_greengrass_component.py."""
 
 import asyncio
 import json
@@ -157,39 +157,22 @@ async def test_whoever_waits_for_a_change_is_let_go_when_it_all_ends(tmp_path: P
             await one.task
 
 
+async def test_whoever_does_not_wait_any_more_harms_nobody(tmp_path: Path, eventually: Eventually) -> None:
+    async with supervised(tmp_path) as one:
+        impatient = asyncio.create_task(one.supervisor.replace(configuration(tmp_path, interval_s=10)))
+        await asyncio.sleep(0)
+        impatient.cancel()
+        await eventually(lambda: one.stations.intervals == [5.0, 10.0])
+        await one.supervisor.replace(configuration(tmp_path, interval_s=15))
+        assert one.stations.intervals == [5.0, 10.0, 15.0]
+
+
 async def test_hardware_that_is_not_there_at_first_is_told(tmp_path: Path) -> None:
     stations = Stations()
     stations.cannot_begin[5.0] = DriverUnavailable(device="i2c-1", reason="no bus")
     async with supervised(tmp_path, stations) as one:
         with pytest.raises(DriverUnavailable):
             await one.task
-
-
-# --- because its files were renewed -------------------------------------------------------------------------
-
-
-async def test_a_station_begins_anew_with_what_it_has(tmp_path: Path, eventually: Eventually) -> None:
-    async with supervised(tmp_path) as one:
-        one.supervisor.restart()
-        await eventually(lambda: one.stations.intervals == [5.0, 5.0])
-
-
-async def test_files_that_could_never_be_used_leave_it_as_it_is(
-    tmp_path: Path,
-    eventually: Eventually,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    async with supervised(tmp_path) as one:
-
-        def mismatch(*_: object) -> None:
-            raise CredentialsError(Path("a.pem"), "does not go with the key")
-
-        (station,) = one.supervisor.configuration.stations
-        monkeypatch.setattr(type(station.transport.kind), "check", mismatch)
-        one.supervisor.restart()
-        await eventually(lambda: "does not go with the key" in caplog.text)
-        assert (one.stations.intervals, one.stations.ended) == ([5.0], 0)
 
 
 # --- from afar ----------------------------------------------------------------------------------------------

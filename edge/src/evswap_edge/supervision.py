@@ -46,13 +46,17 @@ class _Wanted:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Change:
-    """A wish. ``base`` or ``adjustments`` stay as they are where they are None; ``again``: begin anew in any
-    case. ``settled`` gets None, or why it could not be."""
+    """A wish. ``base`` or ``adjustments`` stay as they are where they are None. ``settled`` gets None, or why
+    it could not be."""
 
     settled: "asyncio.Future[Unusable | None]"
     base: Configuration | None = None
     adjustments: Adjustments | None = None
-    again: bool = False
+
+    def settle(self, problem: Unusable | None) -> None:
+        """Let whoever still waits for it know."""
+        if not self.settled.done():
+            self.settled.set_result(problem)
 
 
 class Supervisor:
@@ -109,11 +113,6 @@ class Supervisor:
         """
         if problem := await self._ask(base=configuration):
             raise problem
-
-    def restart(self) -> None:
-        """Have the station begin anew with what it has, as certificate or key were replaced. Files that it
-        could never use are logged, and it goes on with what it has read."""
-        self._ask(again=True)
 
     # --- for the station itself (``Control``) -------------------------------------------------------------
 
@@ -198,10 +197,9 @@ class Supervisor:
         try:
             successor, problem = await self._follow(station, change)
         except BaseException:
-            change.settled.set_result(None)
+            change.settle(None)
             raise
-        if not change.settled.done():
-            change.settled.set_result(problem)
+        change.settle(problem)
         return successor
 
     async def _follow(self, station: "_Running", change: _Change) -> "tuple[_Running, Unusable | None]":
@@ -216,7 +214,7 @@ class Supervisor:
         await self._keep(wanted, instead_of=present)
         if change.adjustments == wanted.adjustments:
             self.refusal = None
-        if wanted.configuration == present.configuration and not change.again:
+        if wanted.configuration == present.configuration:
             self._in_force = station.wanted = wanted
             return station, None
         return await self._succeed(station, wanted)
@@ -233,8 +231,7 @@ class Supervisor:
             self._refuse(wanted, problem, instead=former)
             await self._keep(former, instead_of=wanted)
             return await self._begin(former), problem
-        told = "station begun anew" if wanted == former else "new configuration applied"
-        _log.info("%s: %s", told, describe(wanted.configuration.stations[0]))
+        _log.info("new configuration applied: %s", describe(wanted.configuration.stations[0]))
         return successor, None
 
     def _unusable(self, configuration: Configuration) -> CredentialsError | None:
@@ -273,7 +270,7 @@ class Supervisor:
     async def _leave(self) -> None:
         """End what runs, whatever it was that ended this, and let nobody wait for an answer."""
         while not self._changes.empty():
-            self._changes.get_nowait().settled.set_result(None)
+            self._changes.get_nowait().settle(None)
         if self._station is not None:
             with suppress(RestartRequired):
                 await self._station.end()

@@ -46,8 +46,3 @@ class Control(Protocol):
         they change nothing, and are remembered. Raises ``ConfigurationError``; then nothing changes.
         """
         ...
-
-    def restart(self) -> None:
-        """Have the station begin anew with what it has, as certificate or key were replaced. Files that it
-        could never use are logged, and it goes on with what it has read."""
-        ...
