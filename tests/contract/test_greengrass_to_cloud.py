@@ -97,7 +97,7 @@ def test_what_the_cloud_has_archived_leaves_the_station_and_nothing_else_does(
 async def archived_in_the_end(
     folder: Path, monkeypatch: pytest.MonkeyPatch, configuration: dict[str, Any]
 ) -> None:
-    publishing = configuration["publishing"] | {"confirmation_timeout_s": 2, "backlog_jitter_s": 0}
+    publishing = configuration["publishing"] | {"confirmation_timeout_s": 2}
     async with component(
         folder, monkeypatch, eventually, configuration | {"publishing": publishing}
     ) as running:

@@ -28,7 +28,7 @@ STATION: dict[str, Any] = {
     "driver": {"name": "simulated", "bays": 8},
     "sampling": {"interval_s": 0.05},
     "reporting": {"mode": "every-sample", "batch_age_s": 1},
-    "publishing": {"retry_max_s": 1},
+    "publishing": {"retry_max_s": 1, "backlog_per_s": 0, "backlog_jitter_s": 0},
 }
 
 

@@ -19,8 +19,6 @@ from tests.edge.publishing import waiting_in
 def confirmed_within(timeout_s: float, *, drain_s: float = 10.0) -> dict[str, Any]:
     publishing = STATION["publishing"] | {
         "confirmation_timeout_s": timeout_s,
-        "backlog_per_s": 0,
-        "backlog_jitter_s": 0,
         "drain_s": drain_s,
     }
     return STATION | {"publishing": publishing}
