@@ -66,10 +66,10 @@ class BareLink:
             tls_version=ssl.PROTOCOL_TLS_CLIENT,
         )
         self._client.max_inflight_messages_set(WINDOW)
-        self._client.on_connect = lambda *_: self._up.set()
         self._client.on_publish = self._on_publish
         self._address = host, port
         self._up = threading.Event()
+        self._client.on_connect = lambda *_: self._up.set()
         self._answers: SimpleQueue[int] = SimpleQueue()
         self._under_way: dict[int, int] = {}
         self.first_answer_at: float | None = None
