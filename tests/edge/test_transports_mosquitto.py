@@ -403,3 +403,49 @@ async def test_a_link_that_comes_back_in_time_was_never_away(
         await eventually(lambda: ears.heard)
         await eventually(lambda: MESSAGE.topic in observer.topics)
         assert WILL.topic not in observer.topics
+
+
+# --- what is peculiar to mosquitto 2.0.11 ------------------------------------------------------------------
+
+
+async def test_with_aws_iot_even_a_link_that_comes_back_in_time_was_away(
+    mosquitto: Mosquitto, eventually: Eventually
+) -> None:
+    """awscrt begins a new session with each link, and the will of the old one is published as that ends."""
+    async with (
+        observing(mosquitto) as observer,
+        proxied(mosquitto) as proxy,
+        opened(
+            "aws-iot", mosquitto, replace(CALLER, will=WILL), port=proxy.port, will_delay_s=300
+        ) as transport,
+    ):
+        await transport.connect()
+        proxy.cut()
+        await delivered(transport, MESSAGE)
+        await eventually(lambda: MESSAGE.topic in observer.topics)
+        assert observer.topics == [WILL.topic, MESSAGE.topic]
+
+
+@every_transport
+async def test_a_subscription_that_access_rules_forbid_is_accepted_and_hears_nothing(
+    name: str, mosquitto: Mosquitto, eventually: Eventually
+) -> None:
+    ears, own = Ears(), Ears()
+    async with observing(mosquitto) as observer, opened(name, mosquitto) as transport:
+        await transport.connect()
+        await transport.subscribe("ev/station/station-02/commands/+", ears)
+        await transport.subscribe(COMMANDS, own)
+        await observer.say("ev/station/station-02/commands/1")
+        await observer.say(COMMANDS.replace("+", "1"))
+        await eventually(lambda: own.heard)
+        assert ears.heard == []
+
+
+@every_transport
+async def test_a_refusal_costs_the_link(name: str, mosquitto: Mosquitto, eventually: Eventually) -> None:
+    told: list[bool] = []
+    async with opened(name, mosquitto, replace(CALLER, on_link=told.append)) as transport:
+        await transport.connect()
+        with pytest.raises(Rejected):
+            await transport.send(replace(MESSAGE, topic="ev/station/station-02/telemetry"))
+        await eventually(lambda: told[:3] == [True, False, True])
