@@ -1,15 +1,10 @@
-"""A station's desk in a process of its own, which kills itself at one point of a command's way:
-
-    python -m tests.edge.remote_process FOLDER POINT
-
-The cabinet's mechanics, and whoever sends commands, outlive it: they are files in FOLDER.
-"""
+"""A station's desk in a process of its own, which kills itself at one point of a command's way. The cabinet's
+mechanics, and whoever sends commands, outlive it: they are files in a folder."""
 
 import asyncio
 import json
 import os
 import signal
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -178,5 +173,6 @@ async def main(folder: Path, point: str) -> None:
     await working
 
 
-if __name__ == "__main__":
-    asyncio.run(main(Path(sys.argv[1]), sys.argv[2]))
+def live(folder: str, point: str) -> None:
+    """The whole life of such a process."""
+    asyncio.run(main(Path(folder), point))
