@@ -22,8 +22,8 @@ _TIME_ERROR: Final = 5
 """adjtimex(2) returns TIME_ERROR while the clock is not synchronised (STA_UNSYNC), which is so from boot
 until an NTP client has disciplined it. See ``man 2 adjtimex`` and include/uapi/linux/timex.h."""
 _TIMEX_ROOM: Final = 512
-"""More than ``struct timex`` takes on any Linux (208 bytes on 64-bit). Its first word, ``modes``, is 0:
-read only."""
+"""More than ``struct timex`` takes on any Linux (208 bytes on 64-bit). Its first word, ``modes``, is 0 and
+stays 0: read only."""
 
 
 class TimeSource(Protocol):
@@ -92,7 +92,9 @@ class SystemTime:
 
     def __init__(self) -> None:
         self.boot_id = _read_boot_id()
-        self._libc = ctypes.CDLL(None)
+        # The call takes less than a microsecond: letting other threads run meanwhile would cost fifty.
+        self._libc = ctypes.PyDLL(None)
+        self._timex = ctypes.create_string_buffer(_TIMEX_ROOM)
 
     def monotonic(self) -> float:
         return time.monotonic()
@@ -102,8 +104,7 @@ class SystemTime:
 
     def state(self) -> ClockState:
         """Ask the kernel. A kernel that does not answer (a strict sandbox) vouches for nothing: estimated."""
-        timex = ctypes.create_string_buffer(_TIMEX_ROOM)
-        answer = int(self._libc.adjtimex(timex))
+        answer = int(self._libc.adjtimex(self._timex))
         return ClockState.SYNCHRONIZED if 0 <= answer < _TIME_ERROR else ClockState.ESTIMATED
 
     async def wait_until(self, moment: float, *, unless: asyncio.Event) -> None:
