@@ -22,9 +22,9 @@ import json, pathlib, sqlite3
 found = {}
 for path in sorted(pathlib.Path("/data").glob("*/outbox.sqlite")):
     db = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
-    last = db.execute("SELECT coalesce(max(seq), 0) FROM sqlite_sequence").fetchone()[0]
-    waiting = db.execute("SELECT count(*) FROM samples").fetchone()[0]
-    aside = db.execute("SELECT count(*) FROM set_aside").fetchone()[0]
+    last = db.execute("SELECT sample_sequence FROM ledger").fetchone()[0]
+    waiting = db.execute("SELECT samples + parcel_samples FROM ledger").fetchone()[0]
+    aside = db.execute("SELECT set_aside FROM ledger").fetchone()[0]
     found[path.parent.name] = {"last": last, "waiting": waiting, "aside": aside}
     db.close()
 print(json.dumps(found))

@@ -2,17 +2,14 @@
 
 import asyncio
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Protocol
 
-import msgspec
 import pytest
 
-from evswap_edge.outbox.v1 import Outbox
 from evswap_edge.testing import charged_bay
-from evswap_schema import Clock, Reading, StationStatus, encode_reading
+from evswap_schema import Clock, Reading, StationStatus
 
 LONGEST_WAIT_S = 20.0
 
@@ -65,29 +62,3 @@ def make_reading() -> MakeReading:
         )
 
     return make
-
-
-@pytest.fixture
-def outbox(tmp_path: Path) -> Iterator[Outbox]:
-    outbox = Outbox(tmp_path / "outbox.sqlite", station_id="station-01", boot_id="boot", machine="machine")
-    yield outbox
-    outbox.close()
-
-
-class Store(Protocol):
-    def __call__(self, outbox: Outbox, reading: Reading, *, uptime: float = 0.0) -> int: ...
-
-
-@pytest.fixture(scope="session")
-def store() -> Store:
-    """Append a reading as the station does: with its identity."""
-
-    def append(outbox: Outbox, reading: Reading, *, uptime: float = 0.0) -> int:
-        def body(sequence: int) -> bytes:
-            return encode_reading(
-                msgspec.structs.replace(reading, stream_id=outbox.stream_id, sequence=sequence)
-            )
-
-        return outbox.append(body, uptime=uptime)
-
-    return append

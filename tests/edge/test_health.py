@@ -2,14 +2,15 @@
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from evswap_edge.__main__ import main
 from evswap_edge.outbox import written_at
-from evswap_edge.outbox.v1 import Outbox
+from evswap_edge.outbox.keeper import Keeper
+from tests.edge.outboxes import ask, keeper, sample
 
 STATION = """\
 station_id: station-01
@@ -38,36 +39,45 @@ def health(file: Path, capsys: pytest.CaptureFixture[str]) -> Callable[[], tuple
     return ask
 
 
-def age(outbox: Outbox, seconds: float) -> None:
+@pytest.fixture
+def outbox(file: Path) -> Iterator[Keeper]:
+    outbox = keeper(file.parent / "outbox.sqlite")
+    yield outbox
+    outbox.close()
+
+
+def age(file: Path, seconds: float) -> None:
     """As if nothing had been written for that long."""
     then = time.time() - seconds
-    for path in outbox.path.parent.glob(f"{outbox.path.name}*"):
+    for path in file.parent.glob("outbox.sqlite*"):
         os.utime(path, (then, then))
 
 
 def test_a_station_that_wrote_just_now_is_well_though_nothing_is_delivered(
-    outbox: Outbox, health: Callable[[], tuple[int, str]]
+    outbox: Keeper, file: Path, health: Callable[[], tuple[int, str]]
 ) -> None:
-    outbox.append(lambda _: b"{}", uptime=1)
+    ask(outbox, sample())
     code, said = health()
     assert code == 0
     assert f"limit {LIMIT_S} s" in said
 
 
 def test_a_station_that_has_not_written_for_too_long_is_not(
-    outbox: Outbox, health: Callable[[], tuple[int, str]]
+    outbox: Keeper, file: Path, health: Callable[[], tuple[int, str]]
 ) -> None:
-    age(outbox, LIMIT_S - 5)
+    age(file, LIMIT_S - 5)
     assert health()[0] == 0
-    age(outbox, LIMIT_S + 5)
+    age(file, LIMIT_S + 5)
     code, said = health()
     assert code == 1
     assert "is the station up?" in said
 
 
-def test_each_sample_counts_and_so_does_none(outbox: Outbox, health: Callable[[], tuple[int, str]]) -> None:
-    age(outbox, LIMIT_S + 5)
-    outbox.append(lambda _: b"{}", uptime=1)
+def test_each_sample_counts_and_so_does_none(
+    outbox: Keeper, file: Path, health: Callable[[], tuple[int, str]]
+) -> None:
+    age(file, LIMIT_S + 5)
+    ask(outbox, sample())
     assert health()[0] == 0
 
 

@@ -26,7 +26,7 @@ def disk(tmp_path: Path, skip_aloud: SkipAloud) -> Iterator[Path]:
     """A file system of 5 MB."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=5m", "evswap-test", folder]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=5m", "evswap-test", str(folder)]
     may = os.geteuid() == 0 and shutil.which("mount") is not None
     if not may or subprocess.run(mount, check=False).returncode:
         skip_aloud("a file system of a given size can be mounted by root alone", could_run=False)

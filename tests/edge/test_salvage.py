@@ -10,34 +10,35 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evswap_edge.outbox import OutboxDamaged
-from evswap_edge.outbox import v1 as outbox_module
+from evswap_edge.outbox import schema
+from evswap_edge.outbox.keeper import Keeper
+from evswap_edge.outbox.operations import PutAside
 from evswap_edge.outbox.salvage import readable_rows
-from evswap_edge.outbox.v1 import Outbox
+from tests.edge.outboxes import ask, event, free, keeper, sample, store_parcel
 
 PAGE = 4096
 SAMPLES = 900
-RECORD_HEADER = 6
-"""Bytes before the body: their number, then the types of four columns, the last in two bytes. The values of
-the others, null and 1, are in their types (sqlite.org/fileformat2.html, section 2.1)."""
+RECORD_HEADER = b"\x0c\x00"
+"""How the record of a sample begins: the length of its header in bytes, and the type of its key
+(sqlite.org/fileformat2.html, section 2.1)."""
 
 
-def opened(path: Path) -> Outbox:
-    return Outbox.on_this_machine(path, station_id="station-01", boot_id="boot-1")
+def opened(path: Path) -> Keeper:
+    return keeper(path)
 
 
 def body(sequence: int) -> bytes:
-    return b"%06d" % sequence + b"x" * 200
+    return b"%06d" % sequence + b"x" * 190
 
 
 @pytest.fixture(scope="module")
 def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An outbox with samples, one of them set aside."""
+    """An outbox with samples, one of them set aside, a parcel and an event."""
     path = tmp_path_factory.mktemp("filled") / "outbox.sqlite"
     outbox = opened(path)
-    for _ in range(SAMPLES):
-        outbox.append(body, uptime=1.0)
-    outbox.set_aside([7], "poison")
+    store_parcel(outbox, b"parcel", samples=3)
+    samples = ask(outbox, *[sample(body(number)) for number in range(1, SAMPLES + 1)])
+    ask(outbox, PutAside([samples[6].ticket], "poison"), event(b"event"))
     outbox.close()
     return path
 
@@ -55,6 +56,13 @@ def left_open(path: Path) -> None:
     path.with_name(f"{path.name}.lock").write_text("4711")
 
 
+def numbers(outbox: Keeper) -> list[int]:
+    """Which samples are there, by their bodies."""
+    bodies = [item.body for item in free(outbox) if item.body not in (b"parcel", b"event")]
+    assert all(found == body(int(found[:6])) for found in bodies)
+    return [int(found[:6]) for found in bodies]
+
+
 def spoil(path: Path, *pages: int) -> None:
     """Noise over whole pages, counted from 1 as SQLite does."""
     with path.open("r+b") as file:
@@ -63,16 +71,16 @@ def spoil(path: Path, *pages: int) -> None:
             file.write(random.Random(page).randbytes(PAGE))
 
 
-def spoil_record(path: Path, sequence: int) -> None:
+def spoil_record(path: Path, number: int) -> None:
     """One row whose header cannot be: nobody notices who only counts rows."""
     content = path.read_bytes()
-    at = content.index(body(sequence)) - RECORD_HEADER
+    at = content.rindex(RECORD_HEADER, 0, content.index(body(number)))
     path.write_bytes(content[:at] + b"\xff\xff" + content[at + 2 :])
 
 
 def pages_of_samples(path: Path) -> list[int]:
     with sqlite3.connect(path) as db:
-        (root,) = db.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'samples'").fetchone()
+        (root,) = db.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'set_aside'").fetchone()
         (count,) = db.execute("PRAGMA page_count").fetchone()
     db.close()
     return list(range(root + 3, count + 1))
@@ -88,26 +96,29 @@ def test_a_spoiled_page_costs_the_samples_on_it_and_no_others(
     spoil(path, pages_of_samples(path)[20])
     with caplog.at_level(logging.ERROR):
         outbox = opened(path)
-    rows = outbox.pending(limit=SAMPLES)
-    lost = set(range(1, SAMPLES + 1)) - {7} - {row.sequence for row in rows}
+    left = numbers(outbox)
+    assert left == sorted(left)
+    lost = set(range(1, SAMPLES + 1)) - {7} - set(left)
     assert 0 < len(lost) < 2 * PAGE // len(body(1))
-    assert all(row.body == body(row.sequence) for row in rows)
-    assert {row.boot_id for row in rows} == {"boot-1"}
-    assert outbox.aside() == [(7, "poison")]
-    assert f"{len(rows)} samples were saved, the damaged file is kept" in caplog.text
+    assert {item.stamp.boot_id for item in free(outbox)} == {"boot"}
+    waiting = outbox.standing.waiting
+    assert (waiting.samples, waiting.parcel_samples) == (len(left), 3)
+    assert (waiting.events, waiting.set_aside) == (1, 1)
+    assert f"{len(left) + 3} samples were saved, the damaged file is kept" in caplog.text
     assert len(aside_of(path)) == 1
     outbox.close()
 
 
-def test_new_samples_go_on_in_a_new_stream_behind_the_old_ones(path: Path) -> None:
+def test_new_samples_go_on_in_a_new_stream(path: Path) -> None:
     before = opened(path)
-    stream_id = before.stream_id
+    stream_id = before.standing.stream_id
     before.close()
     left_open(path)
     spoil(path, pages_of_samples(path)[20])
     outbox = opened(path)
-    assert outbox.stream_id != stream_id
-    assert outbox.append(body, uptime=2.0) == SAMPLES + 1
+    (stored,) = ask(outbox, sample())
+    assert stored.stream_id == outbox.standing.stream_id != stream_id
+    assert {item.stream_id for item in free(outbox)} >= {stream_id, stored.stream_id}
     outbox.close()
 
 
@@ -115,8 +126,9 @@ def test_new_samples_go_on_in_a_new_stream_behind_the_old_ones(path: Path) -> No
 def test_a_file_of_which_nothing_can_be_read_is_kept_and_replaced(path: Path, content: bytes) -> None:
     path.write_bytes(content)
     outbox = opened(path)
-    assert outbox.depth == 0
-    assert outbox.append(body, uptime=1.0) == 1
+    assert free(outbox) == []
+    (stored,) = ask(outbox, sample())
+    assert stored.sequence == 1
     outbox.close()
     assert [kept.read_bytes() for kept in aside_of(path)] == ([content] if content else [])
 
@@ -126,7 +138,7 @@ def test_a_file_that_was_cut_short_gives_what_is_left_of_it(path: Path) -> None:
     with path.open("r+b") as file:
         file.truncate(whole - 30 * PAGE)
     outbox = opened(path)
-    assert 0 < outbox.depth < SAMPLES
+    assert 0 < len(numbers(outbox)) < SAMPLES
     outbox.close()
 
 
@@ -135,7 +147,7 @@ def test_an_outbox_that_was_closed_in_good_order_is_not_looked_through(path: Pat
     opened(path).close()
     spoil_record(path, 500)
     outbox = opened(path)
-    assert outbox.depth == SAMPLES - 1
+    assert outbox.standing.waiting.samples == SAMPLES - 1
     outbox.close()
     assert aside_of(path) == []
     left_open(path)
@@ -143,24 +155,26 @@ def test_an_outbox_that_was_closed_in_good_order_is_not_looked_through(path: Pat
     assert len(aside_of(path)) == 1
 
 
-def test_damage_that_shows_at_work_is_salvaged_by_the_next_start(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    connect = outbox_module._connect
+def test_damage_that_shows_at_work_is_mended_at_once(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    connect = schema.connect
 
     def without_cache(file: Path) -> sqlite3.Connection:
         db = connect(file)
         db.execute("PRAGMA cache_size = 1")
         return db
 
-    monkeypatch.setattr(outbox_module, "_connect", without_cache)
+    monkeypatch.setattr(schema, "connect", without_cache)
     outbox = opened(path)
+    stream_id = outbox.standing.stream_id
     spoil_record(path, 500)
-    with pytest.raises(OutboxDamaged):
-        outbox.pending(limit=SAMPLES)
+    assert len(numbers(outbox)) == SAMPLES - 2
+    assert len(aside_of(path)) == 1
+    (stored,) = ask(outbox, sample())
+    assert stored.stream_id != stream_id
+    assert outbox.standing.waiting.samples == SAMPLES - 1
     outbox.close()
     again = opened(path)
-    assert again.depth == SAMPLES - 2
+    assert again.standing.waiting.samples == SAMPLES - 1
     again.close()
     assert len(aside_of(path)) == 1
 
@@ -169,19 +183,20 @@ def test_damage_that_shows_at_work_is_salvaged_by_the_next_start(
 def test_a_salvage_that_was_killed_is_finished_or_begun_again(path: Path, renamed: bool) -> None:
     spoil(path, pages_of_samples(path)[20])
     first = opened(path)
-    saved = first.depth
+    saved = numbers(first)
     first.close()
     (damaged,) = aside_of(path)
     if renamed:
-        path.replace(path.with_name(f"{path.name}.salvaged"))
+        path.replace(path.with_name(f"{path.name}.whole"))
     else:
         damaged.replace(path)
-        path.with_name(f"{path.name}.salvaging").write_bytes(b"half a copy")
+        path.with_name(f"{path.name}.draft").write_bytes(b"half a copy")
         left_open(path)
     again = opened(path)
-    assert again.depth == saved
+    assert numbers(again) == saved
     again.close()
-    assert not list(path.parent.glob("*.salvag*"))
+    assert not list(path.parent.glob("*.draft"))
+    assert not list(path.parent.glob("*.whole"))
 
 
 @given(unreadable=st.sets(st.integers(1, 5_000), max_size=20), last=st.integers(0, 5_000))

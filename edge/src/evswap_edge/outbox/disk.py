@@ -22,7 +22,7 @@ PARTS: Final = ("", "-wal", "-shm")
 _TABLES: Final[Mapping[Kind, str]] = {Kind.SAMPLE: "samples", Kind.PARCEL: "parcels", Kind.EVENT: "events"}
 _COUNTS: Final = ("samples", "parcels", "parcel_samples", "events", "set_aside")
 _LOSSES: Final = tuple(f"lost_{name}" for name in Losses.__struct_fields__)
-_LEDGER: Final = ("sample_sequence", "event_sequence", *_COUNTS, *_LOSSES)
+_LEDGER: Final = ("sample_sequence", "event_sequence", "newest_ticket", *_COUNTS, *_LOSSES)
 
 _ROW_BYTES: Final = 64
 """What a row takes beside its body, generously."""
@@ -46,6 +46,7 @@ class DiskStore:
         self.path = path
         self.allowance = Allowance(bounds)
         self.sequences = Sequences()
+        self.newest_ticket = NO_TICKET
         self.losses = Losses()
         self.offsets: dict[str, float] = {}
         self.fronts: dict[Class, Sequence[Ticket]] = {}
@@ -86,13 +87,6 @@ class DiskStore:
         """What database, log and shared memory take together."""
         return sum(_size(self.path.with_name(self.path.name + part)) for part in PARTS)
 
-    def newest_ticket(self) -> Ticket:
-        """The newest of all that is here; ``NO_TICKET`` when nothing is."""
-        tables = (*_TABLES.values(), "set_aside")
-        with self._watched():
-            newest = [scalar(self._db, f"SELECT max(ticket) FROM {table}") for table in tables]  # noqa: S608 - our own names
-        return max((Ticket(ticket) for ticket in newest if ticket is not None), default=NO_TICKET)
-
     # --- what happens to it -------------------------------------------------------------------------------
 
     def write(self, changes: Changes) -> None:
@@ -100,15 +94,17 @@ class DiskStore:
         self._require_short_log()
         sequences = changes.sequences or self.sequences
         losses = self.losses + changes.lost
+        newest = max((item.ticket for item in changes.coming), default=NO_TICKET)
+        newest = max(newest, self.newest_ticket)
         try:
             with self._transaction() as db:
                 counts = self._apply(db, changes)
-                values = (sequences.sample, sequences.event, *counts.values(), *losses.by_class().values())
-                db.execute(_UPDATE_LEDGER, values)
+                numbers = (sequences.sample, sequences.event, newest)
+                db.execute(_UPDATE_LEDGER, (*numbers, *counts.values(), *losses.by_class().values()))
         except BaseException:
             self._rows.read_again()
             raise
-        self._counts, self.losses, self.sequences = counts, losses, sequences
+        self._counts, self.losses, self.sequences, self.newest_ticket = counts, losses, sequences, newest
         self.offsets.update(changes.offsets)
         self.fronts.update(changes.fronts)
 
@@ -262,6 +258,7 @@ class DiskStore:
         self.stream_id = self._rows.streams.name(ledger["sample_stream"])
         self.event_stream_id = self._rows.streams.name(ledger["event_stream"])
         self.sequences = Sequences(ledger["sample_sequence"], ledger["event_sequence"])
+        self.newest_ticket = Ticket(ledger["newest_ticket"])
         self._counts = {name: ledger[name] for name in _COUNTS}
         self.losses = Losses(**{name.removeprefix("lost_"): ledger[name] for name in _LOSSES})
         known = self._db.execute("SELECT boot_id, offset_s FROM boots WHERE offset_s IS NOT NULL")
@@ -312,7 +309,7 @@ def _require_ledger(db: sqlite3.Connection, *, station_id: str, machine: str) ->
     streams = [_new_stream(db), _new_stream(db)]
     if known is None:
         zeros = ", 0" * (len(_COUNTS) + len(_LOSSES))
-        db.execute(f"INSERT INTO ledger VALUES ('', '', 0, 0, 0, 0{zeros})")  # noqa: S608 - zeros
+        db.execute(f"INSERT INTO ledger VALUES ('', '', 0, 0, 0, 0, {NO_TICKET}{zeros})")  # noqa: S608 - numbers
     db.execute(
         "UPDATE ledger SET station_id = ?, machine = ?,"
         " sample_stream = ?, sample_sequence = 0, event_stream = ?, event_sequence = 0",

@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from evswap_edge.clock import TimeSource
 from evswap_edge.outbox.disk import DiskStore
-from evswap_edge.outbox.errors import OutboxError, OutboxRefused, OutboxUnwritable
+from evswap_edge.outbox.errors import OutboxDamaged, OutboxError, OutboxRefused, OutboxUnwritable
 from evswap_edge.outbox.leases import Leases
 from evswap_edge.outbox.operations import (
     Append,
@@ -156,17 +156,21 @@ class Keeper:
 
     def _write(self, operations: Sequence[tuple[int, Operation]]) -> dict[int, object]:
         """Do the first of these, as many as make a transaction."""
+        mended = False
         while True:
-            before = self._shelves.durable.last
+            before, numbers = self._shelves.durable.last, self._shelves.durable
             stage = self._staged(operations)
             try:
                 self._commit(stage)
-            except OutboxUnwritable as error:
-                self._shelves.durable.revert(before)
-                self._shelves.degrade(error)
             except OutboxError as error:
-                self._shelves.durable.revert(before)
-                return dict.fromkeys(stage.outcomes, Failure(error))
+                numbers.revert(before)
+                if isinstance(error, OutboxUnwritable):
+                    self._shelves.degrade(error)
+                elif isinstance(error, OutboxDamaged) and not mended:
+                    mended = True
+                    self._shelves.mend()
+                else:
+                    return dict.fromkeys(stage.outcomes, Failure(error))
             else:
                 return stage.outcomes
 
@@ -296,19 +300,22 @@ class Keeper:
 
     def _read(self, one: Operation) -> object:
         try:
-            match one:
-                case Take():
-                    items = self._oldest(one.kind, one.limit, one.backlog)
-                    self._leases.lend(items)
-                    return items
-                case Look():
-                    return self._oldest(Kind.SAMPLE, one.limit, None)
-                case Release():
-                    self._leases.end(one.tickets)
-                case MarkBacklog():
-                    self._backlog_upto = self._shelves.tickets.newest
+            return self._found(one)
         except OutboxError as error:
             return Failure(error)
+
+    def _found(self, one: Operation) -> object:
+        match one:
+            case Take():
+                items = self._oldest(one.kind, one.limit, one.backlog)
+                self._leases.lend(items)
+                return items
+            case Look():
+                return self._oldest(Kind.SAMPLE, one.limit, None)
+            case Release():
+                self._leases.end(one.tickets)
+            case MarkBacklog():
+                self._backlog_upto = self._shelves.tickets.newest
         return None
 
     def _oldest(self, kind: Kind, limit: int, backlog: bool | None) -> list[Item]:

@@ -134,12 +134,14 @@ def _write_ledger(
     new: sqlite3.Connection, *, own: tuple[Any, ...] = ("", "", 0, 0, 0, 0), lost: Iterable[int] = ()
 ) -> None:
     """Counts are counted again. Without ``own`` streams, whoever opens the file makes new ones."""
+    newest = max(int(scalar(new, f"SELECT coalesce(max(ticket), -1) FROM {table}")) for table in _KEPT)  # noqa: S608 - our own names
     counts = [int(scalar(new, query)) for query in _COUNTS]
     losses = list(lost) or [0] * len(_LOST)
-    values = (*own, *counts, *losses)
+    values = (*own, newest, *counts, *losses)
     new.execute(f"INSERT INTO ledger VALUES ({', '.join('?' * len(values))})", values)  # noqa: S608 - question marks
 
 
+_KEPT: Final = ("samples", "parcels", "events", "set_aside")
 _LOST: Final = tuple(f"lost_{name}" for name in Losses.__struct_fields__)
 _COUNTS: Final = (
     "SELECT count(*) FROM samples",

@@ -15,6 +15,9 @@ from urllib.parse import quote
 _AT_ONCE: Final = 1_000
 """Rows read in one go."""
 
+_TOLD: Final = ("SELECT newest_ticket FROM ledger", "SELECT max(seq) FROM sqlite_sequence")
+"""Where a file of this schema, and one of the first, tell how far their keys go."""
+
 _PARTS: Final = ("-wal", "-shm")
 """What SQLite keeps beside a database in WAL mode; a file and its parts belong together."""
 
@@ -49,9 +52,10 @@ def _bounds(db: sqlite3.Connection, table: str, key: str) -> tuple[int, int]:
     """The least and the greatest key, as far as that can be read; none at all is an empty range."""
     low = _number(db, f"SELECT min({key}) FROM {table}")  # noqa: S608 - our own names
     high = _number(db, f"SELECT max({key}) FROM {table}")  # noqa: S608 - our own names
-    if high is None:
-        high = _number(db, "SELECT max(seq) FROM sqlite_sequence")
-    return low or 1, high or 0
+    for told in _TOLD:
+        if high is None:
+            high = _number(db, told)
+    return low or 0, -1 if high is None else high
 
 
 def _number(db: sqlite3.Connection, query: str) -> int | None:

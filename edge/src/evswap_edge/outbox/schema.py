@@ -17,6 +17,7 @@ CREATE TABLE ledger (
     sample_sequence   INTEGER NOT NULL,
     event_stream      INTEGER NOT NULL REFERENCES streams,
     event_sequence    INTEGER NOT NULL,
+    newest_ticket     INTEGER NOT NULL,
     samples           INTEGER NOT NULL,
     parcels           INTEGER NOT NULL,
     parcel_samples    INTEGER NOT NULL,

@@ -6,14 +6,15 @@ noted there by the room that a reserve file gives up, or as soon as there is any
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from secrets import randbelow
 from typing import Any, Final
 
 from evswap_edge.clock import Stamp, TimeSource
 from evswap_edge.outbox.disk import DiskStore
-from evswap_edge.outbox.errors import OutboxFull, OutboxUnwritable
+from evswap_edge.outbox.errors import OutboxDamaged, OutboxFull, OutboxUnwritable
 from evswap_edge.outbox.leases import Held, Leases, samples_in
 from evswap_edge.outbox.memory import MemoryStore
 from evswap_edge.outbox.numbering import Numbers, Tickets
@@ -181,13 +182,35 @@ class Shelves:
         if self.trouble is None or self._time.monotonic() < self._retry_at:
             return
         self._retry_at = self._time.monotonic() + _RETRY_S
-        try:
+        with self._mending():
             if self._disk is None:
                 self._open()
             if self._has_room_again():
                 self._move_to_disk()
+
+    def mend(self) -> DiskStore | None:
+        """The file turned out to be damaged: go on with a new one that has all that can be read of it.
+
+        Raises ``OutboxError``.
+        """
+        if self._disk is not None:
+            self._disk.close()
+            self._disk = None
+        try:
+            self._open()
         except OutboxUnwritable as error:
             self.degrade(error)
+        return self._disk
+
+    @contextmanager
+    def _mending(self) -> Iterator[None]:
+        """For what nobody waits for: it is tried again another time."""
+        try:
+            yield
+        except OutboxUnwritable as error:
+            self.degrade(error)
+        except OutboxDamaged:
+            self.mend()
 
     def supersede(self, parcels: Iterable[Ticket], samples: Iterable[Ticket]) -> None:
         """These samples, on the disk, are said by parcels that are held in memory: they stay until those are
@@ -198,9 +221,10 @@ class Shelves:
         """What nobody waits for: give up what is too old, take the reserve again, give room back."""
         if self.trouble is not None or self._disk is None:
             return
-        self._expire(self._disk)
-        self._reserve.hold()
-        self._disk.tidy()
+        with self._mending():
+            self._expire(self._disk)
+            self._reserve.hold()
+            self._disk.tidy()
 
     def close(self) -> None:
         """Move to the disk what memory holds, if that can be; let go of the file."""
@@ -225,7 +249,7 @@ class Shelves:
             disk = self._open_disk()
         self._disk = disk
         self.durable = Numbers(disk.stream_id, disk.event_stream_id, disk.sequences)
-        self.tickets.newest = max(self.tickets.newest, disk.newest_ticket())
+        self.tickets.newest = max(self.tickets.newest, disk.newest_ticket)
         self.offsets = disk.offsets | self.offsets
         if self.trouble is None:
             self._reserve.hold()
@@ -241,6 +265,9 @@ class Shelves:
         except OutboxUnwritable as error:
             self.degrade(error)
             return ()
+        except OutboxDamaged:
+            mended = self.mend()
+            return () if mended is None else read(mended)
 
     def _tickets(self, kind: Kind, *, after: Ticket, upto: Ticket, limit: int) -> list[Ticket]:
         stored = self._stored(lambda disk: disk.tickets(kind, after=after, upto=upto, limit=limit))
