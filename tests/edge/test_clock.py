@@ -24,7 +24,7 @@ from evswap_schema import Clock
 def test_the_kernel_says_whether_the_clock_is_set(
     monkeypatch: pytest.MonkeyPatch, answer: int, state: Clock
 ) -> None:
-    monkeypatch.setattr(ctypes, "CDLL", lambda name: SimpleNamespace(adjtimex=lambda timex: answer))
+    monkeypatch.setattr(ctypes, "PyDLL", lambda name: SimpleNamespace(adjtimex=lambda timex: answer))
     assert SystemTime().state() is state
 
 
