@@ -51,16 +51,14 @@ def outboxes(stack: LocalStack) -> list[Path]:
 
 def waiting(stack: LocalStack) -> int:
     """Samples that are on a station's disk and not yet acknowledged."""
-    return sum(ask(outbox, "SELECT count(*) FROM samples") for outbox in outboxes(stack))
+    return sum(ask(outbox, "SELECT samples + parcel_samples FROM ledger") for outbox in outboxes(stack))
 
 
 def last_sequences(stack: LocalStack) -> dict[str, int]:
     """The number of each stream's last committed sample. Numbers begin at one and leave none out."""
+    named = "SELECT stream_id FROM ledger JOIN streams ON stream = sample_stream"
     return {
-        ask(outbox, "SELECT stream_id FROM stream"): ask(
-            outbox, "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'samples'"
-        )
-        for outbox in outboxes(stack)
+        ask(outbox, named): ask(outbox, "SELECT sample_sequence FROM ledger") for outbox in outboxes(stack)
     }
 
 
