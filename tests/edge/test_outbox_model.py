@@ -21,6 +21,7 @@ from tests.edge.outboxes import (
     ALL,
     SMALLEST,
     StubbornDisk,
+    ask,
     copy,
     event,
     free,
