@@ -415,6 +415,18 @@ async def test_what_cannot_be_written_down_is_neither_done_nor_answered(
     assert caplog.text.count("neither done nor answered") == 1
 
 
+async def test_a_journal_that_is_full_lets_those_go_that_nobody_needs(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal, "MAX_COMMANDS", 4)
+    async with bench.at_work():
+        for n in range(10):
+            bench.deliver(f"bad-{n}", b"{}")
+            assert (await bench.result(f"bad-{n}")).outcome is Outcome.REJECTED
+            await bench.time.advance(1.0)
+        assert (await bench.done(bench.command("c-1"))).outcome is Outcome.DONE
+
+
 async def test_a_result_that_cannot_be_written_down_is_told_when_it_can(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

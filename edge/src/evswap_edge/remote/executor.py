@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum, auto
 from typing import Final
 
@@ -18,7 +18,7 @@ from evswap_edge.clock import TimeSource
 from evswap_edge.episode import Episode
 from evswap_edge.hal import DriverError
 from evswap_edge.remote.deeds import Deed, Evidence, Means, NotDone, deed_of
-from evswap_edge.remote.journal import Entry, Journal, JournalError
+from evswap_edge.remote.journal import Entry, Journal, JournalCrowded, JournalError
 from evswap_schema import Clock, Command, CommandResult, InvalidMessage, Outcome, Unlock, decode_command
 from evswap_schema.limits import FUTURE_TOLERANCE
 
@@ -97,13 +97,24 @@ class Executor:
             return
         self._under_way[command_id] = _Stage.JUDGED
         try:
-            await self._deal_with(command_id, payload)
+            await self._deal_with_in_a_crowd(command_id, payload)
         except JournalError as error:
             self._writing.begin(f"{error}; commands are neither done nor answered")
         else:
             self._writing.end()
         finally:
             del self._under_way[command_id]
+
+    async def _deal_with_in_a_crowd(self, command_id: str, payload: bytes) -> None:
+        """``_deal_with``; where the journal is full, once more without those that nobody needs: whoever sends
+        one of them again hears that it has expired."""
+        try:
+            await self._deal_with(command_id, payload)
+        except JournalCrowded:
+            if self._time.state() is not Clock.SYNCHRONIZED:
+                raise
+            await asyncio.to_thread(self._journal.forget, self._time.now(), kept=timedelta(0))
+            await self._deal_with(command_id, payload)
 
     async def _deal_with(self, command_id: str, payload: bytes) -> None:
         """Raises ``JournalError`` as long as nothing has moved."""

@@ -145,13 +145,14 @@ class Journal:
         with self._transaction() as db:
             db.execute("UPDATE commands SET told = ? WHERE command_id = ?", (told, command_id))
 
-    def forget(self, now: datetime) -> int:
-        """Forget the commands that were answered and have been expired for ``KEPT``; returns how many."""
+    def forget(self, now: datetime, *, kept: timedelta = KEPT) -> int:
+        """Forget the commands that were answered and have been expired for as long as they are ``kept``;
+        returns how many."""
         if not self._exists:
             return 0
         with self._transaction() as db:
             query = "DELETE FROM commands WHERE told AND result IS NOT NULL AND expires_at < ?"
-            return db.execute(query, ((now - KEPT).timestamp(),)).rowcount
+            return db.execute(query, ((now - kept).timestamp(),)).rowcount
 
     @property
     def begun_at(self) -> datetime | None:
