@@ -55,7 +55,7 @@ async def test_everything_is_delivered_once_oldest_first_and_leaves_the_outbox(
         await eventually(nothing_waits(outbox))
     assert run.archived == list(range(1, 11))
     assert run.vitals.accepted["live"] == 10
-    assert run.vitals.latencies.at_most()[-1] == 11  # and the newest state
+    assert run.vitals.latencies.at_most()[-1] == 10
     await outbox.aclose()
 
 
@@ -145,7 +145,7 @@ async def test_a_message_at_fault_is_set_aside_and_the_others_go_on(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     outbox = await holding(tmp_path, make_reading)
-    transport = MemoryTransport([ReasonCode.SUCCESS, ReasonCode.SUCCESS, code])
+    transport = MemoryTransport([ReasonCode.SUCCESS, code])
     async with Publishing(outbox, TIME, transport=transport) as run:
         await eventually(nothing_waits(outbox))
     assert run.archived == [1, *range(3, 11)]
@@ -276,7 +276,6 @@ async def test_a_link_that_breaks_while_nothing_is_under_way_is_noticed_when_the
     outbox = await holding(tmp_path, make_reading, 1)
     async with Publishing(outbox, TIME) as run:
         await eventually(nothing_waits(outbox))
-        assert run.vitals.linked
         run.transport.take_down()
         run.publisher.link_changed(False)
         assert not run.vitals.linked

@@ -36,6 +36,9 @@ _STORAGE_PAUSE_S: Final = 1.0
 _KEPT_FOR_LIVE: Final = 50
 """Of the places for messages that wait for the cloud's confirmation, so many are not for the backlog."""
 
+_WINDOWS_IN_STOCK: Final = 2
+"""So much is taken from the outbox at once: asking it costs more than what it gives."""
+
 _log: Final = logging.getLogger("evswap_edge.publisher")
 
 Item = Sample | Parcel | StoredEvent
@@ -100,7 +103,10 @@ class Publisher:
             rank: Lane(rank, pace=paces.get(rank) or Pace(0, time=time), backoff=backoff(), time=time)
             for rank in Rank
         }
+        self._newest: Sample | None = None
+        """Of this run: the newest one that an earlier run left may be older than what that one has told."""
         self._news: Sample | None = None
+        """To be told as soon as possible."""
         self._slots = 0
         self._sending: dict[asyncio.Task[TransportError | None], _Sending] = {}
         self._ended: deque[asyncio.Task[TransportError | None]] = deque()
@@ -116,6 +122,7 @@ class Publisher:
 
     def sampled(self, sample: Sample) -> None:
         """``sample`` was stored."""
+        self._newest = sample
         sooner = self._sealing.sampled(sample)
         if self._mode is Mode.EVERY_SAMPLE:
             self._lanes[Rank.LIVE].dry = False
@@ -198,9 +205,8 @@ class Publisher:
     def _begin_anew(self) -> None:
         """There is a link: the newest state first, then what comes from now on, then what has waited."""
         self._outbox.mark_backlog()
-        waiting = self._outbox.waiting
-        if waiting.all_samples:
-            self._news = self._outbox.newest()
+        if self._outbox.waiting.all_samples:
+            self._news = self._newest
         for lane in self._lanes.values():
             lane.dry = False
         self._lanes[Rank.BACKLOG].pace.pause(self._limits.backlog_pause_s)
@@ -221,9 +227,9 @@ class Publisher:
             lane = self._lanes[rank]
             if rank is Rank.CHANGE:
                 self._put_up_news(lane)
-            elif not lane.dry and (room := self._limits.window - len(lane.loads)) > 0:
-                items = await self._take(rank, room)
-                lane.dry = len(items) < room
+            elif not lane.dry and len(lane.loads) <= self._limits.window // 2:
+                items = await self._take(rank, _WINDOWS_IN_STOCK * self._limits.window)
+                lane.dry = len(items) < _WINDOWS_IN_STOCK * self._limits.window
                 for item in items:
                     self._load(lane, item)
 
