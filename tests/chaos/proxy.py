@@ -108,12 +108,12 @@ class Proxy:
         finally:
             for task in (up, down):
                 task.cancel()
+            far_writer.close()  # at once: this task may be cancelled while it waits
             await asyncio.gather(up, down, return_exceptions=True)
             await self._part(far_writer)
 
     async def _part(self, far_writer: asyncio.StreamWriter) -> None:
         """The broker has what was handed to it, also when the station goes first."""
-        far_writer.close()
         with suppress(OSError, TimeoutError):
             async with asyncio.timeout(_PARTING_S):
                 await far_writer.wait_closed()
