@@ -25,8 +25,10 @@ from tests.shared.cabinets import minute_of_readings
 
 STATION: Final = "station-01"
 
-_SENSORS: Final = 360
+TOGETHER: Final = 360
 """So many samples are under way to the disk at once: what many bays, sensors and events would be."""
+_BATCH_AGE_S: Final = 2.0
+"""Shorter than the outages, so that what is stored in one is sealed while it lasts, as in any long one."""
 _LOOK_EVERY_S: Final = 0.002
 _PATIENCE_S: Final = 300.0
 
@@ -46,9 +48,11 @@ def configuration(
     *,
     transport: str = "mqtt",
     mode: str = "on-change",
+    batch_age_s: float = _BATCH_AGE_S,
     publishing: dict[str, Any] | None = None,
 ) -> Path:
     """A station.yaml (JSON is YAML) with the defaults, but for where it has to reach."""
+    folder.mkdir(parents=True, exist_ok=True)
     file = folder / "station.json"
     file.write_text(
         json.dumps(
@@ -62,7 +66,7 @@ def configuration(
                     **_files(broker.station_credentials(STATION)),
                 },
                 "outbox": {"path": str(folder / "outbox.sqlite")},
-                "reporting": {"mode": mode, "batch_age_s": 5},
+                "reporting": {"mode": mode, "batch_age_s": batch_age_s},
                 "publishing": publishing or {},
             }
         )
@@ -94,7 +98,7 @@ class AtWork:
             for reading in coming:
                 await self.recorder.record(reading, stamp_now(self.time))
 
-        await asyncio.gather(*(sensor() for _ in range(_SENSORS)))
+        await asyncio.gather(*(sensor() for _ in range(TOGETHER)))
 
     async def until_nothing_waits(self) -> None:
         """Return when all that was stored is acknowledged, and forgotten durably."""

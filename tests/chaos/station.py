@@ -63,6 +63,8 @@ class Orders(Struct, frozen=True, kw_only=True):
     speed: float = 1.0
     interval_s: float | None = None
     bays: int = 4
+    is_brief: bool = False
+    """The witness writes one byte a sample: how many there were."""
 
 
 class StringedTime(SystemTime):
@@ -160,7 +162,8 @@ class Strings:
 class Witness:
     """Says what was accepted, once it was."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, *, is_brief: bool = False) -> None:
+        self._is_brief = is_brief
         self._file = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
     @contextlib.contextmanager
@@ -181,6 +184,9 @@ class Witness:
         return noted
 
     def _note(self, kind: str, stored: Any, *, durable: bool) -> None:
+        if self._is_brief:
+            os.write(self._file, b"." if kind == "sample" else b"")
+            return
         line = {
             "kind": kind,
             "stream": stored.stream_id,
@@ -220,7 +226,7 @@ async def main(orders: Orders) -> None:
     config = _configured(orders, cabinet)
     with contextlib.ExitStack() as stack:
         if orders.witness is not None:
-            stack.enter_context(Witness(Path(orders.witness)).watching())
+            stack.enter_context(Witness(Path(orders.witness), is_brief=orders.is_brief).watching())
         async with asyncio.TaskGroup() as tasks:
             obeying = tasks.create_task(strings.obey())
             await until_stopped(lambda stop: _run(config, time_source, stop))

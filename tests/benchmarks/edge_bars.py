@@ -1,0 +1,272 @@
+"""The station beside what it has to beat, both measured in the same run, on the same broker and disk."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import quantiles
+from typing import Final
+
+from msgspec.structs import replace
+
+from evswap_schema import Channel, Reading, broker_topic, decode_own_reading, encode_batches, encode_reading
+from tests.benchmarks.bare_loop import (
+    BareLink,
+    BareTable,
+    drain,
+    take_and_deliver,
+    take_and_deliver_batched,
+)
+from tests.benchmarks.station_at_work import (
+    TOGETHER,
+    AtWork,
+    configuration,
+    readings,
+    station_at_work,
+)
+from tests.chaos.far_sides import Sink
+from tests.chaos.truth import Lane, arrived
+from tests.mosquitto import Mosquitto
+
+A_DAY: Final = 17_280
+"""Samples, at one in 5 s."""
+PEERS_BEST_PER_S: Final = 4_273
+"""A gateway in Python that publishes 1,000 records at once, and loses them when it is killed."""
+
+_BARE: Final = "bare-loop"
+_OFFLINE_S: Final = 3.0
+"""How long the broker is away before it is called back: the station has stopped to dial at once by then."""
+_LOOK_EVERY_S: Final = 0.002
+_LIVE_EVERY_S: Final = 0.1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bar:
+    """A figure and its bar: `value` has to be at most `limit`, or at least, where `more_is_better`."""
+
+    name: str
+    value: float
+    unit: str
+    limit: float
+    more_is_better: bool = False
+    detail: str = ""
+
+    @property
+    def is_met(self) -> bool:
+        return self.value >= self.limit if self.more_is_better else self.value <= self.limit
+
+    def __str__(self) -> str:
+        sign = "≥" if self.more_is_better else "≤"
+        verdict = "met" if self.is_met else "NOT MET"
+        cells = [
+            self.name,
+            f"{_short(self.value)} {self.unit}",
+            f"{sign} {_short(self.limit)}",
+            verdict,
+            self.detail,
+        ]
+        return f"| {' | '.join(cells)} |"
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def bars_table(bars: Sequence[Bar]) -> str:
+    """As docs/performance.md shows them."""
+    return "\n".join(["| bar | measured | limit | | |", "|---|---:|---:|---|---|", *map(str, bars)])
+
+
+# --- after an outage --------------------------------------------------------------------------------------
+
+
+def drain_after_an_outage(folder: Path, broker: Mosquitto, count: int) -> list[Bar]:
+    """`count` samples stored while the broker was away, then the broker back, with the cap off."""
+    bare_s = _bare_loop_drains(folder, broker, count)
+    bars = []
+    for mode in ("on-change", "every-sample"):
+        first_s, all_s = asyncio.run(_station_drains(folder / mode, broker, count, mode))
+        drained = Bar(
+            name=f"{count:,} samples drained ({mode}), in times of the plain loop",
+            value=all_s / bare_s,
+            unit="",
+            limit=1,
+            detail=f"{all_s:.2f} s against {bare_s:.2f} s",
+        )
+        first = Bar(
+            name=f"first message after the broker's return ({mode})", value=first_s, unit="s", limit=3
+        )
+        bars += [drained, first]
+    return bars
+
+
+async def _station_drains(folder: Path, broker: Mosquitto, count: int, mode: str) -> tuple[float, float]:
+    """Seconds from the broker's return to the first acknowledgement, and from the connection on, as for the
+    loop, to the durable end of the last."""
+    file = configuration(folder, broker, mode=mode, publishing={"backlog_per_s": 0})
+    async with station_at_work(file) as work:
+        await work.until_linked()
+        await asyncio.to_thread(broker.stop)
+        await work.record(readings(count))
+        await asyncio.sleep(_OFFLINE_S)
+        await asyncio.to_thread(broker.start)
+        back = time.monotonic()
+        await work.until_linked()
+        linked = time.monotonic()
+        await _until_first_acknowledgement(work)
+        first = time.monotonic()
+        await work.until_nothing_waits()
+        return first - back, time.monotonic() - linked
+
+
+async def _until_first_acknowledgement(work: AtWork) -> None:
+    before = sum(work.station.vitals.accepted.values())
+    while sum(work.station.vitals.accepted.values()) == before:
+        await asyncio.sleep(_LOOK_EVERY_S)
+
+
+def _bare_loop_drains(folder: Path, broker: Mosquitto, count: int) -> float:
+    table = BareTable(folder / "drained.sqlite")
+    link = BareLink(broker.station_credentials(_BARE), broker.host, broker.port)
+    table.add(_bodies(readings(count)))
+    link.connect()
+    began = time.monotonic()
+    assert drain(table, link, broker_topic(Channel.TELEMETRY, _BARE)) == count
+    took = time.monotonic() - began
+    link.close()
+    table.close()
+    return took
+
+
+# --- under load -------------------------------------------------------------------------------------------
+
+
+def throughput(folder: Path, broker: Mosquitto, count: int, plain_count: int) -> list[Bar]:
+    """Samples a second, each durable on disk and acknowledged by the broker at the end."""
+    station_per_s = count / asyncio.run(_station_delivers(folder, broker, count))
+    plain_per_s, batched_per_s = _bare_loops_deliver(folder, broker, plain_count, count)
+    return [
+        Bar(
+            name="samples durable and acknowledged, in times of the plain loop",
+            value=station_per_s / plain_per_s,
+            unit="",
+            limit=3,
+            more_is_better=True,
+            detail=f"{station_per_s:,.0f}/s against {plain_per_s:,.0f}/s",
+        ),
+        Bar(
+            name="the same, in times of the loop with the same batches",
+            value=station_per_s / batched_per_s,
+            unit="",
+            limit=0.7,
+            more_is_better=True,
+            detail=f"{station_per_s:,.0f}/s against {batched_per_s:,.0f}/s",
+        ),
+        Bar(
+            name="the same, beside the peer's best, which is not durable",
+            value=station_per_s,
+            unit="/s",
+            limit=PEERS_BEST_PER_S,
+            more_is_better=True,
+        ),
+    ]
+
+
+async def _station_delivers(folder: Path, broker: Mosquitto, count: int) -> float:
+    file = configuration(folder, broker, publishing={"backlog_per_s": 0})
+    async with station_at_work(file) as work:
+        await work.until_linked()
+        began = time.monotonic()
+        await work.record(readings(count))
+        await work.until_nothing_waits()
+        return time.monotonic() - began
+
+
+def _bare_loops_deliver(folder: Path, broker: Mosquitto, plain: int, batched: int) -> tuple[float, float]:
+    link = BareLink(broker.station_credentials(_BARE), broker.host, broker.port)
+    link.connect()
+    table = BareTable(folder / "plain.sqlite")
+    began = time.monotonic()
+    take_and_deliver(table, link, broker_topic(Channel.TELEMETRY, _BARE), _bodies(readings(plain)))
+    plain_s = time.monotonic() - began
+    table.close()
+    table = BareTable(folder / "batched.sqlite")
+    topic = broker_topic(Channel.BATCH, _BARE)
+    began = time.monotonic()
+    take_and_deliver_batched(
+        table,
+        link,
+        topic,
+        _bodies(readings(batched)),
+        together=TOGETHER,
+        pack=lambda share: _packed(share, topic),
+    )
+    batched_s = time.monotonic() - began
+    table.close()
+    link.close()
+    return plain / plain_s, batched / batched_s
+
+
+def _bodies(samples: Sequence[Reading]) -> list[bytes]:
+    """Encoded with an identity, as a station stores them."""
+    stream = "0" * 32
+    return [
+        encode_reading(replace(sample, stream_id=stream, sequence=number))
+        for number, sample in enumerate(samples, start=1)
+    ]
+
+
+def _packed(share: Sequence[bytes], topic: str) -> list[bytes]:
+    return [batch.payload for batch in encode_batches(map(decode_own_reading, share), topic=topic)]
+
+
+# --- live beside the backlog ------------------------------------------------------------------------------
+
+
+def live_beside_backlog(folder: Path, broker: Mosquitto, seconds: float) -> Bar:
+    """How long after its commit a sample is at a subscriber, while the backlog drains at its default pace."""
+    latencies, left = asyncio.run(_live_latencies(folder, broker, seconds))
+    p99 = quantiles(latencies, n=100)[98]
+    return Bar(
+        name="live message at a subscriber while the capped backlog drains, p99",
+        value=p99,
+        unit="s",
+        limit=1,
+        detail=f"{len(latencies)} samples, worst {max(latencies):.3f} s; {left} of the backlog left",
+    )
+
+
+async def _live_latencies(folder: Path, broker: Mosquitto, seconds: float) -> tuple[list[float], int]:
+    """Each sample is a message of its own, so that the backlog outlasts the measurement."""
+    file = configuration(folder, broker, mode="every-sample", publishing={"backlog_jitter_s": 0})
+    async with station_at_work(file) as work:
+        await work.until_linked()
+        await asyncio.to_thread(broker.stop)
+        await work.record(readings(int(seconds * 20)))
+        await asyncio.sleep(_OFFLINE_S)
+        await asyncio.to_thread(broker.start)
+        sink = Sink(broker)
+        await asyncio.to_thread(sink.open)
+        await work.until_linked()
+        stored = await _store_live(work, seconds)
+        await asyncio.sleep(1.5)
+        left = work.station.outbox.waiting.all_samples
+        await asyncio.to_thread(sink.close)
+    first = {}
+    for message in arrived(sink.arrivals):
+        if message.lane is Lane.SAMPLE:
+            first.setdefault(message.identities[0].sequence, message.at)
+    return [first[number] - at for number, at in stored.items()], left
+
+
+async def _store_live(work: AtWork, seconds: float) -> dict[int, float]:
+    """Sequence number and moment of each sample that was stored while the link was up."""
+    stored = {}
+    for reading in readings(int(seconds / _LIVE_EVERY_S)):
+        await work.record([reading])
+        newest = work.station.outbox.newest()
+        assert newest is not None
+        stored[newest.sequence] = time.time()
+        await asyncio.sleep(_LIVE_EVERY_S)
+    return stored
