@@ -112,6 +112,7 @@ async def test_an_answer_after_the_time_out_spares_the_second_sending() -> None:
         await task
     way.answer(1)
     (again,) = await way.begin(1)
+    assert again.done()
     await again
     assert way.sent == [b"message 1"]
     # An answer counts once: the same bytes, sent on purpose a third time, need another.
