@@ -8,10 +8,11 @@ from typing import Any
 
 from evswap_edge.clock import Stamp, TimeSource
 from evswap_edge.outbox import Bounds, NewParcel, OutboxFull, Sample
-from evswap_edge.outbox.disk import PARTS, DiskStore
+from evswap_edge.outbox.disk import DiskStore
 from evswap_edge.outbox.keeper import Keeper
 from evswap_edge.outbox.opening import open_disk
 from evswap_edge.outbox.operations import Append, Operation, Release, Seal, Take
+from evswap_edge.outbox.parts import parts_of
 from evswap_edge.outbox.records import Item, Kind
 from evswap_edge.outbox.store import Changes
 from evswap_edge.testing import ManualTime
@@ -78,15 +79,13 @@ def free(keeper: Keeper) -> list[Item]:
 
 def size(path: Path) -> int:
     """What database, log and shared memory take."""
-    parts = (path.with_name(path.name + part) for part in PARTS)
-    return sum(part.stat().st_size for part in parts if part.exists())
+    return sum(part.stat().st_size for part in parts_of(path) if part.exists())
 
 
 def copy(path: Path, to: Path) -> Path:
     """The outbox as it stands on the disk at this moment, in another folder: what a power cut leaves."""
     to.mkdir(parents=True)
-    for part in PARTS:
-        source = path.with_name(path.name + part)
+    for source in parts_of(path):
         if source.exists():
             shutil.copy(source, to / source.name)
     (to / f"{path.name}.lock").write_text("4711")

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from evswap_edge.commands import check, csr, emulate, fleet, greengrass, health, provision, run
+from evswap_edge.commands import check, csr, emulate, fleet, greengrass, health, outbox, provision, run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +32,7 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "check": Command(help=check.HELP, add_arguments=check.add_arguments, run=check.run),
     "provision": Command(help=provision.HELP, add_arguments=provision.add_arguments, run=provision.run),
     "health": Command(help=health.HELP, add_arguments=health.add_arguments, run=health.run),
+    "outbox": Command(help=outbox.HELP, add_arguments=outbox.add_arguments, run=outbox.run),
     "csr": Command(help=csr.HELP, add_arguments=csr.add_arguments, run=csr.run),
     "emulate": Command(help=emulate.HELP, add_arguments=emulate.add_arguments, run=emulate.run),
 }

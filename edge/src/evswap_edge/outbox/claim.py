@@ -56,6 +56,25 @@ def lock_path(path: Path) -> Path:
     return path.with_name(f"{path.name}.lock")
 
 
+def holder_of(path: Path) -> int | None:
+    """The process that has the file at ``path``, as far as that can be told without asking for the right."""
+    try:
+        holder = int(lock_path(path).read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return None
+    return holder if _runs(holder) else None
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+    return True
+
+
 def _overwrite(file: int, content: bytes) -> None:
     """In this order, a full disk leaves what was there."""
     os.pwrite(file, content, 0)

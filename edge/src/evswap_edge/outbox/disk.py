@@ -10,14 +10,12 @@ from uuid import uuid4
 from evswap_edge.outbox import schema
 from evswap_edge.outbox.claim import Claim
 from evswap_edge.outbox.errors import OutboxDamaged, OutboxFull, OutboxOutdated, OutboxTooNew, translated
+from evswap_edge.outbox.parts import bytes_of, log_of, size_of
 from evswap_edge.outbox.records import Bounds, Item, Kind, Losses, Ticket, Waiting, kind_of
 from evswap_edge.outbox.rows import Rows, aside_row
 from evswap_edge.outbox.schema import PAGE_BYTES, Allowance, scalar
 from evswap_edge.outbox.store import Changes, Leaving, Sequences
 from evswap_edge.outbox.thinning import NO_TICKET, Candidate, Class
-
-PARTS: Final = ("", "-wal", "-shm")
-"""The database, and what SQLite keeps beside it; they belong together."""
 
 _TABLES: Final[Mapping[Kind, str]] = {Kind.SAMPLE: "samples", Kind.PARCEL: "parcels", Kind.EVENT: "events"}
 _COUNTS: Final = ("samples", "parcels", "parcel_samples", "events", "set_aside")
@@ -80,12 +78,8 @@ class DiskStore:
             parcel_samples=counts["parcel_samples"],
             events=counts["events"],
             set_aside=counts["set_aside"],
-            bytes=self.file_bytes(),
+            bytes=bytes_of(self.path),
         )
-
-    def file_bytes(self) -> int:
-        """What database, log and shared memory take together."""
-        return sum(_size(self.path.with_name(self.path.name + part)) for part in PARTS)
 
     # --- what happens to it -------------------------------------------------------------------------------
 
@@ -211,12 +205,12 @@ class DiskStore:
 
     def _require_short_log(self) -> None:
         """The log is begun anew after a checkpoint, unless another process has been reading since before."""
-        log = self.path.with_name(f"{self.path.name}-wal")
-        if _size(log) <= self.allowance.wal_bytes:
+        log = log_of(self.path)
+        if size_of(log) <= self.allowance.wal_bytes:
             return
         with self._watched():
             self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-        if 2 * _size(log) > 3 * self.allowance.wal_bytes:
+        if 2 * size_of(log) > 3 * self.allowance.wal_bytes:
             raise OutboxFull(self.path, "its log cannot be emptied while another process reads it")
 
     def close(self) -> None:
@@ -363,10 +357,3 @@ def _dicts(cursor: sqlite3.Cursor) -> Iterator[dict[str, Any]]:
 def _pages(size: int) -> float:
     """How much of a page a row of ``size`` bytes takes, and how many a long one."""
     return size / _ALONE_BYTES / 2 if size <= _ALONE_BYTES else -(-size // PAGE_BYTES)
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:
-        return 0

@@ -77,7 +77,7 @@ class OutboxOutdated(OutboxError):
 
     def __init__(self, path: Path, version: int) -> None:
         self.version = version
-        super().__init__(path, f"has schema {version}, of an earlier version of this program")
+        super().__init__(path, f"has schema {version}, of an earlier program; the next start moves it on")
 
 
 class OutboxRefused(OutboxError):

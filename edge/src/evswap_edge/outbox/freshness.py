@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from evswap_edge.outbox.parts import log_of
+
 
 def written_at(path: Path) -> float:
     """When something was committed last (seconds since 1970), seen from outside and without disturbing the
@@ -9,7 +11,7 @@ def written_at(path: Path) -> float:
 
     In WAL mode a commit is written to the log beside the database.
     """
-    return max(_modified(path), _modified(path.with_name(f"{path.name}-wal")))
+    return max(_modified(path), _modified(log_of(path)))
 
 
 def _modified(path: Path) -> float:

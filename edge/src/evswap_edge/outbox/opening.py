@@ -13,8 +13,9 @@ from typing import Final
 
 from evswap_edge.files import make_durable
 from evswap_edge.outbox.claim import Claim
-from evswap_edge.outbox.disk import PARTS, DiskStore
+from evswap_edge.outbox.disk import DiskStore
 from evswap_edge.outbox.errors import OutboxDamaged, OutboxOutdated, meaning_of, translated
+from evswap_edge.outbox.parts import parts_of
 from evswap_edge.outbox.rebuilding import rebuild
 from evswap_edge.outbox.records import Bounds
 from evswap_edge.outbox.salvage import open_for_reading, put_aside
@@ -83,8 +84,8 @@ def _keep_damaged(path: Path) -> None:
 
 def _remove(path: Path) -> None:
     """The log first: without its database it says nothing."""
-    for part in reversed(PARTS):
-        path.with_name(path.name + part).unlink(missing_ok=True)
+    for part in reversed(list(parts_of(path))):
+        part.unlink(missing_ok=True)
 
 
 def _beside(path: Path, what: str) -> Path:

@@ -12,14 +12,13 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
+from evswap_edge.outbox.parts import parts_of
+
 _AT_ONCE: Final = 1_000
 """Rows read in one go."""
 
 _TOLD: Final = ("SELECT newest_ticket FROM ledger", "SELECT max(seq) FROM sqlite_sequence")
 """Where a file of this schema, and one of the first, tell how far their keys go."""
-
-_PARTS: Final = ("-wal", "-shm")
-"""What SQLite keeps beside a database in WAL mode; a file and its parts belong together."""
 
 
 def readable_rows(db: sqlite3.Connection, table: str, key: str, columns: Sequence[str]) -> Iterator[Any]:
@@ -42,9 +41,9 @@ def open_for_reading(path: Path) -> sqlite3.Connection:
 def put_aside(path: Path, now: datetime) -> Path:
     """Give the file and its parts another name, for whoever wants to look into it; returns that name."""
     aside = path.with_name(f"{path.name}.damaged-{now:%Y%m%dT%H%M%SZ}")
-    for suffix in ("", *_PARTS):
+    for part, kept in zip(parts_of(path), parts_of(aside), strict=True):
         with suppress(FileNotFoundError):
-            path.with_name(path.name + suffix).replace(aside.with_name(aside.name + suffix))
+            part.replace(kept)
     return aside
 
 
