@@ -124,6 +124,7 @@ class _Component:
         finally:
             if reporting is not None:
                 reporting.cancel()
+                await asyncio.gather(reporting, return_exceptions=True)
             ending.set()
             with suppress(RestartRequired):
                 await running
