@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -195,9 +195,9 @@ def changes(messages: Iterable[Message]) -> list[Reading]:
     return [decode_reading(message.payload) for message in messages if message.topic == topic(Channel.CHANGE)]
 
 
-def repeated(numbers: Iterable[int]) -> int:
-    """How many of ``numbers`` there are more than once, counting each repetition."""
-    return sum(count - 1 for count in Counter(numbers).values())
+def repeated(things: Iterable[Hashable]) -> int:
+    """How many of ``things`` there are more than once, counting each repetition."""
+    return sum(count - 1 for count in Counter(things).values())
 
 
 def noisy_bay(number: int) -> Bay:

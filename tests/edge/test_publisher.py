@@ -332,6 +332,37 @@ async def test_answers_of_a_link_that_is_gone_do_not_cost_the_new_one(
     await outbox.aclose()
 
 
+async def test_what_was_under_way_is_not_overtaken_though_its_transport_never_says_what_became_of_it(
+    tmp_path: Path, make_reading: MakeReading, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Mute(MemoryTransport):
+        """Never tells of what was under way when the link broke."""
+
+        async def send(self, message: Message) -> None:
+            try:
+                await super().send(message)
+            except NotConnected:
+                await asyncio.Event().wait()
+
+    monkeypatch.setattr("evswap_edge.publisher.publisher._PARTING_S", 0.05)
+    outbox = await opened(tmp_path)
+    async with Publishing(outbox, TIME, window=4, age_s=0.5, transport=Mute()) as run:
+        await eventually(lambda: run.vitals.linked)
+        run.transport.go_silent()
+        for n in range(4):
+            await run.sample(make_reading(n))
+        await eventually(lambda: len(run.transport.attempts) == 4)
+        run.transport.take_down()
+        run.publisher.link_changed(False)
+        for n in range(4, 12):
+            await run.sample(make_reading(n))
+        await eventually(lambda: outbox.waiting.samples == 0)
+        run.transport.bring_up()
+        await eventually(nothing_waits(outbox))
+    assert run.archived == list(range(1, 13))
+    await outbox.aclose()
+
+
 async def test_a_pause_that_ends_while_the_publisher_thinks_is_not_slept_through(
     tmp_path: Path, make_reading: MakeReading, eventually: Eventually
 ) -> None:
@@ -517,6 +548,27 @@ async def test_the_backlog_leaves_room_in_the_window_and_live_never_waits_for_it
         await eventually(nothing_waits(outbox))
     assert sorted(run.archived) == list(range(1, 42))
     assert repeated(run.archived) == 0
+    await outbox.aclose()
+
+
+async def test_a_link_that_live_messages_fill_for_good_still_has_a_turn_for_the_backlog(
+    tmp_path: Path, make_reading: MakeReading, eventually: Eventually
+) -> None:
+    outbox = await opened(tmp_path)
+    transport = MemoryTransport()
+    transport.take_down()
+    async with Publishing(outbox, TIME, age_s=0.001, transport=transport) as run:
+        for n in range(4):
+            await run.sample(make_reading(n))
+        await eventually(lambda: outbox.waiting.parcel_samples == 4)
+    for n in range(300):
+        await store(outbox, make_reading(n), TIME)
+    transport.bring_up()
+    async with Publishing(outbox, TIME, transport=transport) as run:
+        await eventually(nothing_waits(outbox))
+    assert sorted(run.archived) == list(range(1, 305))
+    assert run.archived[0] == 5
+    assert run.archived.index(1) < 100
     await outbox.aclose()
 
 

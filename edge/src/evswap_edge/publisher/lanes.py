@@ -10,6 +10,7 @@ from bisect import insort
 from collections import deque
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
+from itertools import count
 from operator import itemgetter
 from typing import Final
 
@@ -35,10 +36,15 @@ class Rank(StrEnum):
 class Load:
     """One thing on its way. Without a ticket it is volatile: nobody keeps it, nobody misses it."""
 
-    __slots__ = ("_waiting", "arrived", "is_given_up", "size", "slots", "ticket", "under_way")
+    __slots__ = ("_waiting", "arrived", "is_given_up", "order", "size", "slots", "ticket", "under_way")
+
+    _count = count()
 
     def __init__(self, ticket: Ticket | None, messages: Iterable[Message]) -> None:
         self.ticket = ticket
+        self.order = next(self._count)
+        """Its place in the lane: the outbox gives what is older first. (A ticket is no place: a parcel's is
+        newer than those of the samples behind it.)"""
         self._waiting = deque(enumerate(messages))
         self.size = len(self._waiting)
         self.under_way = 0
@@ -61,11 +67,6 @@ class Load:
     def is_untouched(self) -> bool:
         """Whether none of its messages has arrived or may yet: it may be given back."""
         return not self.under_way and not self.arrived
-
-    @property
-    def order(self) -> int:
-        """Its place in the lane: the outbox's tickets grow."""
-        return self.ticket if self.ticket is not None else 0
 
     def next_message(self) -> tuple[int, Message]:
         """The next one and its number; it is under way from now on."""

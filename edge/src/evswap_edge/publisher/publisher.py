@@ -33,6 +33,10 @@ _CHANGES_PER_S: Final = 2.0
 _CHANGES_AT_ONCE: Final = 10
 """Changes are for people who look; a station that samples 200 times a second does not show them each."""
 _STORAGE_PAUSE_S: Final = 1.0
+_PARTING_S: Final = 1.0
+"""Within which a transport tells of every message under way that its link is gone."""
+_TURNS: Final = 50
+"""Where live messages fill the link for good, one in so many is of the backlog, or that would never end."""
 _KEPT_FOR_LIVE: Final = 50
 """Of the places for messages that wait for the cloud's confirmation, so many are not for the backlog."""
 
@@ -116,7 +120,8 @@ class Publisher:
         self._acknowledging: asyncio.Task[None] | None = None
         self._hopeless: list[tuple[Load, str]] = []
         self._behind = False
-        self._looked_at = time.monotonic()
+        self._since_backlog = 0
+        self._looked_at = self._lost_at = time.monotonic()
 
     # --- what others tell it ------------------------------------------------------------------------------
 
@@ -191,6 +196,8 @@ class Publisher:
             return
         try:
             await self._tell_outbox()
+            if self._is_parting():
+                return
             await self._seal(flush=flush)
             if self._link.look():
                 self._begin_anew()
@@ -201,6 +208,17 @@ class Publisher:
             self._storage_failed(error)
         else:
             self._storage.end()
+
+    def _is_parting(self) -> bool:
+        """Whether messages are still under way over a link that is gone. What is behind them waits, or it
+        would overtake them; one whose failure is not told in time is taken for lost."""
+        lost = (
+            [] if self._link.is_up else [task for task, one in self._sending.items() if not one.is_answered]
+        )
+        if lost and self._looked_at >= self._lost_at + _PARTING_S:
+            for task in lost:
+                task.cancel()
+        return bool(lost)
 
     def _begin_anew(self) -> None:
         """There is a link: the newest state first, then what comes from now on, then what has waited."""
@@ -284,6 +302,8 @@ class Publisher:
         """The first that may send. One that has to wait for places keeps those behind it from taking them."""
         if self._one_by_one and self._unanswered:
             return None
+        if self._since_backlog >= _TURNS and Rank.BACKLOG in ranks:
+            ranks = (Rank.BACKLOG, *ranks)
         for rank in ranks:
             lane = self._lanes[rank]
             if lane.may_send(self._looked_at):
@@ -293,7 +313,8 @@ class Publisher:
     def _has_room(self, lane: Lane) -> bool:
         """A load is begun when all of its messages find a place, or nothing else takes one."""
         load = lane.loads[0]
-        window = self._limits.backlog_window if lane.rank is Rank.BACKLOG else self._limits.window
+        may_fill = lane.rank is not Rank.BACKLOG or self._since_backlog >= _TURNS
+        window = self._limits.window if may_fill else self._limits.backlog_window
         if load.is_untouched:
             fits = not self._slots or self._slots + load.size <= window
         else:
@@ -309,6 +330,7 @@ class Publisher:
 
     def _send_from(self, lane: Lane) -> None:
         load, number, message = lane.next_message()
+        self._since_backlog = 0 if lane.rank is Rank.BACKLOG else self._since_backlog + 1
         sending = _Sending(
             lane=lane,
             load=load,
@@ -359,7 +381,7 @@ class Publisher:
             sending.lane.under_way -= 1
             sending.load.under_way -= 1
             self._answered(sending)
-            error = task.result()
+            error = NotConnected("the link is gone") if task.cancelled() else task.result()
             if error is None:
                 self._accept(sending)
             else:
@@ -424,6 +446,7 @@ class Publisher:
     def _lose_link(self) -> None:
         """What no one has seen goes back to the outbox, and comes again in the order that holds then."""
         self._link.broke()
+        self._lost_at = self._time.monotonic()
         self._news = None
         for lane in self._lanes.values():
             self._give_back(lane)
@@ -511,6 +534,8 @@ class Publisher:
         """The next one to act at without being woken by something new, an answer, a link or the stop."""
         if self._looked_at < self._storage_at:
             return self._storage_at
+        if not self._link.is_up and self._unanswered:
+            return self._looked_at + _PARTING_S
         moments = [self._looked_at + _LOOK_ANYWAY_S, self._sealing.next_at]
         if self._link.state is State.DOWN:
             moments.append(self._link.resume_at)
