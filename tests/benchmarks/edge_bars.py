@@ -253,7 +253,7 @@ async def _live_latencies(folder: Path, broker: Mosquitto, seconds: float) -> tu
         await asyncio.sleep(1.5)
         left = work.station.outbox.waiting.all_samples
         await asyncio.to_thread(sink.close)
-    first = {}
+    first: dict[int, float] = {}
     for message in arrived(sink.arrivals):
         if message.lane is Lane.SAMPLE:
             first.setdefault(message.identities[0].sequence, message.at)

@@ -8,8 +8,9 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-FULL = os.environ.get("EVSWAP_BENCH") == "full"
-"""Whether this is `make bench`; `make test` takes a short sample, to see that the benchmarks still run."""
+FULL = "full" in (os.environ.get("EVSWAP_BENCH"), os.environ.get("EVSWAP_CHAOS"))
+"""Whether this is `make bench` or `make chaos`; `make test` takes a short sample, to see that the benchmarks
+still run."""
 
 
 @dataclass(frozen=True, kw_only=True)
