@@ -146,13 +146,15 @@ async def test_a_command_outlives_kill_9_and_is_answered_alike(
             await eventually(lambda: one.outcomes("c-1")[-1:] == [Outcome.DONE])
         with running(tmp_path):
             await eventually(lambda: len(one.questions) == 2)
+            told = len(one.results("c-1"))
             await one.send(charging)
-            await eventually(lambda: len(one.results("c-1")) == 3)
+            await eventually(lambda: len(one.results("c-1")) > told)
             await one.send(command("c-2", ReadNow()))
             await eventually(lambda: one.outcomes("c-2") == [Outcome.ACCEPTED, Outcome.DONE])
+        # Told twice even so, where the kill came before it was written down that it was told.
         accepted, *finals = one.results("c-1")
         assert accepted.outcome is Outcome.ACCEPTED
-        assert finals == [finals[0]] * 2
+        assert set(finals) == {finals[0]}
 
 
 async def test_the_configuration_changes_while_it_samples_and_no_sample_is_lost(
