@@ -1,6 +1,8 @@
 """What a station that reports on change says at once, beside its batches: by an independent client."""
 
 import json
+import time
+from collections import Counter
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
@@ -10,10 +12,11 @@ import pytest
 from evswap_hil.deadline import wait_until
 from tests.e2e.local_stack import LocalStack
 from tests.e2e.messages import seed_message
-
-pytestmark = pytest.mark.any_maker
+from tests.e2e.outboxes import last_sequences, numbers, waiting
 
 VISITOR = "visitor"
+BATCH_AGE_S = 600
+"""Longer than the test: no state in the API is a batch's."""
 CHANGE = f"$aws/rules/evswap_change/ev/station/{VISITOR}/telemetry/change"
 
 
@@ -21,6 +24,7 @@ def change(stream_id: str, sequence: int, **fields: Any) -> bytes:
     return seed_message(VISITOR, stream_id=stream_id, sequence=sequence, clock="synchronized", **fields)
 
 
+@pytest.mark.any_maker
 def test_a_change_is_shown_at_once_and_leaves_history_to_its_batch(stack: LocalStack) -> None:
     stream, began = uuid4().hex, datetime.now(UTC)
     with stack.visitor() as visitor, stack.api() as api:
@@ -38,6 +42,7 @@ def shows(api: Any, available: int) -> dict[str, Any] | None:
     return state if state and state["battery_available"] == available else None
 
 
+@pytest.mark.any_maker
 def test_a_change_that_breaks_the_contract_is_kept(stack: LocalStack) -> None:
     payload = json.dumps({"station_id": VISITOR, "unique": uuid4().hex}).encode()
     with stack.visitor() as visitor:
@@ -48,3 +53,49 @@ def test_a_change_that_breaks_the_contract_is_kept(stack: LocalStack) -> None:
         within=30,
     ).found
     assert kept.metadata["reason"] == "invalid-field"
+
+
+# --- the fleet, as `evswap up` has it report ---
+
+
+def test_a_fleet_that_reports_on_change_is_current_before_its_batches_and_archived_once(
+    own_stack: LocalStack,
+) -> None:
+    began = time.monotonic()
+    own_stack.up(
+        *("--stations", "8", "--interval", "0.5"),
+        *("--reporting", "on-change", "--batch-age", str(BATCH_AGE_S)),
+    )
+    with own_stack.api() as api:
+        first = {each["station_id"]: each["sequence"] for each in api.stations()}
+        seen_after = time.monotonic() - began
+        moved = api.wait_until(
+            lambda api: [each for each in api.stations() if each["sequence"] > first[each["station_id"]]],
+            what="a change at one of the stations",
+            within=120,
+        )
+    assert own_stack.keys("bulk/") == [], "no batch is old enough"
+    age = datetime.now(UTC) - datetime.fromisoformat(moved.found[0]["timestamp"])
+    print(
+        f"{len(first)} stations seen {seen_after:.0f} s after `up`, a change {age.total_seconds():.2f} s old"
+    )
+
+    stopped = own_stack.run("fleet", "stop")
+    assert stopped.returncode == 0, stopped.stderr
+    assert waiting(own_stack) == 0, "a stop sends the batch that was filling"
+    committed = numbers(last_sequences(own_stack))
+    copies = wait_until(
+        lambda: (found := archived(own_stack)).keys() >= committed and found, what="all archived", within=60
+    ).found
+    print(f"{len(committed)} samples committed, each archived once")
+    assert set(copies.values()) == {1}
+    assert own_stack.keys("telemetry/") == [], "no sample goes by itself"
+
+
+def archived(stack: LocalStack) -> Counter[tuple[str, int]]:
+    """How often the archive holds each reading, as `evswap` counts."""
+    listed = stack.run("archive", "list")
+    assert listed.returncode == 0, listed.stderr
+    return Counter(
+        (reading["stream_id"], reading["sequence"]) for reading in map(json.loads, listed.stdout.splitlines())
+    )

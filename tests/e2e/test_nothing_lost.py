@@ -1,17 +1,14 @@
 """The power goes while the cloud is away: what was committed at a station arrives, once."""
 
 import json
-import sqlite3
 from collections import Counter
-from contextlib import closing
-from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
 
 from evswap_hil.deadline import wait_until
 from tests.e2e.local_stack import LocalStack
+from tests.e2e.outboxes import last_sequences, numbers, waiting
 
 pytestmark = pytest.mark.any_maker
 
@@ -40,28 +37,6 @@ def test_every_committed_reading_is_archived_once(own_stack: LocalStack) -> None
     print(f"{len(committed)} readings committed, all archived; {raw - len(committed)} raw duplicates")
 
 
-def numbers(last: dict[str, int]) -> set[tuple[str, int]]:
-    """Every reading up to the last of each stream."""
-    return {(stream_id, sequence) for stream_id, end in last.items() for sequence in range(1, end + 1)}
-
-
-def outboxes(stack: LocalStack) -> list[Path]:
-    return sorted(stack.state_dir.glob("**/outbox.sqlite"))
-
-
-def waiting(stack: LocalStack) -> int:
-    """Samples that are on a station's disk and not yet acknowledged."""
-    return sum(ask(outbox, "SELECT samples + parcel_samples FROM ledger") for outbox in outboxes(stack))
-
-
-def last_sequences(stack: LocalStack) -> dict[str, int]:
-    """The number of each stream's last committed sample. Numbers begin at one and leave none out."""
-    named = "SELECT stream_id FROM ledger JOIN streams ON stream = sample_stream"
-    return {
-        ask(outbox, named): ask(outbox, "SELECT sample_sequence FROM ledger") for outbox in outboxes(stack)
-    }
-
-
 class Archive:
     """What the archive holds of the fleet; each version of an object is read once, however often one asks."""
 
@@ -84,12 +59,6 @@ class Archive:
         answer = self._s3.get_object(Bucket=self._bucket, Key=key, VersionId=version_id)
         reading = json.loads(answer["Body"].read())
         return reading["stream_id"], reading["sequence"]
-
-
-def ask(database: Path, question: str) -> Any:
-    """One value out of a database that a station may be writing."""
-    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=30)) as connection:
-        return connection.execute(question).fetchone()[0]
 
 
 def stop(process: psutil.Process) -> None:
