@@ -3,8 +3,6 @@
 import contextlib
 import ssl
 import stat
-import subprocess
-import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -20,12 +18,12 @@ from hypothesis import strategies as st
 from evswap_edge.certificates import NoCertificate, validity
 from evswap_edge.keys import KeyFileError, certificate_path, key_path, request_certificate
 from evswap_edge.testing import ManualTime
-from evswap_edge.transports import CredentialsError
-from evswap_edge.transports.credentials import check_credentials
+from evswap_edge.transports import CredentialsError, load_transport
 from evswap_schema import Clock
 from tests.authority import Authority, common_name, new_key
 
 STATION = "station-01"
+TRANSPORTS = ("aws-iot", "mqtt")
 NOW = datetime(2026, 3, 1, 6, tzinfo=UTC)
 
 
@@ -37,18 +35,32 @@ def issue(folder: Path, *, begins: datetime = NOW, ends: datetime = NOW + timede
 
 
 def problem(folder: Path, *, time: ManualTime | None = None, ca_file: Path | None = None) -> CredentialsError:
+    """What both transports with a certificate find fault with; it has to be the same file."""
+    found = [fault(name, folder, time=time, ca_file=ca_file) for name in TRANSPORTS]
+    assert len({error.path for error in found}) == 1
+    return found[0]
+
+
+def fault(name: str, folder: Path, *, time: ManualTime | None, ca_file: Path | None) -> CredentialsError:
     with pytest.raises(CredentialsError) as refused:
-        check(folder, time=time, ca_file=ca_file)
+        check_by(name, folder, time=time, ca_file=ca_file)
     return refused.value
 
 
 def check(folder: Path, *, time: ManualTime | None = None, ca_file: Path | None = None) -> None:
-    check_credentials(
+    for name in TRANSPORTS:
+        check_by(name, folder, time=time, ca_file=ca_file)
+
+
+def check_by(name: str, folder: Path, *, time: ManualTime | None, ca_file: Path | None) -> None:
+    kind = load_transport(name)
+    settings = kind.settings(
+        host="h",
         certificate_file=certificate_path(folder, STATION),
         key_file=key_path(folder, STATION),
         ca_file=ca_file,
-        time=time or ManualTime(now=NOW + timedelta(days=1)),
     )
+    kind.check(settings, time or ManualTime(now=NOW + timedelta(days=1)))
 
 
 def test_the_key_is_its_owners_alone_and_the_request_names_the_station(tmp_path: Path) -> None:
@@ -148,9 +160,8 @@ def test_by_a_clock_that_nothing_has_set_it_is_only_said(
 ) -> None:
     issue(tmp_path)
     check(tmp_path, time=ManualTime(now=NOW + timedelta(days=days), state=Clock.ESTIMATED))
-    (record,) = caplog.records
-    assert record.levelname == "WARNING"
-    assert said in record.message
+    assert [record.levelname for record in caplog.records] == ["WARNING"] * len(TRANSPORTS)
+    assert all(said in record.message for record in caplog.records)
 
 
 def test_a_key_of_another_kind_is_found_out(tmp_path: Path) -> None:
@@ -184,33 +195,6 @@ def test_a_ca_file_that_holds_none_is_named(tmp_path: Path) -> None:
     ca_file.write_text("nothing of the kind")
     error = problem(tmp_path, ca_file=ca_file)
     assert (error.path, "is no CA certificate (PEM)" in str(error)) == (ca_file, True)
-
-
-CHECKED = """
-import sys
-from pathlib import Path
-from evswap_edge.clock import SystemTime
-from evswap_edge.transports.credentials import check_credentials
-
-folder = Path(sys.argv[1])
-check_credentials(
-    certificate_file=folder / "station-01.cert.pem",
-    key_file=folder / "station-01.key.pem",
-    ca_file=folder / "authority.pem",
-    time=SystemTime(),
-)
-print(*[name for name in sys.modules if name.partition(".")[0] == "cryptography"])
-"""
-
-
-def test_a_station_that_has_looked_carries_no_cryptography(tmp_path: Path) -> None:
-    """It costs a small computer 15 MB."""
-    now = datetime.now(UTC)
-    issue(tmp_path, begins=now - timedelta(days=1), ends=now + timedelta(days=1))
-    done = subprocess.run(
-        [sys.executable, "-c", CHECKED, tmp_path], capture_output=True, text=True, check=False
-    )
-    assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "", "")
 
 
 # --- the dates ---

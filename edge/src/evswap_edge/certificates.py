@@ -1,8 +1,7 @@
 """From when to when a certificate is valid, read from the file by hand.
 
 ``cryptography`` would stay in memory for good, far too much for two dates in a process that is to run on a
-small computer. OpenSSL, which asyncio has loaded anyway, proves in ``transports.credentials`` that the rest
-of the certificate is in order, but Python does not show its dates.
+small computer. That the rest of the certificate is in order shows when TLS takes it in.
 """
 
 import base64

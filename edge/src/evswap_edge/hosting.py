@@ -7,6 +7,7 @@ from contextlib import ExitStack, asynccontextmanager, contextmanager, nullconte
 from evswap_edge.app import Show
 from evswap_edge.clock import TimeSource
 from evswap_edge.config import MetricsEndpoint
+from evswap_edge.lean import with_openssl
 from evswap_edge.watchdog import Systemd, keep_informed
 
 
@@ -30,6 +31,7 @@ def shown_at(endpoint: MetricsEndpoint | None) -> Iterator[Show]:
     if endpoint is None:
         yield nullcontext
         return
+    with_openssl()  # prometheus_client imports it
     from evswap_edge.metrics import Board, served
 
     board = Board()

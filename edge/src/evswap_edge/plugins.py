@@ -14,6 +14,8 @@ from difflib import get_close_matches
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
+from evswap_edge.lean import with_openssl
+
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
@@ -48,10 +50,12 @@ class PluginUnavailable(PluginError):
 
 @dataclass(frozen=True, slots=True)
 class Builtin:
-    """Where a plug-in of ours lives, and which extra of this distribution has the libraries that it needs."""
+    """Where a plug-in of ours lives, which extra of this distribution has the libraries that it needs, and
+    whether one of them is Python's ``ssl``, which a station is spared otherwise."""
 
     target: str
     extra: str | None = None
+    needs_openssl: bool = False
 
     def install(self) -> str:
         """The line that installs its libraries. Ours is in no package index, so they are named one by one."""
@@ -74,7 +78,10 @@ def load(name: str, *, kind: str, builtins: Mapping[str, Builtin], group: str) -
 
     Ours win over a stranger of the same name. Raises ``UnknownPlugin`` or ``PluginUnavailable``.
     """
-    if builtin := builtins.get(name):
+    builtin = builtins.get(name)
+    if builtin is None or builtin.needs_openssl:
+        with_openssl()
+    if builtin is not None:
         return _import(builtin.target, kind=kind, name=name, install=builtin.install)
     from importlib.metadata import entry_points
 

@@ -21,7 +21,7 @@ SettingsT = TypeVar("SettingsT", bound=Struct)
 ENTRY_POINTS: Final = "evswap_edge.drivers"
 BUILTINS: Final = {
     "simulated": Builtin("evswap_edge.drivers.simulated:KIND"),
-    "modbus": Builtin("evswap_edge.drivers.modbus:KIND", extra="modbus"),
+    "modbus": Builtin("evswap_edge.drivers.modbus:KIND", extra="modbus", needs_openssl=True),
 }
 
 

@@ -41,7 +41,7 @@ BUILTINS: Final = {
     "aws-iot": Builtin("evswap_edge.transports.aws_iot:KIND"),
     "greengrass": Builtin("evswap_edge.transports.greengrass:KIND"),
     "memory": Builtin("evswap_edge.transports.memory:KIND"),
-    "mqtt": Builtin("evswap_edge.transports.mqtt:KIND"),
+    "mqtt": Builtin("evswap_edge.transports.mqtt:KIND", needs_openssl=True),
 }
 
 

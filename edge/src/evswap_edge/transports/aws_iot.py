@@ -17,6 +17,7 @@ from typing import Annotated, Any, Final, TypeVar
 from awscrt import exceptions, io, mqtt5
 from msgspec import Meta
 
+from evswap_edge.clock import TimeSource
 from evswap_edge.episode import Episode
 from evswap_edge.message import Message
 from evswap_edge.transports import (
@@ -362,10 +363,21 @@ def _socket_options(settings: Settings) -> "io.SocketOptions":
     return options
 
 
+def _check(settings: Settings, time: TimeSource) -> None:
+    """Raise ``CredentialsError`` for files with which no connection can succeed."""
+    check(settings, time)
+    tls_context(
+        port=settings.port,
+        certificate_file=settings.certificate_file,
+        key_file=settings.key_file,
+        ca_file=settings.ca_file,
+    )
+
+
 async def _open(settings: Settings, caller: Caller) -> Transport:
     return AwsIotTransport(settings, caller)
 
 
 KIND: Final = TransportKind(
-    settings=Settings, check=check, open=_open, station_files=station_files, renews=True
+    settings=Settings, check=_check, open=_open, station_files=station_files, renews=True
 )

@@ -18,8 +18,8 @@ def tls_context(
 ) -> "io.ClientTlsContext":
     """The client's side; without ``ca_file`` the system's trust store counts.
 
-    Raises ``CredentialsError`` for what ``check_credentials`` lets pass and awscrt refuses nevertheless (a
-    kind of key that it does not know).
+    Raises ``CredentialsError`` for what ``check_credentials`` lets pass: files that are no pair, or of a kind
+    that awscrt does not know.
     """
     try:
         options = io.TlsContextOptions.create_client_with_mtls_from_path(str(certificate_file), str(key_file))
@@ -29,6 +29,5 @@ def tls_context(
             options.alpn_list = _ALPN_MQTT
         return io.ClientTlsContext(options)
     except (exceptions.AwsCrtError, RuntimeError) as error:
-        raise CredentialsError(
-            certificate_file, f"cannot be used together with {key_file}: {error}"
-        ) from error
+        problem = f"does not belong to the certificate {certificate_file}, or one is of another kind"
+        raise CredentialsError(key_file, f"{problem}: {error}") from error

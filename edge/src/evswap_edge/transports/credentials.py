@@ -1,14 +1,14 @@
 """Look at certificate and key before a connection is tried: a TLS handshake that fails says little of the
 reason.
 
-OpenSSL looks at them as far as Python lets it. A clock that no time source has set may stand anywhere: by
-such a clock nothing is refused, it is only said, and the far side decides.
+A clock that no time source has set may stand anywhere: by such a clock nothing is refused, it is only said,
+and the far side decides.
 """
 
 import logging
-import ssl
+import re
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Final
 
 from evswap_edge.certificates import NoCertificate, Validity, validity
 from evswap_edge.clock import TimeSource
@@ -17,9 +17,7 @@ from evswap_edge.transports import CredentialsError
 from evswap_schema import Clock as ClockState
 from evswap_schema import format_timestamp
 
-_NOT_A_PAIR: Final = ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH", "NO_CERTIFICATE_ASSIGNED")
-"""What OpenSSL calls a key of another certificate, and one of another kind."""
-
+_KEY: Final = re.compile(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----.+?-----END [A-Z ]*PRIVATE KEY-----", re.DOTALL)
 OBTAIN_ONE: Final = "obtain one with `evswap-edge provision` or `csr`"
 
 _log: Final = logging.getLogger(__name__)
@@ -28,14 +26,16 @@ _log: Final = logging.getLogger(__name__)
 def check_credentials(
     *, certificate_file: Path, key_file: Path, ca_file: Path | None, time: TimeSource
 ) -> None:
-    """Raise ``CredentialsError`` when the files cannot work: missing, unreadable, not a pair, or out of
-    their time. A replacement that was interrupted is finished first."""
+    """Raise ``CredentialsError`` when the files cannot work: missing, unreadable, something else, or out of
+    their time. A replacement that was interrupted is finished first.
+
+    Whether the two are a pair shows when the transport's own TLS takes them in.
+    """
     _finish_replacement(Pair(certificate_file, key_file))
     times = certificate_validity(certificate_file)
-    _readable(key_file)
+    _check_key(key_file)
     if ca_file is not None:
         _check_authorities(ca_file)
-    _check_pair(certificate_file, key_file)
     _check_validity(certificate_file, times, time)
 
 
@@ -65,44 +65,19 @@ def _readable(path: Path) -> bytes:
 
 
 def _check_authorities(path: Path) -> None:
-    _readable(path)
     try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=path)
-    except ssl.SSLError as error:
-        raise CredentialsError(path, f"is no CA certificate (PEM): {_told(error)}") from error
+        validity(_readable(path))
+    except NoCertificate as error:
+        raise CredentialsError(path, f"is no CA certificate (PEM): {error}") from error
 
 
-def _check_pair(certificate_file: Path, key_file: Path) -> None:
-    """OpenSSL does not say which of the two it cannot read; with a certificate that it can, it is the key."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    try:
-        context.load_verify_locations(cafile=certificate_file)
-    except ssl.SSLError as error:
-        raise CredentialsError(certificate_file, f"is no certificate (PEM): {_told(error)}") from error
-    try:
-        context.load_cert_chain(certificate_file, key_file, password=_no_password)
-    except ssl.SSLError as error:
-        if error.reason in _NOT_A_PAIR:
-            problem = f"does not belong to the certificate {certificate_file}"
-            raise CredentialsError(key_file, problem) from error
-        raise CredentialsError(key_file, f"is no private key (PEM): {_told(error)}") from error
-    except _Encrypted as error:
-        raise CredentialsError(
-            key_file, "is protected by a password, which nobody could type in at a station"
-        ) from error
-
-
-class _Encrypted(Exception):
-    """OpenSSL asks for a password."""
-
-
-def _no_password() -> NoReturn:
-    """Without this OpenSSL would ask on the terminal."""
-    raise _Encrypted
-
-
-def _told(error: ssl.SSLError) -> str:
-    return (error.reason or str(error)).replace("_", " ").lower()
+def _check_key(path: Path) -> None:
+    """As far as it can be seen from outside."""
+    found = _KEY.search(_readable(path))
+    if found is None:
+        raise CredentialsError(path, "is no private key (PEM)")
+    if b"ENCRYPTED" in found[0]:
+        raise CredentialsError(path, "is protected by a password, which nobody could type in at a station")
 
 
 def _check_validity(path: Path, times: Validity, time: TimeSource) -> None:

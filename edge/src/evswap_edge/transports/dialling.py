@@ -68,7 +68,7 @@ def tls_context(*, certificate_file: Path, key_file: Path, ca_file: Path | None)
         context.load_cert_chain(certificate_file, key_file, password=_no_password)
     except (OSError, ValueError) as error:
         raise CredentialsError(
-            certificate_file, f"cannot be used together with {key_file}: {told(error)}"
+            key_file, f"does not belong to the certificate {certificate_file}, or is unusable: {told(error)}"
         ) from error
     context.sslsocket_class = Line
     return context

@@ -14,6 +14,7 @@ from contextvars import copy_context
 from typing import Final
 
 from evswap_edge.backoff import Backoff
+from evswap_edge.clock import TimeSource
 from evswap_edge.episode import Episode
 from evswap_edge.message import Message
 from evswap_edge.transports import (
@@ -201,10 +202,20 @@ class MqttTransport:
         self._subscriptions.dispatch(topic, payload, self._context)
 
 
+def _check(settings: Settings, time: TimeSource) -> None:
+    """Raise ``CredentialsError`` for files with which no connection can succeed."""
+    check(settings, time)
+    tls_context(
+        certificate_file=settings.certificate_file,
+        key_file=settings.key_file,
+        ca_file=settings.ca_file,
+    )
+
+
 async def _open(settings: Settings, caller: Caller) -> Transport:
     return MqttTransport(settings, caller)
 
 
 KIND: Final = TransportKind(
-    settings=Settings, check=check, open=_open, station_files=station_files, topic=broker_topic
+    settings=Settings, check=_check, open=_open, station_files=station_files, topic=broker_topic
 )

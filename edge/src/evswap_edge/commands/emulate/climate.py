@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Final
 from evswap_edge import plugins
 from evswap_edge.documents import NameOrFile
 from evswap_edge.emulators import EmulatorError, console
+from evswap_edge.lean import with_openssl
 from evswap_edge.registers import ClimateMap, UnknownMap, names, read_climate_map
 from evswap_edge.stopping import until_stopped
 
@@ -65,6 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Serve until standard input ends or a signal comes."""
+    with_openssl()  # pymodbus imports it
     emulator = _emulator(options)
     wire = _wire(emulator, options)
     asyncio.run(until_stopped(lambda stop: _serve(emulator, wire, stop)))
