@@ -127,7 +127,13 @@ class Stage:
 
     def judged(self) -> Verdict:
         schedule, station = self._schedule, self._station
-        slow = (Fault.LINK_SWALLOWS, Fault.ANSWERS_SWALLOWED, Fault.LINK_SLOW, Fault.LINK_LATE)
+        slow = (
+            Fault.LINK_DIES_SILENTLY,
+            Fault.LINK_SWALLOWS,
+            Fault.ANSWERS_SWALLOWED,
+            Fault.LINK_SLOW,
+            Fault.LINK_LATE,
+        )
         timeouts = sum(
             math.ceil(one.seconds / ACKNOWLEDGE_TIMEOUT_S) for one in schedule.steps if one.fault in slow
         )
@@ -167,6 +173,9 @@ class Stage:
             case Fault.DISK_FULL:
                 with full_disk(self._disk):
                     yield
+            case Fault.LINK_DIES_SILENTLY:
+                self._proxy.silence()
+                yield
             case Fault.ANSWERED_TWICE:
                 self._proxy.acknowledges_twice = True
                 yield
@@ -362,7 +371,7 @@ _RIGHT: Final = Pull(
 
 
 def _thing(fault: Fault) -> str:
-    return next(thing for thing, faults in THINGS.items() if fault in faults)
+    return next((thing for thing, faults in THINGS.items() if fault in faults), "way")
 
 
 def _wrong(step: Step) -> Pull:

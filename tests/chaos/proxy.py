@@ -80,6 +80,11 @@ class Proxy:
         for connection in self._open.values():
             connection.end()
 
+    def silence(self) -> None:
+        """Let the connections that stand carry nothing any more, for ever. New ones are as good as any."""
+        for connection in self._open.values():
+            connection.swallowed |= {"up", "down"}
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None

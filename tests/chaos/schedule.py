@@ -24,6 +24,8 @@ class Fault(StrEnum):
     LINK_CUT = auto()
     LINK_SWALLOWS = auto()
     ANSWERS_SWALLOWED = auto()
+    LINK_DIES_SILENTLY = auto()
+    """Half-open for ever: only keep-alive tells. Too slow for a random schedule."""
     LINK_SLOW = auto()
     LINK_LATE = auto()
     ANSWERED_TWICE = auto()

@@ -15,7 +15,8 @@ from tests.chaos.schedule import MODES, TRANSPORTS, Broker, Fault, Schedule, Ste
 from tests.conftest import SkipAloud
 from tests.mosquitto import MISSING, find_mosquitto
 
-TRIALS: Final = 20 if os.environ.get("EVSWAP_CHAOS") == "full" else 3
+FULL: Final = os.environ.get("EVSWAP_CHAOS") == "full"
+TRIALS: Final = 20 if FULL else 2
 AT_ONCE: Final = 2
 """More at once would not sample 200 times a second."""
 EVERY_S: Final = 1 / 200
@@ -37,7 +38,7 @@ def test_killed_at_200_a_second_it_loses_nothing(
     committed = sum(outcome.verdict.committed for outcome in outcomes)
     with capsys.disabled():
         print(f"kill -9, broker {broker}: {TRIALS} trials, {committed} committed, 0 lost")
-    assert committed > 50 * TRIALS
+    assert committed > 10 * TRIALS
 
 
 def test_a_full_disk_jams_nothing(
@@ -52,13 +53,13 @@ def test_a_full_disk_jams_nothing(
             seed=2,
             number=number,
             transport=TRANSPORTS[number % 2],
-            mode=MODES[number // 2 % 2],
+            mode=MODES[(number + number // 2) % 2],
             broker=Broker.RECORDER,
             seconds=4.5,
             steps=steps,
             interval_s=EVERY_S,
         )
-        for number in range(4)
+        for number in range(4 if FULL else 2)
     ]
     outcomes = played(trials, tmp_path, capsys)
     assert all(outcome.verdict.volatile for outcome in outcomes), "the disk was never full"
@@ -66,14 +67,14 @@ def test_a_full_disk_jams_nothing(
 
 def _killed(number: int, *, broker_is_up: bool) -> Schedule:
     chance = random.Random(f"{number} {broker_is_up}")
-    at = round(chance.uniform(0.3, 1.2), 2)
+    at = round(chance.uniform(0.4, 1.4), 2)
     kill = Step(at, 0.1, Fault.STATION_KILLED)
     outage = Step(0.2, 1.3, Fault.BROKER_STOPPED)
     return Schedule(
         seed=int(broker_is_up),
         number=number,
         transport=TRANSPORTS[number % 2],
-        mode=MODES[number // 2 % 2],
+        mode=MODES[(number + number // 2) % 2],
         broker=Broker.MOSQUITTO,
         seconds=2.0,
         steps=(kill,) if broker_is_up else (outage, kill),
