@@ -4,6 +4,7 @@ A message of the first seven fields alone is the seed message. It is valid for e
 """
 
 import math
+from datetime import UTC
 from typing import Annotated
 
 from msgspec import Meta, Struct
@@ -83,7 +84,8 @@ class Reading(Struct, frozen=True, kw_only=True, omit_defaults=True):
         for value in (self.temperature, self.humidity):
             if value is not None and not math.isfinite(value):
                 raise ValueError("temperature and humidity have to be finite, or null when the sensor failed")
-        force_setattr(self, "timestamp", to_utc(self.timestamp))
+        if self.timestamp.tzinfo is not UTC:
+            force_setattr(self, "timestamp", to_utc(self.timestamp))
 
 
 def encode_reading(reading: Reading) -> bytes:
