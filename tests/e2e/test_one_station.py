@@ -1,13 +1,16 @@
 """`evswap-edge run`: one station by its configuration file, batched, and its bad days."""
 
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 import yaml
 
@@ -65,6 +68,30 @@ def test_batches_reach_the_latest_state_and_the_archive(stack: LocalStack, tmp_p
         station.send_signal(signal.SIGTERM)
         assert station.wait(30) == 0, "a clean stop"
     assert stack.objects("bulk/")
+
+
+def test_an_alarm_of_a_station_is_shown_in_the_cloud(stack: LocalStack, tmp_path: Path) -> None:
+    """Nobody answers where the climate sensor should: the station says so, and goes on."""
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        nobody = f"127.0.0.1:{closed.getsockname()[1]}"
+    driver = {
+        "climate": {"name": "modbus", "tcp": nobody, "registers": "sht20"},
+        "bays": {"name": "simulated", "bays": 4, "seed": 5},
+    }
+    started = datetime.now(UTC)
+    with running(configuration(stack, tmp_path, driver=driver)):
+        raised = wait_until(
+            lambda: [event for event in events(stack) if event["timestamp"] > started.isoformat()],
+            what="the alarm in the API",
+            within=60,
+        ).found
+    assert [(event["alarm"], event["state"]) for event in raised] == [("sensor_failed_climate", "raised")]
+
+
+def events(stack: LocalStack) -> list[dict[str, Any]]:
+    """The visitor's newest events."""
+    answer = httpx.get(f"{stack.described.api_url}/stations/{VISITOR}/events").json()
+    return list(answer.get("events", ()))
 
 
 def test_an_expired_certificate_ends_the_station_with_a_clear_word(stack: LocalStack, tmp_path: Path) -> None:

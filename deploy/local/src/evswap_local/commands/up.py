@@ -203,9 +203,9 @@ def _started_at(processes: Processes) -> datetime:
 
 
 def _visible_within(settings: Settings) -> float:
-    """Seconds until even the last station must have been heard."""
-    first = settings.batch_age_s if settings.reporting is Reporting.ON_CHANGE else 0.0
-    return VISIBLE_S + first + 2 * settings.interval_s + VISIBLE_PER_STATION_S * settings.stations
+    """Seconds until even the last station must have been heard: whatever the reporting, its first state comes
+    at once."""
+    return VISIBLE_S + 2 * settings.interval_s + VISIBLE_PER_STATION_S * settings.stations
 
 
 def _say_where(context: Context, described: StackFile) -> None:
