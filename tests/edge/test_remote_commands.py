@@ -232,6 +232,21 @@ async def test_what_cannot_be_read_is_refused_under_the_id_of_its_topic_and_logg
     assert len([r for r in caplog.records if "command refused" in r.getMessage()]) == 1
 
 
+@pytest.mark.parametrize("opening", ["[", '{"a":'])
+async def test_no_depth_of_nesting_harms_the_station(bench: Bench, opening: str) -> None:
+    closing = "]" if opening == "[" else "}"
+    whole = encode_command(bench.command("c", SetConfiguration(configuration={"sampling": "HERE"}))).decode()
+    async with bench.at_work():
+        for depth in (1, 100, 500, *range(900, 1_000, 7), 5_000):
+            nested = opening * depth + "1" + closing * depth
+            for name, text in (("a", whole.replace('"HERE"', nested)), ("b", f'{{"command_id": {nested}}}')):
+                command_id = f"{name}-{depth}"
+                told = text.replace('"command_id":"c"', f'"command_id":"{command_id}"')
+                bench.deliver(command_id, told.encode())
+                assert (await bench.result(command_id)).outcome is Outcome.REJECTED
+        assert (await bench.done(bench.command("c-1"))).outcome is Outcome.DONE
+
+
 async def test_a_topic_that_names_no_command_is_logged_once(
     bench: Bench, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -9,16 +9,29 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from evswap_edge.config import Configuration, StationConfig, read_station
 from evswap_edge.documents import ConfigurationError
 from evswap_edge.hal import DriverUnavailable
 from evswap_edge.outbox import OutboxError
-from evswap_edge.remote.adjustments import adjusted, settings_of
+from evswap_edge.remote.adjustments import adjusted, patched, settings_of, shallow
 from evswap_edge.supervision import Supervisor
 from evswap_edge.testing import ManualTime
 from evswap_edge.transports import CredentialsError, RestartRequired
 from tests.edge.conftest import Eventually
+
+nested = st.dictionaries(
+    st.sampled_from("abc"),
+    st.recursive(
+        st.none() | st.integers() | st.text(max_size=3),
+        lambda inner: (
+            st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from("abc"), inner, max_size=2)
+        ),
+        max_leaves=6,
+    ),
+)
 
 FILE = """\
 station_id: station-01
@@ -284,3 +297,32 @@ def test_what_may_wait_can_be_bounded_from_afar_and_not_where(tmp_path: Path) ->
         adjusted(base, {"outbox": {"path": "/elsewhere"}})
     with pytest.raises(ConfigurationError, match=r"outbox\.max_bytes: expected"):
         adjusted(base, {"outbox": {"max_bytes": 1}})
+
+
+@pytest.mark.parametrize(
+    ("before", "patch", "after"),
+    [
+        ({}, {"log": {"level": "debug"}}, {"log": {"level": "debug"}}),
+        ({"log": {"level": "debug"}}, {"log": None}, {}),
+        ({"a": {"b": 1, "c": 2}}, {"a": {"b": None, "d": 3}}, {"a": {"c": 2, "d": 3}}),
+        ({"a": 1}, {"a": {"b": 2}}, {"a": {"b": 2}}),
+        ({"a": {"b": 1}}, {"a": 2}, {"a": 2}),
+        ({"a": {"b": 1}}, {}, {"a": {"b": 1}}),
+        ({}, {"a": {"b": None}}, {"a": {}}),
+    ],
+)
+def test_a_patch_takes_away_what_is_null(before: Any, patch: Any, after: Any) -> None:
+    kept = json.dumps(before)
+    assert patched(before, patch) == after
+    assert json.dumps(before) == kept
+
+
+@given(nested)
+def test_what_strangers_nest_is_emptied_and_the_rest_is_as_it_was(told: Any) -> None:
+    seen = shallow(told)
+    assert seen.keys() == told.keys()
+    for name, section in told.items():
+        if isinstance(section, dict):
+            assert seen[name].keys() == section.keys()
+            for key, value in section.items():
+                assert seen[name][key] == (type(value)() if isinstance(value, dict | list) else value)

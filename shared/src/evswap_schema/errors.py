@@ -54,5 +54,8 @@ class InvalidTopic(SchemaError):
 
 def shorten(value: object) -> str:
     """Write ``value`` so that it fits into a log line, whatever a hostile sender put in."""
-    text = repr(value[: _LONGEST_VALUE * 2] if isinstance(value, str | bytes) else value)
+    try:
+        text = repr(value[: _LONGEST_VALUE * 2] if isinstance(value, str | bytes) else value)
+    except RecursionError:
+        text = f"a {type(value).__name__} that nests too deeply"
     return text if len(text) <= _LONGEST_VALUE else f"{text[: _LONGEST_VALUE - 1]}…"

@@ -65,15 +65,20 @@ def settings_of(configuration: Configuration) -> dict[str, Any]:
 def patched(adjustments: Adjustments, patch: Adjustments) -> dict[str, Any]:
     """``adjustments`` with those of ``patch`` over them; None takes one away (RFC 7396)."""
     merged = dict(adjustments)
-    for name, value in patch.items():
-        if value is None:
-            merged.pop(name, None)
-        elif isinstance(value, Mapping):
-            known = merged.get(name)
-            merged[name] = patched(known if isinstance(known, Mapping) else {}, value)
-        else:
-            merged[name] = value
-    return merged
+    for name, told in patch.items():
+        merged[name] = _merged(merged.get(name), told) if isinstance(told, Mapping) else told
+    return {name: value for name, value in merged.items() if value is not None}
+
+
+def shallow(told: Mapping[str, Any]) -> dict[str, Any]:
+    """``told`` as far down as adjustments go. What a stranger nests below that (no key holds anything there)
+    is emptied, so that it can be looked at, compared and refused at no risk."""
+    return {
+        name: {key: _emptied(value) for key, value in section.items()}
+        if isinstance(section, Mapping)
+        else _emptied(section)
+        for name, section in told.items()
+    }
 
 
 class AdjustmentsFile:
@@ -109,6 +114,15 @@ class _Told(GivenDocument):
     """Adjustments come as JSON, which has numbers: a number as text is a mistake."""
 
     _strict: ClassVar[bool] = True
+
+
+def _merged(section: Any, patch: Mapping[str, Any]) -> dict[str, Any]:
+    known = dict(section) if isinstance(section, Mapping) else {}
+    return {key: value for key, value in (known | dict(patch)).items() if value is not None}
+
+
+def _emptied(value: Any) -> Any:
+    return type(value)() if isinstance(value, dict | list) else value
 
 
 def _adjusted_section(document: Document, name: str, section: Struct) -> Struct:

@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeVar
 from evswap_edge.clock import TimeSource
 from evswap_edge.documents import ConfigurationError
 from evswap_edge.hal import ActionRefused, BayActuators, Cabinet, DriverError
-from evswap_edge.remote.adjustments import Adjustments, patched
+from evswap_edge.remote.adjustments import Adjustments, patched, shallow
 from evswap_edge.remote.control import Control
 from evswap_schema import (
     Bay,
@@ -136,7 +136,7 @@ def deed_of(command: Command, means: Means) -> Deed:
         case ReadNow():
             return _ReadNow(means)
         case SetConfiguration() as wanted:
-            return _SetConfiguration(wanted.configuration, means)
+            return _SetConfiguration(shallow(wanted.configuration), means)
         case RequestSwap():
             return _RequestSwap()
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from evswap_edge.documents import ConfigurationError
 from evswap_edge.message import Message
-from evswap_edge.remote.adjustments import Adjustments, patched, settings_of
+from evswap_edge.remote.adjustments import Adjustments, patched, settings_of, shallow
 from evswap_edge.remote.control import Control
 from evswap_edge.remote.courier import Courier
 from evswap_edge.transports import Rejected, Transport, TransportError
@@ -72,7 +72,7 @@ class Shadow:
             return
         state = document.get("state")
         desired = state.get("desired") if isinstance(state, Mapping) else None
-        self._wished = desired if isinstance(desired, Mapping) else {}
+        self._wished = shallow(desired) if isinstance(desired, Mapping) else {}
         self._follow()
 
     def _on_delta(self, topic: str, payload: bytes) -> None:  # noqa: ARG002
@@ -80,7 +80,7 @@ class Shadow:
         document = _read(payload)
         if document is None or self._is_old(document) or not isinstance(document.get("state"), Mapping):
             return
-        self._wished = patched(self._wished, document["state"])
+        self._wished = patched(self._wished, shallow(document["state"]))
         self._follow()
 
     def _on_update(self, topic: str, payload: bytes) -> None:  # noqa: ARG002
