@@ -12,6 +12,7 @@ from evswap_schema import (
     CommandResult,
     Event,
     InvalidField,
+    InvalidMessage,
     Outcome,
     ReadNow,
     RequestSwap,
@@ -121,3 +122,12 @@ def test_a_command_with_an_unknown_action_is_refused() -> None:
     with pytest.raises(InvalidField) as caught:
         decode_command(raw)
     assert caught.value.field == "action.action"
+
+
+@pytest.mark.parametrize(("opening", "closing"), ["[]", ('{"a":', "}")], ids=["list", "object"])
+def test_no_depth_of_nesting_is_more_than_an_invalid_message(opening: str, closing: str) -> None:
+    """Also close to the interpreter's limit, where it can still be read and not be shown any more."""
+    for depth in (10, 500, *range(800, 1_050)):
+        raw = f'{{"command_id": {opening * depth}1{closing * depth}}}'.encode()
+        with pytest.raises(InvalidMessage):
+            decode_command(raw)
