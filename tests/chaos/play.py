@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import math
 import os
 import random
 import signal
@@ -31,11 +30,11 @@ from tests.mosquitto import Credentials, Mosquitto
 
 STATION: Final = "station-01"
 WINDOW: Final = 20
-ACKNOWLEDGE_TIMEOUT_S: Final = 1.0
+ACKNOWLEDGE_TIMEOUT_S: Final = 3.0
 
 UNHURRIED_S: Final = 0.05
 
-_PATIENCE_S: Final = 20.0
+_PATIENCE_S: Final = 40.0
 """For what has to come to pass once everything is mended."""
 _IMPATIENCE_S: Final = 4.0
 """For what is not expected to."""
@@ -127,16 +126,6 @@ class Stage:
 
     def judged(self) -> Verdict:
         schedule, station = self._schedule, self._station
-        slow = (
-            Fault.LINK_DIES_SILENTLY,
-            Fault.LINK_SWALLOWS,
-            Fault.ANSWERS_SWALLOWED,
-            Fault.LINK_SLOW,
-            Fault.LINK_LATE,
-        )
-        timeouts = sum(
-            math.ceil(one.seconds / ACKNOWLEDGE_TIMEOUT_S) for one in schedule.steps if one.fault in slow
-        )
         verdict = judge(
             Evidence(
                 accepted=list(accepted(station.witness)),
@@ -145,7 +134,8 @@ class Stage:
                 window=WINDOW,
                 kills=station.kills,
                 ends=station.ends,
-                timeouts=timeouts,
+                # A little sooner than it says: the proxy's clock began later than the station's.
+                answer_s=ACKNOWLEDGE_TIMEOUT_S * 0.9,
                 order_is_by_time=not schedule.has(Fault.CLOCK_JUMPS, Fault.CLOCK_ESTIMATED, Fault.POWER_CUT),
             )
         )

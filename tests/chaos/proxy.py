@@ -6,6 +6,7 @@ the answers alone, say an answer twice, and count what really travelled.
 
 import asyncio
 import ssl
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from typing import Final
 from tests.authority import LOOPBACK
 from tests.chaos import packets
 from tests.chaos.packets import Packet
+from tests.chaos.recorder import Arrival
 from tests.mosquitto import Credentials, free_port
 from tests.mqtt_wire import server_context
 
@@ -42,7 +44,7 @@ class Way(StrEnum):
 class Connection:
     """One of the station's connections, and the messages that it carried up, in order."""
 
-    published: list[tuple[str, bytes]] = field(default_factory=list)
+    published: list[Arrival] = field(default_factory=list)
     swallowed: set[str] = field(default_factory=set)
     """Directions in which a packet was lost: nothing can follow it any more, as on any stream."""
     end: Callable[[], None] = lambda: None
@@ -131,7 +133,7 @@ class Proxy:
             packet = await packets.read_packet(reader)
             if packet.kind == packets.PUBLISH:
                 publish = packets.publish_of(packet)
-                connection.published.append((publish.topic, publish.payload))
+                connection.published.append(Arrival(publish.topic, publish.payload, time.time()))
             await self._hand_on(packet.raw, writer, connection, "up")
 
     async def _carry_down(

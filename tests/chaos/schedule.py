@@ -73,7 +73,7 @@ class Schedule:
     seconds: float
     steps: tuple[Step, ...]
     backlog_per_s: float = 0.0
-    interval_s: float = 0.05
+    interval_s: float = 0.1
 
     @property
     def name(self) -> str:

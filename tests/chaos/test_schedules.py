@@ -111,6 +111,7 @@ def scenery(plant: Plant) -> Schedule:
         broker=Broker.RECORDER,
         seconds=2.5,
         steps=steps[plant],
+        interval_s=0.05,
     )
 
 

@@ -12,7 +12,7 @@ from evswap_cloud.ingest.order import newest_by_station, supersedes
 from evswap_cloud.latest import LatestState
 from evswap_schema import Clock, Reading, decode_own_reading
 from tests.chaos.proxy import Connection
-from tests.chaos.truth import Accepted, Arrived, Identity, Lane, message_of
+from tests.chaos.truth import Accepted, Arrived, Identity, Lane, arrived
 
 DURABLE_LANES: Final = frozenset({Lane.SAMPLE, Lane.LIVE, Lane.BACKLOG, Lane.EVENT})
 """A change is a copy: its sample arrives in a batch, too."""
@@ -32,8 +32,8 @@ class Evidence:
     """When a process ended without having been asked to, seconds since 1970."""
     ends: Sequence[float]
     """When a process ended, however."""
-    timeouts: int
-    """How often, at most, the answers to a whole window did not come in time on a connection that stood."""
+    answer_s: float
+    """How long the station waits for an answer before it asks again."""
     order_is_by_time: bool = True
     """Whether the wall clock could be believed all the time."""
 
@@ -154,16 +154,18 @@ def longest_fall(numbers: Sequence[int]) -> int:
 
 
 def _little_repeated(evidence: Evidence, verdict: Verdict) -> None:
+    """A message that was sent before, unless its answer did not come in time on a connection that stood."""
     seen: set[Identity] = set()
     for connection in evidence.connections:
-        for topic, payload in connection.published:
-            message = message_of(topic, payload)
-            if message is None or message.lane not in DURABLE_LANES:
+        asked_at: dict[Identity, float] = {}
+        for message in arrived(connection.published):
+            if message.lane not in DURABLE_LANES:
                 continue
-            verdict.repeated += seen.issuperset(message.identities)
+            waited_s = message.at - min(asked_at.get(one, message.at) for one in message.identities)
+            verdict.repeated += seen.issuperset(message.identities) and waited_s < evidence.answer_s
             seen.update(message.identities)
-    rounds = max(0, len(evidence.connections) - 1) + evidence.timeouts
-    verdict.repeated_at_most = evidence.window * rounds
+            asked_at.update(dict.fromkeys(message.identities, message.at))
+    verdict.repeated_at_most = evidence.window * max(0, len(evidence.connections) - 1)
     if verdict.repeated > verdict.repeated_at_most:
         verdict.faults.append(f"{verdict.repeated} sent again, {verdict.repeated_at_most} allowed")
 
