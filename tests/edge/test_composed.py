@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from msgspec import Struct
 
-from evswap_edge.clock import SystemTime
+from evswap_edge.clock import Stamp, SystemTime
 from evswap_edge.config import describe, read_station
 from evswap_edge.drivers import DriverKind, Role, Surroundings, open_cabinet
 from evswap_edge.drivers.composed import Part, open_composed
@@ -26,6 +26,7 @@ from evswap_edge.hal import (
 )
 from evswap_edge.sampler import Sampler
 from evswap_edge.testing import ManualTime, ScriptedCabinet
+from evswap_edge.vitals import Vitals
 from evswap_schema import Charge, Lock, Quality, Reading, Reservation, StationStatus
 from tests.edge.climate import RTU, Wire, emulator, next_good, plugged_in
 from tests.edge.conftest import LONGEST_WAIT_S, Eventually
@@ -212,7 +213,7 @@ async def test_a_silent_sensor_costs_its_own_fields_and_two_lines(
     caplog.set_level(logging.INFO, logger="evswap_edge.sampler")
     readings: list[Reading] = []
 
-    async def keep(reading: Reading) -> None:
+    async def keep(reading: Reading, stamp: Stamp) -> None:
         readings.append(reading)
 
     async with plugged_in(RTU) as wire:
@@ -224,6 +225,7 @@ async def test_a_silent_sensor_costs_its_own_fields_and_two_lines(
             time=SystemTime(),
             interval_s=0.4,
             sensor_timeout_s=2,
+            vitals=Vitals(),
         )
         stop = asyncio.Event()
         sampling = asyncio.create_task(sampler.run(stop))
