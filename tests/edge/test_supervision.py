@@ -196,7 +196,7 @@ def kept(folder: Path) -> Any:
 
 
 async def test_adjustments_lie_over_the_owner_s_and_outlive_a_restart(
-    tmp_path: Path, eventually: Eventually
+    tmp_path: Path, eventually: Eventually, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with supervised(tmp_path) as one:
         assert one.supervisor.adjust({"sampling": {"interval_s": 10}, "log": {"level": "debug"}})
@@ -205,8 +205,10 @@ async def test_adjustments_lie_over_the_owner_s_and_outlive_a_restart(
         assert kept(tmp_path) == one.supervisor.adjustments
         await one.supervisor.replace(configuration(tmp_path, bays=4))
         assert one.stations.intervals == [5.0, 10.0, 10.0]
+    caplog.set_level("INFO", logger="evswap_edge")
     async with supervised(tmp_path) as again:
         assert again.stations.intervals == [10.0]
+        assert "configured from afar lies over the station's own file: {'sampling'" in caplog.text
         assert again.supervisor.adjust({})
         await eventually(lambda: again.stations.intervals == [10.0, 5.0])
         assert kept(tmp_path) == {}

@@ -153,6 +153,10 @@ class Supervisor:
         keeps the station from beginning, must not keep it down: then without."""
         kept = await asyncio.to_thread(_kept(configuration).read)
         wanted = self._over(configuration, kept)
+        if wanted.adjustments:
+            _log.info(
+                "what was configured from afar lies over the station's own file: %s", wanted.adjustments
+            )
         try:
             return await self._begin(wanted)
         except RestartRequired:
