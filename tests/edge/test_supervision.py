@@ -208,7 +208,7 @@ async def test_adjustments_lie_over_the_owner_s_and_outlive_a_restart(
     caplog.set_level("INFO", logger="evswap_edge")
     async with supervised(tmp_path) as again:
         assert again.stations.intervals == [10.0]
-        assert "configured from afar lies over the station's own file: {'sampling'" in caplog.text
+        assert "configured from afar, over what its own file says: {'sampling'" in caplog.text
         assert again.supervisor.adjust({})
         await eventually(lambda: again.stations.intervals == [10.0, 5.0])
         assert kept(tmp_path) == {}
