@@ -118,10 +118,11 @@ class DiskStore:
         return counts
 
     def _remove(self, db: sqlite3.Connection, leaving: Sequence[Leaving], counts: dict[str, int]) -> None:
-        for kind, table in _TABLES.items():
-            some = [thing for thing in leaving if kind_of(thing.ticket) is kind]
-            if not some:
-                continue
+        by_kind: dict[Kind, list[Leaving]] = {}
+        for thing in leaving:
+            by_kind.setdefault(kind_of(thing.ticket), []).append(thing)
+        for kind, some in by_kind.items():
+            table = _TABLES[kind]
             delete = f"DELETE FROM {table} WHERE ticket = ?"  # noqa: S608 - our own names
             counts[table] -= db.executemany(delete, [(thing.ticket,) for thing in some]).rowcount
             if kind is Kind.PARCEL:

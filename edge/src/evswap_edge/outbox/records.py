@@ -22,6 +22,11 @@ class Kind(IntEnum):
     EVENT = 2
 
 
+_KINDS: Final = tuple(Kind)
+"""Indexing costs a tenth of what calling an enumeration does, and this is done several times a sample."""
+_KIND_MASK: Final = (1 << _KIND_BITS) - 1
+
+
 def ticket_of(serial: int, kind: Kind) -> Ticket:
     """The ticket of the ``serial``-th thing; tickets grow as things come in, across kinds."""
     return Ticket(serial << _KIND_BITS | kind)
@@ -29,7 +34,7 @@ def ticket_of(serial: int, kind: Kind) -> Ticket:
 
 def kind_of(ticket: Ticket) -> Kind:
     """Which kind of thing ``ticket`` names."""
-    return Kind(ticket & (1 << _KIND_BITS) - 1)
+    return _KINDS[ticket & _KIND_MASK]
 
 
 def serial_of(ticket: Ticket) -> int:

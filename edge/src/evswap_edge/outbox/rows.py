@@ -14,10 +14,11 @@ from evswap_schema import Clock
 
 Row = tuple[Any, ...]
 
-_SMALL: Final = 200
-"""Shorter bodies are hardly made smaller."""
+_SMALL: Final = 1_000
+"""Shorter bodies are stored as they are: a commit writes whole pages of 4 KiB anyway."""
 _FASTEST: Final = 1
-"""The least effort of deflate halves a flat message, and costs a Raspberry Pi little."""
+"""The least effort of deflate leaves an eighth of a reading with 35 bays, and costs a Raspberry Pi little."""
+_CLOCKS: Final = {clock.value: clock for clock in Clock}
 
 
 class Names:
@@ -112,7 +113,7 @@ class Rows:
             ticket=ticket,
             stream_id=self.streams.name(stream),
             sequence=sequence,
-            stamp=Stamp(self.boots.name(boot), uptime, offset_s, Clock(clock)),
+            stamp=Stamp(self.boots.name(boot), uptime, offset_s, _CLOCKS[clock]),
             changed=bool(changed),
             body=zlib.decompress(body) if is_deflated else body,
         )
@@ -125,7 +126,7 @@ class Rows:
             first=first,
             last=last,
             samples=samples,
-            stamp=Stamp(self.boots.name(boot), uptime, offset_s, Clock(clock)),
+            stamp=Stamp(self.boots.name(boot), uptime, offset_s, _CLOCKS[clock]),
             last_uptime=last_uptime,
             changed=bool(changed),
             level=level_of(ticket, fronts.get((kind_of(ticket), bool(changed)), ())),
@@ -138,7 +139,7 @@ class Rows:
             ticket=ticket,
             stream_id=self.streams.name(stream),
             sequence=sequence,
-            stamp=Stamp(self.boots.name(boot), uptime, offset_s, Clock(clock)),
+            stamp=Stamp(self.boots.name(boot), uptime, offset_s, _CLOCKS[clock]),
             body=body,
         )
 
