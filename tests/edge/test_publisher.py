@@ -344,9 +344,9 @@ async def test_what_was_under_way_is_not_overtaken_though_its_transport_never_sa
             except NotConnected:
                 await asyncio.Event().wait()
 
-    monkeypatch.setattr("evswap_edge.publisher.publisher._PARTING_S", 0.05)
+    monkeypatch.setattr("evswap_edge.publisher.publisher._PARTING_S", 0.8)
     outbox = await opened(tmp_path)
-    async with Publishing(outbox, TIME, window=4, age_s=0.5, transport=Mute()) as run:
+    async with Publishing(outbox, TIME, window=4, age_s=0.2, transport=Mute()) as run:
         await eventually(lambda: run.vitals.linked)
         run.transport.go_silent()
         for n in range(4):
