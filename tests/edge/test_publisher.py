@@ -103,12 +103,13 @@ async def test_the_window_counts_what_the_outbox_does_not_know_durably(
 
     monkeypatch.setattr(outbox, "acknowledge", acknowledge)
     async with Publishing(outbox, TIME, window=4) as run:
-        await eventually(lambda: len(run.archived) == 4)
+        await eventually(lambda: len(run.archived) >= 4)
         for _ in range(100):
             await asyncio.sleep(0)
-        assert len(run.archived) == 4
+        without_the_disk = len(run.archived)
         slow.set()
         await eventually(nothing_waits(outbox))
+    assert without_the_disk == 4
     assert run.archived == list(range(1, 11))
     await outbox.aclose()
 
