@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Final, Protocol
 from unittest import mock
 
+from paho.mqtt.client import topic_matches_sub
+
 from evswap_edge import keys
 from evswap_edge.clock import SystemTime
 from evswap_edge.emulators.greengrass.configuration import Configuration
@@ -35,6 +37,16 @@ NOT_OF_A_PUBACK: Final = {ReasonCode.PACKET_TOO_LARGE, ReasonCode.RETAIN_NOT_SUP
 REFUSALS: Final = [code for code in ReasonCode if code >= 0x80 and code not in NOT_OF_A_PUBACK]
 NUCLEUS_ERRORS: Final = {ReasonCode.NOT_AUTHORIZED: "UnauthorizedError"}
 """The one refusal that a nucleus hands on; what the broker says, it keeps to itself."""
+
+
+class Ears:
+    """A subscriber, and what it heard."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[str, bytes]] = []
+
+    def __call__(self, topic: str, payload: bytes) -> None:
+        self.heard.append((topic, payload))
 
 
 class FarSide(Protocol):
@@ -110,6 +122,7 @@ class Mqtt5FarSide:
     filters: list[str] = field(default_factory=list)
     forbidden: set[str] = field(default_factory=set)
     connack: bytes = b"\x20\x03\x00\x00\x00"
+    subscriptions_to_ignore: int = 0
     goodbyes: int = 0
     under_way: int = 0
     most_under_way: int = 0
@@ -141,7 +154,9 @@ class Mqtt5FarSide:
         self.forbidden.add(topic_filter)
 
     def deliver(self, topic: str, payload: bytes) -> None:
-        """Send a QoS 1 PUBLISH."""
+        """Send a QoS 1 PUBLISH, if this connection has subscribed to the like."""
+        if not any(topic_matches_sub(topic_filter, topic) for topic_filter in self.filters):
+            return
         body = len(topic.encode()).to_bytes(2) + topic.encode() + b"\x00\x07\x00" + payload
         for writer in self._writers:
             writer.write(b"\x32" + _length(len(body)) + body)
@@ -187,6 +202,9 @@ class Mqtt5FarSide:
                 self.goodbyes += 1
 
     def _subscribed(self, body: bytes, writer: asyncio.StreamWriter) -> None:
+        if self.subscriptions_to_ignore:
+            self.subscriptions_to_ignore -= 1
+            return
         topic_filter = _text(body, 3 + body[2])
         allowed = topic_filter not in self.forbidden
         if allowed:

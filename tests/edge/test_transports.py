@@ -32,6 +32,7 @@ from tests.edge.conftest import Eventually
 from tests.edge.far_sides import (
     CALLER,
     STATION,
+    Ears,
     Open,
     OpenMqtt5,
     aws_iot,
@@ -54,16 +55,6 @@ broker_transport = pytest.mark.parametrize("open_transport", [aws_iot, mqtt], id
 
 def command(number: int) -> str:
     return COMMANDS.replace("+", str(number))
-
-
-class Ears:
-    """A subscriber, and what it heard."""
-
-    def __init__(self) -> None:
-        self.heard: list[tuple[str, bytes]] = []
-
-    def __call__(self, topic: str, payload: bytes) -> None:
-        self.heard.append((topic, payload))
 
 
 @every_transport
@@ -400,7 +391,7 @@ async def test_files_that_tls_cannot_use_are_bad_credentials(
     async with open_transport(tmp_path) as (transport, _):
         keys.key_path(tmp_path, STATION).write_text("no key any more")
         for _ in range(2):
-            with pytest.raises(CredentialsError, match="cannot be used together with"):
+            with pytest.raises(CredentialsError, match="does not belong to the certificate"):
                 await transport.connect()
 
 
@@ -422,6 +413,21 @@ async def test_an_answer_that_comes_twice_counts_once(open_transport: OpenMqtt5,
         messages = [replace(MESSAGE, payload=str(n).encode()) for n in range(40)]
         answers = await asyncio.gather(*map(transport.send, messages), return_exceptions=True)
         assert sum(answer is None for answer in answers) == len(far.accepted) == 20
+
+
+@pytest.mark.parametrize(
+    "open_transport", [aws_iot, partial(mqtt, connect_timeout_s=1)], ids=["aws-iot", "mqtt"]
+)
+async def test_a_subscription_that_is_not_answered_is_asked_for_again(
+    open_transport: OpenMqtt5, tmp_path: Path, eventually: Eventually
+) -> None:
+    ears = Ears()
+    async with open_transport(tmp_path) as (transport, far):
+        far.subscriptions_to_ignore = 2
+        await transport.subscribe(COMMANDS, ears)
+        await transport.connect()
+        far.deliver(command(1), b"1")
+        await eventually(lambda: ears.heard)
 
 
 @pytest.mark.parametrize(

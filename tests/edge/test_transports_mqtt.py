@@ -258,6 +258,23 @@ async def test_a_listener_that_says_nothing_is_given_up(
         assert "no answer within 1 s" in await first_complaint(transport, eventually, caplog)
 
 
+async def test_a_broker_that_never_says_whether_it_takes_a_connection_costs_no_file(
+    tmp_path: Path, eventually: Eventually
+) -> None:
+    def open_files() -> int:
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    before = open_files()
+    async with mqtt(tmp_path, connect_timeout_s=0.05) as (transport, far):
+        far.connack = b""
+        connecting = asyncio.create_task(transport.connect())
+        await eventually(lambda: len(far.clients) >= 5)
+        far.connack = connack()
+        await connecting
+        far.cut()
+    await eventually(lambda: open_files() <= before)
+
+
 async def test_a_key_behind_a_password_asks_nobody(tmp_path: Path) -> None:
     async with mqtt(tmp_path) as (transport, _):
         locked = new_key().private_bytes(

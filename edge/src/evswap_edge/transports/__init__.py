@@ -189,8 +189,8 @@ class Transport(Protocol):
         arrival, for as long as this transport is open: every new link takes the subscription up. Asking again
         with the same ``on_message`` makes it anew, for whoever doubts that it still stands.
 
-        Returns when the far side has accepted it, or at once while there is no link. Raises ``Rejected``;
-        the next link asks again, so that a policy can be mended.
+        Returns when the far side has accepted it, or at once while there is no link. Raises ``Rejected`` or
+        ``NotAcknowledged``; the next link asks again, so that a policy can be mended.
         """
         ...
 

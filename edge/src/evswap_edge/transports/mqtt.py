@@ -114,18 +114,24 @@ class MqttTransport:
             try:
                 await self._live()
             except NotConnected as error:
-                self._reason = error.reason
-                self._trouble.begin(error.reason)
+                self._note(error.reason)
+            except NotAcknowledged as error:
+                self._note(str(error))
             if self._monotonic() - began > self._settings.reconnect_max_s:
                 backoff.reset()
             await asyncio.sleep(backoff.next_s())
+
+    def _note(self, reason: str) -> None:
+        self._reason = reason
+        self._trouble.begin(reason)
 
     def _new_backoff(self) -> Backoff:
         shortest, longest = self._settings.reconnect_min_s, self._settings.reconnect_max_s
         return Backoff(base_s=shortest, cap_s=max(shortest, longest))
 
     async def _live(self) -> None:
-        """One link from beginning to end. Raises ``NotConnected`` with the reason for its end."""
+        """One link from beginning to end. Raises ``NotConnected`` with the reason for its end, or
+        ``NotAcknowledged`` when the broker leaves a subscription unanswered: another link, another try."""
         link = await self._reach()
         try:
             self._link = link
