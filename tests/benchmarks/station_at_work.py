@@ -50,6 +50,7 @@ def configuration(
     mode: str = "on-change",
     batch_age_s: float = _BATCH_AGE_S,
     publishing: dict[str, Any] | None = None,
+    **transport_settings: Any,
 ) -> Path:
     """A station.yaml (JSON is YAML) with the defaults, but for where it has to reach."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -64,6 +65,7 @@ def configuration(
                     "host": broker.host,
                     "port": broker.port,
                     **_files(broker.station_credentials(STATION)),
+                    **transport_settings,
                 },
                 "outbox": {"path": str(folder / "outbox.sqlite")},
                 "reporting": {"mode": mode, "batch_age_s": batch_age_s},

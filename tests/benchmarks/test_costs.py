@@ -4,16 +4,22 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.benchmarks import cloud_costs, edge_costs, shared_costs
+from tests.benchmarks import cloud_costs, edge_costs, shared_costs, transport_costs
 from tests.benchmarks.figures import Figure, table
+from tests.conftest import SkipAloud
+from tests.mosquitto import MISSING, find_mosquitto
 
 
 @pytest.mark.parametrize(
     "measure",
-    [shared_costs.measure, edge_costs.measure, cloud_costs.measure],
-    ids=["shared", "edge", "cloud"],
+    [shared_costs.measure, edge_costs.measure, transport_costs.measure, cloud_costs.measure],
+    ids=["shared", "edge", "transports", "cloud"],
 )
-def test_costs(measure: Callable[[], list[Figure]], capsys: pytest.CaptureFixture[str]) -> None:
+def test_costs(
+    measure: Callable[[], list[Figure]], capsys: pytest.CaptureFixture[str], skip_aloud: SkipAloud
+) -> None:
+    if measure is transport_costs.measure and find_mosquitto() is None:
+        skip_aloud(MISSING, could_run=True)
     figures = measure()
     with capsys.disabled():
         print(f"\n{table(figures)}")

@@ -24,7 +24,8 @@ def main() -> int:
     parser.add_argument("--plant", type=Plant, choices=list(Plant), help="a bug to plant in the station")
     parser.add_argument("--keep", type=Path, help="a folder for what each schedule leaves behind")
     options = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # disks are unmounted on the way out
+    # As by Ctrl-C: brokers end and disks are unmounted on the way out.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     if options.names:
         drawn = [draw(*map(int, name.split("/"))) for name in options.names]
     else:
