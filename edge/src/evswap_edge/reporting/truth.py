@@ -36,10 +36,10 @@ class Truth:
         """
         if stamp.clock is Clock.SYNCHRONIZED:
             return stamp
-        if stamp.boot_id == self._time.boot_id and self._time.state() is not Clock.SYNCHRONIZED:
-            return stamp
         offset_s = self._offset_of(stamp.boot_id)
         if offset_s is None:
+            return stamp
+        if stamp.boot_id == self._time.boot_id and self._time.state() is not Clock.SYNCHRONIZED:
             return stamp
         return Stamp(stamp.boot_id, stamp.uptime, offset_s, Clock.SYNCHRONIZED)
 
