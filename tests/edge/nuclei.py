@@ -44,8 +44,10 @@ class Component:
     ) -> None:
         self.nucleus = nucleus
         self.events = events
+        self.outbox = Path("outbox.sqlite").absolute()
         self.stop = asyncio.Event()
         self.levels: list[str] = []
+        self.successors: list[Component] = []
         self._monkeypatch = monkeypatch
         self._eventually = eventually
         for name, value in nucleus.environment().items():
@@ -54,7 +56,10 @@ class Component:
 
     def started_again(self) -> "Component":
         """As systemd does, with the SVCUID that the nucleus gives now."""
-        return Component(self.nucleus, self.events, self._monkeypatch, self._eventually)
+        again = Component(self.nucleus, self.events, self._monkeypatch, self._eventually)
+        self.successors.append(again)
+        again.successors = self.successors
+        return again
 
     async def until(self, condition: Callable[[], object]) -> None:
         """Wait for ``condition``; fail with what the component ended with."""
@@ -106,6 +111,7 @@ async def component(
     try:
         yield running
     finally:
-        running.stop.set()
-        await asyncio.gather(running.task, return_exceptions=True)
+        for one in (running, *running.successors):
+            one.stop.set()
+            await asyncio.gather(one.task, return_exceptions=True)
         await nucleus.aclose()

@@ -8,7 +8,7 @@ by being started again. So the end of a connection is final, and ``RestartRequir
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from contextvars import copy_context
@@ -19,6 +19,7 @@ from awscrt.exceptions import AwsCrtError
 from awsiot import greengrasscoreipc
 from awsiot.eventstreamrpc import ConnectionClosedError, LifecycleHandler
 from awsiot.greengrasscoreipc import model
+from awsiot.greengrasscoreipc.client import GreengrassCoreIPCClient
 from awsiot.greengrasscoreipc.clientv2 import GreengrassCoreIPCClientV2
 
 from evswap_edge.backoff import Backoff
@@ -34,6 +35,7 @@ from evswap_edge.transports import (
 )
 
 AnswerT = TypeVar("AnswerT")
+ClientT = TypeVar("ClientT", bound="GreengrassCoreIPCClient")
 
 SOCKET_VARIABLE: Final = "AWS_GG_NUCLEUS_DOMAIN_SOCKET_FILEPATH_FOR_COMPONENT"
 TOKEN_VARIABLE: Final = "SVCUID"  # noqa: S105 - the variable's name
@@ -135,12 +137,14 @@ class Nucleus:
         ``RestartRequired``."""
         nucleus = cls()
         try:
-            client = await asyncio.to_thread(
-                greengrasscoreipc.connect,
-                ipc_socket=door.socket,
-                authtoken=door.token,
-                lifecycle_handler=_Notice(nucleus._on_end),
-                timeout=_CONNECT_TIMEOUT_S,
+            client = await _unless_cancelled(
+                asyncio.to_thread(
+                    greengrasscoreipc.connect,
+                    ipc_socket=door.socket,
+                    authtoken=door.token,
+                    lifecycle_handler=_Notice(nucleus._on_end),
+                    timeout=_CONNECT_TIMEOUT_S,
+                )
             )
         except TimeoutError as error:
             raise ConnectionRefusedError(f"no answer within {_CONNECT_TIMEOUT_S:g} s") from error
@@ -298,6 +302,21 @@ def _nothing() -> None:
 
 class _NothingThere(Exception):
     """There is no such key in the configuration."""
+
+
+async def _unless_cancelled(connecting: Coroutine[Any, Any, ClientT]) -> ClientT:
+    """The connection. A thread cannot be stopped: one that is made too late is closed."""
+
+    def close(late: asyncio.Task[ClientT]) -> None:
+        if not late.cancelled() and late.exception() is None:
+            late.result().close()
+
+    made = asyncio.create_task(connecting)
+    try:
+        return await asyncio.shield(made)
+    except asyncio.CancelledError:
+        made.add_done_callback(close)
+        raise
 
 
 def not_authorized(operation: str, topic: str) -> Rejected:

@@ -80,6 +80,8 @@ class EmulatedNucleus:
         if server is not None:
             server.close()
             self.hang_up()
+            for serving in self._serving:  # also whoever came while it was closing
+                serving.cancel()
             await server.wait_closed()
             await asyncio.gather(*self._serving, return_exceptions=True)
             self.socket.unlink(missing_ok=True)
