@@ -154,9 +154,7 @@ class Supervisor:
         kept = await asyncio.to_thread(_kept(configuration).read)
         wanted = self._over(configuration, kept)
         if wanted.adjustments:
-            _log.info(
-                "what was configured from afar lies over the station's own file: %s", wanted.adjustments
-            )
+            _log.info("configured from afar, over what its own file says: %s", wanted.adjustments)
         try:
             return await self._begin(wanted)
         except RestartRequired:
