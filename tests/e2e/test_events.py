@@ -53,7 +53,7 @@ def shown(stack: LocalStack, stream_id: str, limit: int = 2) -> list[dict[str, A
     found: list[dict[str, Any]] = []
     query: dict[str, Any] = {"limit": limit}
     while True:
-        response = httpx.get(f"{stack.described.api_url}/stations/{VISITOR}/events", params=query)
+        response = httpx.get(f"{stack.described.api_url}/stations/{VISITOR}/events", params=query, timeout=30)
         if response.status_code == httpx.codes.NOT_FOUND:  # nobody has heard of the visitor yet
             return []
         answer = response.json()

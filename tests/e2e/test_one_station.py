@@ -90,7 +90,7 @@ def test_an_alarm_of_a_station_is_shown_in_the_cloud(stack: LocalStack, tmp_path
 
 def events(stack: LocalStack) -> list[dict[str, Any]]:
     """The visitor's newest events."""
-    answer = httpx.get(f"{stack.described.api_url}/stations/{VISITOR}/events").json()
+    answer = httpx.get(f"{stack.described.api_url}/stations/{VISITOR}/events", timeout=30).json()
     return list(answer.get("events", ()))
 
 
