@@ -34,8 +34,9 @@ class Evidence:
     """When a process ended, however."""
     answer_s: float
     """How long the station waits for an answer before it asks again."""
-    order_is_by_time: bool = True
-    """Whether the wall clock could be believed all the time."""
+    states_compare: bool = True
+    """Whether the cloud can tell the newer of two readings: within a stream it always can, between streams
+    only by a wall clock that could be believed."""
 
 
 @dataclass(slots=True)
@@ -181,7 +182,7 @@ def _latest_goes_forward(evidence: Evidence, verdict: Verdict) -> None:
         latest = state
         verdict.moves += 1
         place = rank.get(Identity(state.stream_id or "", state.sequence or 0), shown)
-        if place < shown and evidence.order_is_by_time:
+        if place < shown and evidence.states_compare:
             verdict.faults.append(f"latest state went back from {shown} to {place}")
         shown = max(shown, place)
 
