@@ -4,13 +4,20 @@ A whole station under the emulated nucleus, over AWS's client and the real wire.
 confirms what it has; what it has not confirmed stays on disk.
 """
 
+import random
+import sqlite3
 from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from evswap_edge.emulators.greengrass.nucleus import EmulatedNucleus
 from evswap_edge.emulators.greengrass.uplink import Broker
+from evswap_edge.transports import RestartRequired
 from tests.edge.conftest import Eventually
 from tests.edge.nuclei import STATION, Component, component
 from tests.edge.publishing import waiting_in
@@ -123,7 +130,7 @@ async def test_a_nucleus_that_is_restarted_while_much_is_unconfirmed_costs_nothi
             last.nucleus.set_broker(Broker.LOSING)
             await lost(last, 5)
             last.nucleus.restart()
-            with pytest.raises(Exception, match="started again"):
+            with pytest.raises(RestartRequired):
                 await last.task
             last = last.started_again()
         last.nucleus.set_broker(Broker.UP)
@@ -131,3 +138,69 @@ async def test_a_nucleus_that_is_restarted_while_much_is_unconfirmed_costs_nothi
         await last.until(lambda: without_gap(last.sequences))
         await stopped(last)
     assert await waiting_in(tmp_path / "outbox.sqlite") == 0
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_whatever_happens_to_the_nucleus_and_in_which_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, eventually: Eventually, seed: int
+) -> None:
+    """Every sample arrives, and the outbox is empty in the end."""
+    chance = random.Random(seed)
+    async with component(tmp_path, monkeypatch, eventually, confirmed_within(1)) as running:
+        await more(running, 1)
+        last = running
+        for _ in range(12):
+            last = await troubled(last, chance.choice(TROUBLES))
+            await passed(last, chance.randint(1, 4))
+        last.nucleus.acknowledging = True
+        last.nucleus.release_answers()
+        last.nucleus.set_broker(Broker.UP)
+        reached = await passed(last, 1)
+        await last.until(lambda: set(range(1, reached + 1)) <= set(last.sequences))
+        with ledger(last) as number:
+            await last.until(lambda: number("samples + parcel_samples") <= 3)
+        await stopped(last)
+        assert without_gap(last.sequences)
+    assert await waiting_in(tmp_path / "outbox.sqlite") == 0
+
+
+TROUBLES: list[Callable[[EmulatedNucleus], None]] = [
+    *(partial(EmulatedNucleus.set_broker, broker=broker) for broker in Broker),
+    EmulatedNucleus.forget_subscriptions,
+    EmulatedNucleus.end_subscriptions,
+    EmulatedNucleus.hold_answers,
+    EmulatedNucleus.release_answers,
+    EmulatedNucleus.restart,
+    lambda nucleus: setattr(nucleus, "acknowledging", not nucleus.acknowledging),
+]
+
+
+async def troubled(running: Component, trouble: Callable[[EmulatedNucleus], None]) -> Component:
+    """The component that runs after ``trouble``: another one, when the nucleus was restarted."""
+    trouble(running.nucleus)
+    if trouble is not EmulatedNucleus.restart:
+        return running
+    running.nucleus.release_answers()
+    with pytest.raises(RestartRequired):
+        await running.task
+    return running.started_again()
+
+
+async def passed(running: Component, samples: int) -> int:
+    """Until ``samples`` more are on disk; the newest one's number."""
+    with ledger(running) as number:
+        goal = number("sample_sequence") + samples
+        await running.until(lambda: number("sample_sequence") >= goal)
+        return number("sample_sequence")
+
+
+@contextmanager
+def ledger(running: Component) -> Iterator[Callable[[str], int]]:
+    """What the outbox counts, while the component works on it."""
+    with closing(sqlite3.connect(f"file:{running.outbox}?mode=ro", uri=True)) as outbox:
+
+        def number(column: str) -> int:
+            (value,) = outbox.execute(f"SELECT {column} FROM ledger").fetchone()  # noqa: S608 - ours
+            return int(value)
+
+        yield number
