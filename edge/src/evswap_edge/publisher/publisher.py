@@ -246,20 +246,29 @@ class Publisher:
             if rank is Rank.CHANGE:
                 self._put_up_news(lane)
             elif not lane.dry and len(lane.loads) <= self._limits.window // 2:
-                items = await self._take(rank, _WINDOWS_IN_STOCK * self._limits.window)
-                lane.dry = len(items) < _WINDOWS_IN_STOCK * self._limits.window
-                for item in items:
-                    self._load(lane, item)
+                await self._stock(lane, _WINDOWS_IN_STOCK * self._limits.window)
 
-    async def _take(self, rank: Rank, limit: int) -> Sequence[Item]:
-        """Live are parcels, which hold what is older, and then, in every-sample mode, samples."""
-        if rank is Rank.EVENTS:
-            return await self._outbox.take_events(limit)
-        parcels = await self._outbox.take_parcels(limit, backlog=rank is Rank.BACKLOG)
-        room = limit - len(parcels)
-        if rank is Rank.BACKLOG or self._mode is Mode.ON_CHANGE or not room:
-            return parcels
-        return [*parcels, *await self._outbox.take_samples(room)]
+    async def _stock(self, lane: Lane, limit: int) -> None:
+        """Take up to ``limit`` things; what comes while they are taken makes the lane ask again."""
+        lane.dry = True
+        try:
+            taken = await self._take(lane, limit)
+        except OutboxError:
+            lane.dry = False
+            raise
+        if taken == limit:
+            lane.dry = False
+
+    async def _take(self, lane: Lane, limit: int) -> int:
+        """How many were taken; each is in its lane before anything else can fail. Live are parcels, which
+        hold what is older, and then, in every-sample mode, samples."""
+        if lane.rank is Rank.EVENTS:
+            return self._load(lane, await self._outbox.take_events(limit))
+        backlog = lane.rank is Rank.BACKLOG
+        taken = self._load(lane, await self._outbox.take_parcels(limit, backlog=backlog))
+        if backlog or self._mode is Mode.ON_CHANGE or taken == limit:
+            return taken
+        return taken + self._load(lane, await self._outbox.take_samples(limit - taken))
 
     def _put_up_news(self, lane: Lane) -> None:
         """The newest state takes the place of one that has not been sent."""
@@ -271,17 +280,20 @@ class Publisher:
         except SchemaError as error:
             _log.warning("the newest state cannot be told at once: %s", error)
 
-    def _load(self, lane: Lane, item: Item) -> None:
-        try:
-            load = Load(item.ticket, self._messages_of(item, backlog=lane.rank is Rank.BACKLOG))
-        except SchemaError as error:
-            self._give_up(lane, Load(item.ticket, ()), f"cannot be said: {error}")
-            return
-        if load.waits:
-            lane.add(load)
-        else:
-            self._arrived.append(load)
-            self._wake.set()
+    def _load(self, lane: Lane, items: Sequence[Item]) -> int:
+        """Put ``items`` into words and into their lane; returns how many they were."""
+        for item in items:
+            try:
+                load = Load(item.ticket, self._messages_of(item, backlog=lane.rank is Rank.BACKLOG))
+            except SchemaError as error:
+                self._give_up(lane, Load(item.ticket, ()), f"cannot be said: {error}")
+                continue
+            if load.waits:
+                lane.add(load)
+            else:
+                self._arrived.append(load)
+                self._wake.set()
+        return len(items)
 
     def _messages_of(self, item: Item, *, backlog: bool) -> tuple[Message, ...]:
         match item:
