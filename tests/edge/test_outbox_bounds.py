@@ -142,7 +142,7 @@ def test_what_is_being_sent_is_never_given_up(path: Path) -> None:
     outbox = keeper(path)
     stored = fill(outbox, 200)
     (taken,) = ask(outbox, Take(Kind.PARCEL, 50))
-    fill(outbox, 1_500)
+    fill(outbox, 700)
     ask(outbox, Release([parcel.ticket for parcel in taken]))
     assert set(numbers(stored[:50])) <= set(numbers(parcels(outbox)))
     outbox.close()
