@@ -1,6 +1,6 @@
 """What the places where things wait have in common: the disk and the memory."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -16,7 +16,7 @@ from evswap_edge.outbox.records import (
     Ticket,
     Waiting,
 )
-from evswap_edge.outbox.thinning import Fronts
+from evswap_edge.outbox.thinning import Fronts, Shelf
 
 
 class SetAside(Struct, frozen=True):
@@ -99,8 +99,8 @@ class Sequences(Struct, frozen=True):
     event: int = 0
 
 
-class Store(Protocol):
-    """A place where things wait. Not for use by several threads at once."""
+class Store(Shelf, Protocol):
+    """A place where things wait, and that the policy can thin. Not for use by several threads at once."""
 
     def write(self, changes: Changes) -> None:
         """Do all of it, or nothing. Raises ``OutboxError``."""
@@ -114,7 +114,16 @@ class Store(Protocol):
         """Those from ``first`` to ``last``, oldest first."""
         ...
 
+    def lacks(self, coming: Iterable[Item]) -> int:
+        """How many bytes have to be given up before ``coming`` may be written; 0: none."""
+        ...
+
     @property
     def waiting(self) -> Waiting:
         """What waits here."""
+        ...
+
+    @property
+    def losses(self) -> Losses:
+        """What was given up here."""
         ...
