@@ -1,4 +1,4 @@
-"""What a station counts about itself while it works. Counting costs an addition; whoever wants to know reads."""
+"""What a station counts about itself while it works. An addition each; whoever wants to know reads."""
 
 from bisect import bisect_left
 from collections import Counter
