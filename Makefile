@@ -11,7 +11,7 @@ JOBS := 3
 RUNTIME := .venv/.runtime-is-in
 TOOLS := .venv/.tools-are-in
 MINISTACK := .venv-ministack/.is-in
-CHAOS := tests/chaos
+CHAOS := tests/chaos tests/edge/test_outbox_bounds.py tests/edge/test_outbox_power_cut.py
 BENCH_TOOLS := .venv-bench/.is-in
 PROJECTS := $(DISTRIBUTIONS:=/pyproject.toml)
 
