@@ -153,6 +153,10 @@ def resident_bytes(pid: int) -> int:
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
+def threads_of(pid: int) -> int:
+    return len(list(Path(f"/proc/{pid}/task").iterdir()))
+
+
 def processor_s(pid: int) -> float:
     """Of all its threads; the first field of schedstat is in nanoseconds
     (https://docs.kernel.org/scheduler/sched-stats.html)."""

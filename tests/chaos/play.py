@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 import os
 import random
 import signal
@@ -70,6 +71,7 @@ class Stage:
         self._side = side
         self._proxy = proxy
         self._station = station
+        self._counts_until = math.inf
         self._busy = {thing: asyncio.Lock() for thing in THINGS}
         self.patience_s = _PATIENCE_S
 
@@ -120,20 +122,30 @@ class Stage:
         await self._until(self._is_at_work, "nothing new arrives once everything is mended")
         mended = time.time()
         await self._until(lambda: self._is_there(until=mended), "not all arrives once everything is mended")
+        asked = time.time()
         await self._station.stop()
-        # and what was stored since, before it ended.
-        await self._until(lambda: self._is_there(until=time.time()), "stopped, it did not deliver")
+        # what was stored before it was asked to stop, before it ends;
+        await self._until(lambda: self._is_there(until=asked), "stopped, it did not deliver")
+        # and what came while it ended, such as an alarm, when it runs again.
+        self._counts_until = time.time()
+        if not self._is_there(until=self._counts_until):
+            await self._station.start()
+            await self._until(
+                lambda: self._is_there(until=self._counts_until), "not all arrives the next time"
+            )
+            await self._station.kill()
 
     def judged(self) -> Verdict:
         schedule, station = self._schedule, self._station
         verdict = judge(
             Evidence(
                 accepted=list(accepted(station.witness)),
+                counts_until=self._counts_until,
                 arrived=list(arrived(self._side.arrivals())),
                 connections=self._proxy.connections,
                 window=WINDOW,
                 kills=station.kills,
-                ends=station.ends,
+                ends=[end for end in station.ends if end <= self._counts_until],
                 # A little sooner than it says: the proxy's clock began later than the station's.
                 answer_s=ACKNOWLEDGE_TIMEOUT_S * 0.9,
                 # A full disk begins another stream.

@@ -1,5 +1,6 @@
 """What the suite holds against a station after a schedule, with everything counted."""
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -34,6 +35,8 @@ class Evidence:
     """When a process ended, however."""
     answer_s: float
     """How long the station waits for an answer before it asks again."""
+    counts_until: float = math.inf
+    """What was accepted after it had no time to arrive."""
     states_compare: bool = True
     """Whether the cloud can tell the newer of two readings: within a stream it always can, between streams
     only by a wall clock that could be believed."""
@@ -89,7 +92,9 @@ def _nothing_lost(evidence: Evidence, verdict: Verdict) -> None:
         one.identity
         for one in evidence.accepted
         # What is held in memory, and said to be, goes with its process.
-        if one.identity not in there and (one.durable or one.at > last_end)
+        if one.identity not in there
+        and one.at <= evidence.counts_until
+        and (one.durable or one.at > last_end)
     ]
     if lost:
         verdict.faults.append(f"{len(lost)} lost: {_some(lost)}")
