@@ -11,7 +11,7 @@ JOBS := 3
 RUNTIME := .venv/.runtime-is-in
 TOOLS := .venv/.tools-are-in
 MINISTACK := .venv-ministack/.is-in
-CHAOS := tests/chaos tests/edge/test_outbox_bounds.py tests/edge/test_outbox_power_cut.py
+CHAOS := tests/chaos tests/edge/test_outbox_bounds.py tests/edge/test_outbox_power_cut.py tests/benchmarks/test_bars.py
 BENCH_TOOLS := .venv-bench/.is-in
 PROJECTS := $(DISTRIBUTIONS:=/pyproject.toml)
 
@@ -74,7 +74,7 @@ bench: $(TOOLS) ## the benchmarks at full length, each figure beside its floor
 	EVSWAP_BENCH=full $(BIN)/pytest -s tests/benchmarks
 
 chaos: $(TOOLS) ## every bar of the edge at full length: schedules of faults, power cuts, full disks, weeks offline
-	EVSWAP_CHAOS=full $(BIN)/pytest -s --timeout=3600 $(CHAOS)
+	EVSWAP_CHAOS=full EVSWAP_BENCH=full $(BIN)/pytest -s --timeout=3600 $(CHAOS)
 
 requirements: $(TOOLS) ## lock requirements/*.in again [UPGRADE=1 for newer versions]
 	@UV=$(BIN)/uv UPGRADE=$(UPGRADE) requirements/compile
