@@ -15,7 +15,7 @@ from evswap_edge.message import Message
 from evswap_edge.outbox import Bounds, Outbox, Sample, StoredEvent
 from evswap_edge.publisher import Limits, Publisher, Sealing
 from evswap_edge.reporting import Mode
-from evswap_edge.reporting.sealing import Sealer
+from evswap_edge.reporting.sealing import Sealer, own_reading
 from evswap_edge.reporting.truth import Truth
 from evswap_edge.reporting.wording import Wording
 from evswap_edge.testing import charged_bay
@@ -103,7 +103,7 @@ class Publishing:
     async def sample(self, reading: Reading, *, changed: bool = False) -> Sample:
         """Store ``reading`` now, and tell the publisher."""
         sample = await store(self.outbox, reading, self.time, changed=changed)
-        self.publisher.sampled(sample)
+        self.publisher.sampled(sample, own_reading(sample.body, STATION))
         return sample
 
     async def event(self, number: int = 0) -> StoredEvent:

@@ -25,7 +25,7 @@ class Recording:
             outbox,
             Changes(DeadBands(temperature=0.5, humidity=2.0)),
             alarms=frozenset,
-            on_sample=self.samples.append,
+            on_sample=lambda sample, _: self.samples.append(sample),
         )
 
     async def record(self, reading: Any) -> None:

@@ -1,6 +1,6 @@
 """What a station tells and in which form: news, parcels, and messages with the time that it really was."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -91,6 +91,11 @@ class Knowing(Truth):
 
 def sealer(truth: Truth | None = None, *, limit: int = MAX_BATCH_SAMPLES) -> Sealer:
     return Sealer("station-01", truth or Knowing(), limit=limit)
+
+
+def seal(by: Sealer, samples: Sequence[Sample], *, backlog: bool = False) -> Sealed:
+    """What ``by`` makes of ``samples``, read from their bodies."""
+    return by.seal([(sample, None) for sample in samples], backlog=backlog)
 
 
 def wording(
@@ -204,7 +209,7 @@ def test_parcels_hold_all_samples_within_one_metering_unit_whatever_is_said_late
     make_reading: MakeReading, bays: int
 ) -> None:
     samples = [sample(make_reading(n, bays=bays), n, changed=n == 3) for n in range(12)]
-    sealed = sealer().seal(samples)
+    sealed = seal(sealer(), samples)
     assert sealed.samples == samples
     assert [reading.sequence for reading in readings_in(sealed.parcels)] == list(range(12))
     assert (sealed.parcels[0].first, sealed.parcels[-1].last) == (0, 11)
@@ -219,7 +224,7 @@ def test_parcels_hold_all_samples_within_one_metering_unit_whatever_is_said_late
 
 def test_a_parcel_holds_no_more_samples_than_it_may(make_reading: MakeReading) -> None:
     samples = [sample(make_reading(n), n) for n in range(25)]
-    assert [parcel.samples for parcel in sealer(limit=10).seal(samples).parcels] == [10, 10, 5]
+    assert [parcel.samples for parcel in seal(sealer(limit=10), samples).parcels] == [10, 10, 5]
 
 
 def test_a_parcel_never_spans_two_boots_streams_or_states_of_the_clock(make_reading: MakeReading) -> None:
@@ -235,9 +240,9 @@ def test_a_parcel_never_spans_two_boots_streams_or_states_of_the_clock(make_read
     ]
     samples = [sample(make_reading(n), n, stamped=stamped) for n, stamped in enumerate(stamps)]
     samples.append(replace(sample(make_reading(7), 7, stamped=stamps[-1]), stream_id="volatile"))
-    sealed = sealer().seal(samples[:-1])
+    sealed = seal(sealer(), samples[:-1])
     assert [(parcel.first, parcel.last) for parcel in sealed.parcels] == [(0, 1), (2, 3), (4, 5), (6, 6)]
-    assert len(sealer().seal(samples).parcels) == 5
+    assert len(seal(sealer(), samples).parcels) == 5
 
 
 def replace_stamp(of: Stamp, *, uptime: float, offset_s: float) -> Stamp:
@@ -246,7 +251,7 @@ def replace_stamp(of: Stamp, *, uptime: float, offset_s: float) -> Stamp:
 
 def test_samples_whose_time_is_known_by_now_are_sealed_with_it(make_reading: MakeReading) -> None:
     guess = stamp(100.0, boot="earlier", offset_s=50.0, clock=Clock.ESTIMATED)
-    (parcel,) = sealer(Knowing(1_700_000_000.0)).seal([sample(make_reading(), 1, stamped=guess)]).parcels
+    (parcel,) = seal(sealer(Knowing(1_700_000_000.0)), [sample(make_reading(), 1, stamped=guess)]).parcels
     assert parcel.stamp == stamp(100.0, boot="earlier")
     (reading,) = readings_in([parcel])
     assert (reading.timestamp, reading.clock) == (parcel.stamp.wall_clock, Clock.SYNCHRONIZED)
@@ -259,7 +264,7 @@ def test_samples_that_cannot_be_sent_are_named_and_cost_nobody_else(make_reading
         sample(make_reading(0, station_id="station-99"), 2),
         sample(make_reading(1), 3),
     ]
-    sealed = sealer().seal(samples)
+    sealed = seal(sealer(), samples)
     assert sealed.samples == [samples[0], samples[3]]
     assert [reading.sequence for reading in readings_in(sealed.parcels)] == [0, 3]
     assert [each.sequence for each, _ in sealed.unsendable] == [1, 2]
@@ -276,13 +281,13 @@ def test_a_reading_that_fits_into_no_batch_costs_nobody_else(
         return encode_batches(readings, **options)
 
     monkeypatch.setattr(sealing, "encode_batches", refuses_the_second)
-    sealed = sealer().seal([sample(make_reading(n), n) for n in range(3)])
+    sealed = seal(sealer(), [sample(make_reading(n), n) for n in range(3)])
     assert [each.sequence for each in sealed.samples] == [0, 2]
     assert [each.sequence for each, _ in sealed.unsendable] == [1]
 
 
 def test_what_is_sealed_while_there_is_no_link_says_so_at_once(make_reading: MakeReading) -> None:
-    (parcel,) = sealer().seal([sample(make_reading(), 1)], backlog=True).parcels
+    (parcel,) = seal(sealer(), [sample(make_reading(), 1)], backlog=True).parcels
     assert decode_batch(parcel.body).backlog
     (message,) = wording().of_parcel(parcel_of(parcel), backlog=True)
     assert message.payload is parcel.body
@@ -295,7 +300,7 @@ def test_what_is_sealed_while_there_is_no_link_says_so_at_once(make_reading: Mak
 def parcel(make_reading: MakeReading) -> Parcel:
     guess = [stamp(5.0 * n, boot="earlier", offset_s=0.0, clock=Clock.ESTIMATED) for n in range(3)]
     samples = [sample(make_reading(n, bays=2), n, stamped=guess[n]) for n in range(3)]
-    (new,) = sealer().seal(samples).parcels
+    (new,) = seal(sealer(), samples).parcels
     return parcel_of(new)
 
 
@@ -335,7 +340,7 @@ def test_where_every_sample_is_sent_a_parcel_becomes_flat_messages(parcel: Parce
 def test_of_a_reading_in_parts_one_flat_message_is_sent(make_reading: MakeReading) -> None:
     # 250 names that no compression makes small
     bays = tuple(noisy_bay(number) for number in range(1, 251))
-    sealed = sealer().seal([sample(replace(make_reading(), bays=bays), 1)])
+    sealed = seal(sealer(), [sample(replace(make_reading(), bays=bays), 1)])
     assert len(sealed.parcels) > 1
     words = wording(Mode.EVERY_SAMPLE)
     sent = [words.of_parcel(parcel_of(parcel), backlog=False) for parcel in sealed.parcels]
@@ -427,7 +432,7 @@ def test_an_event_gets_what_is_known_by_now(acknowledge: bool, known: bool) -> N
 
 
 def test_nothing_sealed_is_nothing() -> None:
-    assert sealer().seal([]) == Sealed()
+    assert seal(sealer(), []) == Sealed()
 
 
 def test_times_are_moved_by_whole_milliseconds(make_reading: MakeReading) -> None:

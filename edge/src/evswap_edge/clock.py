@@ -7,12 +7,14 @@ was to be believed.
 
 import asyncio
 import ctypes
+import math
 import time
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final, Protocol
+
+from msgspec import Struct
 
 from evswap_schema import Clock as ClockState
 
@@ -24,6 +26,9 @@ until an NTP client has disciplined it. See ``man 2 adjtimex`` and include/uapi/
 _TIMEX_ROOM: Final = 512
 """More than ``struct timex`` takes on any Linux (208 bytes on 64-bit). Its first word, ``modes``, is 0 and
 stays 0: read only."""
+_ASK_AGAIN_S: Final = 0.1
+"""An answer of the kernel holds so long: it changes twice in a boot, and a call into it can take longer than
+all else that a stamp costs."""
 
 
 class TimeSource(Protocol):
@@ -51,8 +56,7 @@ class TimeSource(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Stamp:
+class Stamp(Struct, frozen=True, gc=False):
     """When something was, by both clocks: ``uptime`` seconds (monotonic) into the boot ``boot_id``.
 
     ``offset_s`` is what the wall clock, as it stood, was ahead of the monotonic one: seconds since 1970 minus
@@ -95,6 +99,8 @@ class SystemTime:
         # The call takes less than a microsecond: letting other threads run meanwhile would cost fifty.
         self._libc = ctypes.PyDLL(None)
         self._timex = ctypes.create_string_buffer(_TIMEX_ROOM)
+        self._state = ClockState.ESTIMATED
+        self._ask_at = -math.inf
 
     def monotonic(self) -> float:
         return time.monotonic()
@@ -104,8 +110,12 @@ class SystemTime:
 
     def state(self) -> ClockState:
         """Ask the kernel. A kernel that does not answer (a strict sandbox) vouches for nothing: estimated."""
-        answer = int(self._libc.adjtimex(self._timex))
-        return ClockState.SYNCHRONIZED if 0 <= answer < _TIME_ERROR else ClockState.ESTIMATED
+        moment = time.monotonic()
+        if moment >= self._ask_at:
+            answer = int(self._libc.adjtimex(self._timex))
+            self._state = ClockState.SYNCHRONIZED if 0 <= answer < _TIME_ERROR else ClockState.ESTIMATED
+            self._ask_at = moment + _ASK_AGAIN_S
+        return self._state
 
     async def wait_until(self, moment: float, *, unless: asyncio.Event) -> None:
         with suppress(TimeoutError):

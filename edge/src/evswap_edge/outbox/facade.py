@@ -103,7 +103,7 @@ class Outbox:
         ``body`` gets the sample's stream and number and gives the bytes to store; it may be asked again, with
         other ones, and runs in another thread. What it raises is raised here, and no number is used up.
         """
-        done: Sample = await self._done(Append(Kind.SAMPLE, body, stamp, changed))
+        done: Sample = await self._promised(Append(Kind.SAMPLE, body, stamp, changed))
         return done
 
     async def append_event(self, body: Body, *, stamp: Stamp) -> StoredEvent:
@@ -203,9 +203,13 @@ class Outbox:
     # --- the queue ----------------------------------------------------------------------------------------
 
     async def _done(self, operation: Operation) -> Any:
+        return await self._promised(operation)
+
+    def _promised(self, operation: Operation) -> "asyncio.Future[Any]":
+        """What it gives, in time."""
         future = asyncio.get_running_loop().create_future()
         self._ask(operation, future)
-        return await future
+        return future
 
     def _ask(self, operation: Operation, future: "asyncio.Future[Any] | None") -> None:
         if self._closed:

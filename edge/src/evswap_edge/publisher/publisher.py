@@ -25,7 +25,7 @@ from evswap_edge.reporting import Mode
 from evswap_edge.reporting.wording import Wording
 from evswap_edge.transports import ENDING, PERMANENT, NotConnected, Rejected, Transport, TransportError
 from evswap_edge.vitals import Vitals
-from evswap_schema import SchemaError
+from evswap_schema import Reading, SchemaError
 
 _LOOK_ANYWAY_S: Final = 3_600.0
 """Nothing relies on it: every cause to act wakes the publisher."""
@@ -125,10 +125,10 @@ class Publisher:
 
     # --- what others tell it ------------------------------------------------------------------------------
 
-    def sampled(self, sample: Sample) -> None:
-        """``sample`` was stored."""
+    def sampled(self, sample: Sample, reading: Reading) -> None:
+        """``sample``, which says ``reading``, was stored."""
         self._newest = sample
-        sooner = self._sealing.sampled(sample)
+        sooner = self._sealing.sampled(sample, reading)
         if self._mode is Mode.EVERY_SAMPLE:
             self._lanes[Rank.LIVE].dry = False
             self._wake.set()

@@ -7,8 +7,10 @@ from typing import Final
 
 from evswap_edge.clock import TimeSource
 from evswap_edge.outbox import Outbox, Sample
+from evswap_edge.publisher.at_hand import AtHand
 from evswap_edge.reporting import Mode
-from evswap_edge.reporting.sealing import Sealed, Sealer
+from evswap_edge.reporting.sealing import Known, Sealed, Sealer
+from evswap_schema import Reading
 from evswap_schema.limits import MAX_BATCH_SAMPLES
 
 TAKES: Final = MAX_BATCH_SAMPLES
@@ -28,12 +30,15 @@ class Sealing:
         self._age_s = age_s
         self._time = time
         self._come = 0
+        self._at_hand = AtHand(outbox)
         self.next_at = -math.inf
         """The moment (monotonic) at which to look again; at first at once, as an earlier run may have left
         some."""
 
-    def sampled(self, sample: Sample) -> bool:
-        """One more is open. Returns whether that moves ``next_at`` forward."""
+    def sampled(self, sample: Sample, reading: Reading) -> bool:
+        """One more is open, which says ``reading``. Returns whether that moves ``next_at`` forward."""
+        if self._gathers:
+            self._at_hand.add(sample, reading)
         self._come += 1
         are_enough = self._gathers and self._come >= TAKES
         due_at = -math.inf if are_enough else sample.stamp.uptime + self._age_s
@@ -46,30 +51,36 @@ class Sealing:
         ``backlog`` the parcels say of themselves that they wait through an outage. Raises ``OutboxError``."""
         if not flush and self._time.monotonic() < self.next_at:
             return False
+        if flush:
+            self._at_hand.lose()
         anything = False
         while due := self._due(await self._open(), flush=flush):
-            await self._replace(await asyncio.to_thread(self._sealer.seal, due, backlog=backlog))
+            with self._at_hand.sealing(due[-1][0]):
+                await self._replace(await asyncio.to_thread(self._sealer.seal, due, backlog=backlog))
             anything = True
         return anything
 
-    async def _open(self) -> Sequence[Sample]:
+    async def _open(self) -> Sequence[Known]:
         """What comes from now on counts anew."""
         self._come = 0
         self.next_at, before = math.inf, self.next_at
+        at_hand = self._at_hand.oldest(TAKES)
+        if at_hand is not None:
+            return at_hand
         try:
-            return await self._outbox.open_samples(TAKES)
+            return [(sample, None) for sample in await self._outbox.open_samples(TAKES)]
         except BaseException:
             self.next_at = before
             raise
 
-    def _due(self, samples: Sequence[Sample], *, flush: bool) -> Sequence[Sample]:
+    def _due(self, samples: Sequence[Known], *, flush: bool) -> Sequence[Known]:
         if flush or (self._gathers and len(samples) >= TAKES):
             return samples
-        of_age = [sample for sample in samples if self._age_of(sample) >= self._age_s]
+        of_age = [known for known in samples if self._age_of(known[0]) >= self._age_s]
         if of_age:
             return samples if self._gathers else of_age
         if samples:
-            youth_s = self._age_s - self._age_of(samples[0])
+            youth_s = self._age_s - self._age_of(samples[0][0])
             self.next_at = min(self.next_at, self._time.monotonic() + youth_s)
         return ()
 

@@ -20,9 +20,10 @@ class Recorder:
         changes: Changes,
         *,
         alarms: Callable[[], frozenset[str]],
-        on_sample: Callable[[Sample], None],
+        on_sample: Callable[[Sample, Reading], None],
     ) -> None:
-        """``alarms`` tells which are raised; ``on_sample`` is called with each sample that was stored."""
+        """``alarms`` tells which are raised; ``on_sample`` is called with each sample that was stored,
+        and with what it says, in the order in which they were."""
         self._outbox = outbox
         self._changes = changes
         self._alarms = alarms
@@ -34,8 +35,12 @@ class Recorder:
         are stored in that order, also where one call begins before the other ends. Raises
         ``OutboxError``."""
 
+        said = reading
+
         def body(stream_id: str, sequence: int) -> bytes:
-            return encode_reading(replace(reading, stream_id=stream_id, sequence=sequence))
+            nonlocal said
+            said = replace(reading, stream_id=stream_id, sequence=sequence)
+            return encode_reading(said)
 
         changed = self._changes.is_news(reading, self._alarms())
         try:
@@ -43,5 +48,5 @@ class Recorder:
         except OutboxError:
             self._changes.forget()
             raise
-        self._on_sample(sample)
+        self._on_sample(sample, said)
         await self._clock.see(stamp)

@@ -8,7 +8,7 @@ one shift corrects them all, whenever the true time becomes known.
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Final
+from typing import Final, NamedTuple
 
 from msgspec.structs import replace
 
@@ -32,6 +32,10 @@ _SAME_CLOCK_S: Final = 0.1
 how long the reading was interrupted. More than this, and somebody has moved it."""
 
 
+Known = tuple[Sample, Reading | None]
+"""A sample, and what it says where that need not be decoded."""
+
+
 @dataclass(frozen=True, slots=True)
 class Sealed:
     """The parcels that hold ``samples``, and the samples that none can hold, each with the reason."""
@@ -41,8 +45,7 @@ class Sealed:
     unsendable: list[tuple[Sample, str]] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
-class _Read:
+class _Read(NamedTuple):
     sample: Sample
     stamp: Stamp
     reading: Reading
@@ -58,7 +61,7 @@ class Sealer:
         # The longest one: the transport may change while parcels wait.
         self._topic = aws_topic(Channel.BATCH, station_id)
 
-    def seal(self, samples: Sequence[Sample], *, backlog: bool = False) -> Sealed:
+    def seal(self, samples: Sequence[Known], *, backlog: bool = False) -> Sealed:
         """Pack ``samples``, in their order; ``backlog``: they are sure to wait through an outage. Touches
         nothing but them, so it may run in any thread."""
         sealed = Sealed()
@@ -67,10 +70,10 @@ class Sealer:
                 self._pack(run[start : start + self._limit], sealed, backlog=backlog)
         return sealed
 
-    def _readable(self, samples: Iterable[Sample], sealed: Sealed) -> Iterator[_Read]:
-        for sample in samples:
+    def _readable(self, samples: Iterable[Known], sealed: Sealed) -> Iterator[_Read]:
+        for sample, known in samples:
             try:
-                reading = own_reading(sample.body, self._station_id)
+                reading = known or own_reading(sample.body, self._station_id)
             except SchemaError as error:
                 sealed.unsendable.append((sample, f"no valid reading: {error}"))
                 continue
