@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from evswap_edge.clock import SystemTime
 from evswap_edge.outbox import Losses, Outbox, Sample, StorageTrouble, TroubleKind
 from evswap_edge.publisher.at_hand import AtHand
+from evswap_edge.reporting import Mode
 from evswap_edge.testing import ManualTime
 from evswap_schema import Reading, decode_reading
-from tests.edge.conftest import MakeReading
-from tests.edge.publishing import opened, store
+from tests.edge.conftest import Eventually, MakeReading
+from tests.edge.publishing import Publishing, opened, store
 
 
 class Telling:
@@ -166,3 +168,50 @@ async def test_no_more_are_kept_than_a_few_batches(
         with telling.at_hand.sealing(kept[1]):
             pass
         assert telling.numbers() is None
+
+
+async def test_what_a_disk_in_trouble_has_sealed_may_come_back(
+    tmp_path: Path, make_reading: MakeReading, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trouble = StorageTrouble(kind=TroubleKind.FULL, since=0.0, reason="full")
+    async with telling_of(tmp_path, make_reading) as telling:
+        sample = await telling.sample()
+        with monkeypatch.context() as patched:
+            patched.setattr(Outbox, "trouble", property(lambda _: trouble))
+            with telling.at_hand.sealing(sample):
+                pass
+        assert telling.numbers() is None
+
+
+async def test_a_row_that_begins_beyond_what_was_sealed_has_a_gap(
+    tmp_path: Path, make_reading: MakeReading
+) -> None:
+    async with telling_of(tmp_path, make_reading) as telling:
+        left = [await telling.sample(told=False) for _ in range(3)]
+        await telling.sample()
+        with telling.at_hand.sealing(left[0]):
+            pass
+        assert telling.numbers() is None
+
+
+async def test_a_station_reads_the_first_samples_only_and_delivers_each_once(
+    tmp_path: Path, make_reading: MakeReading, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outbox = await opened(tmp_path)
+    asked: list[int] = []
+    open_samples = outbox.open_samples
+
+    async def counted(limit: int) -> list[Sample]:
+        asked.append(limit)
+        return await open_samples(limit)
+
+    monkeypatch.setattr(outbox, "open_samples", counted)
+    async with Publishing(outbox, SystemTime(), mode=Mode.ON_CHANGE, age_s=0.01) as run:
+        for number in range(4):
+            await run.sample(make_reading(number))
+            await eventually(lambda: run.archived == list(range(1, number + 2)))  # noqa: B023 - awaited
+            if number == 0:
+                reads = len(asked)
+    assert len(asked) <= reads + 1, "one more, to flush at the end"
+    assert run.archived == [1, 2, 3, 4]
+    await outbox.aclose()
