@@ -30,6 +30,7 @@ from evswap_edge.config import Chosen, StationConfig, station_of
 from evswap_edge.documents import Document
 from evswap_edge.drivers import DriverKind, Surroundings
 from evswap_edge.hal import Climate, SensorError
+from evswap_edge.lean import with_one_heap
 from evswap_edge.logs import configure
 from evswap_edge.outbox import Outbox
 from evswap_edge.stopping import until_stopped
@@ -219,6 +220,7 @@ async def _run(config: StationConfig, time_source: StringedTime, stop: asyncio.E
 
 
 async def main(orders: Orders) -> None:
+    with_one_heap()
     time_source = StringedTime(orders.boot_id, orders.speed)
     cabinet = StringedCabinet(orders.bays)
     strings = Strings(time_source, cabinet)

@@ -71,3 +71,25 @@ def test_what_needs_it_finds_it(lines: str) -> None:
 def test_what_others_bring_along_may_need_it() -> None:
     lines = "try: drivers.load_driver('nobody-s')\nexcept Exception: pass\nimport ssl"
     assert "_ssl" in carried(lines)
+
+
+def test_many_threads_allocate_from_one_heap() -> None:
+    """malloc_info(3) has an element for each."""
+    lines = """
+import ctypes, os, threading
+many = threading.Barrier(9)
+def work():
+    kept = [bytearray(3_000) for _ in range(1_000)]
+    many.wait(30)
+threads = [threading.Thread(target=work) for _ in range(8)]
+[thread.start() for thread in threads]
+many.wait(30)
+[thread.join() for thread in threads]
+libc = ctypes.CDLL(None)
+libc.fdopen.restype = ctypes.c_void_p
+reading, writing = os.pipe()
+stream = ctypes.c_void_p(libc.fdopen(writing, b"w"))
+assert libc.malloc_info(0, stream) == 0 and libc.fclose(stream) == 0
+assert os.read(reading, 65536).count(b"<heap nr=") == 1
+"""
+    assert carried(lines) == []
