@@ -22,8 +22,8 @@ _M_ARENA_MAX: Final = -8
 
 
 def with_one_heap() -> None:
-    """Let all threads that begin from now on allocate from one heap. A C library that cannot be told so (musl)
-    has no such heaps either."""
+    """Let all threads that begin from now on allocate from one heap. A C library that cannot be told so
+    (musl) has no such heaps either."""
     libc = ctypes.CDLL(None)
     if hasattr(libc, "mallopt"):
         libc.mallopt(_M_ARENA_MAX, 1)
