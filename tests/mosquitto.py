@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -30,6 +31,9 @@ _PORTS: Final = range(20_000, 32_000)
 again, ends up connected to itself."""
 _PATIENCE_S: Final = 10.0
 _LOOK_EVERY_S: Final = 0.01
+_BEGUN: Final = timedelta(days=3)
+_LASTS: Final = timedelta(days=365)
+"""As a station's certificate: a clock that is a day off does not end it."""
 _RELOADS: Final = "Reloading config."
 
 STATION_RULES: Final = (
@@ -163,7 +167,11 @@ class Mosquitto:
             key = new_key()
             mine.key_file.write_bytes(key_pem(key))
             mine.key_file.chmod(0o600)
-            mine.certificate_file.write_bytes(self.authority.sign(common_name(name), key.public_key()))
+            now = datetime.now(UTC)
+            signed = self.authority.sign(
+                common_name(name), key.public_key(), begins=now - _BEGUN, ends=now + _LASTS
+            )
+            mine.certificate_file.write_bytes(signed)
         return mine
 
     def revoke(self, certificate_file: Path, *, restart: bool = True) -> None:
