@@ -21,6 +21,9 @@ AT_ONCE: Final = 2
 """More at once would not sample 200 times a second."""
 EVERY_S: Final = 1 / 200
 
+# paho leaves a socket, whose handshake a stopping broker ended, to the garbage collector.
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed <ssl.SSLSocket:ResourceWarning")
+
 
 @pytest.fixture(autouse=True)
 def _broker(skip_aloud: SkipAloud) -> None:

@@ -24,6 +24,9 @@ SCHEDULES: Final = 240 if FULL else 20
 AT_ONCE: Final = 5
 SEED: Final = int(os.environ.get("EVSWAP_CHAOS_SEED") or seed_of(datetime.now(UTC).date()))
 
+# paho leaves a socket, whose handshake a stopping broker ended, to the garbage collector.
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed <ssl.SSLSocket:ResourceWarning")
+
 
 @pytest.fixture(autouse=True)
 def _broker(skip_aloud: SkipAloud) -> None:
