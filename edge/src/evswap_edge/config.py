@@ -13,7 +13,7 @@ from msgspec import Meta, Struct
 
 from evswap_edge import confirmations
 from evswap_edge.documents import Document, KeyPath
-from evswap_edge.drivers import DriverKind, Role, SettingRefused, load_driver
+from evswap_edge.drivers import WHOLE_STATION, DriverKind, Role, SettingRefused, load_driver
 from evswap_edge.drivers.composed import Part, open_composed
 from evswap_edge.outbox import LEAST_BYTES, Bounds
 from evswap_edge.plugins import PluginError
@@ -281,16 +281,16 @@ def _driver(document: Document, section: dict[str, Any]) -> Chosen[DriverKind[An
     """One driver for the whole station, or one for each role."""
     if _NAME not in section and any(isinstance(value, Mapping) for value in section.values()):
         return _composed(document, section)
-    return _for_roles(document, ("driver",), section, frozenset(Role))
+    return _for_roles(document, ("driver",), section, WHOLE_STATION)
 
 
 def _composed(document: Document, section: dict[str, Any]) -> Chosen[DriverKind[Any]]:
     """``{climate: {name: modbus, ...}, bays: {name: simulated}}``"""
-    roles = [role.value for role in Role]
+    roles = [role.value for role in Role if role in WHOLE_STATION]
     for name in section:
         if name not in roles:
             raise document.unknown(("driver", name), roles)
-    parts = tuple(_part(document, role, section.get(role)) for role in Role)
+    parts = tuple(_part(document, role, section.get(role)) for role in Role if role in WHOLE_STATION)
     kind = DriverKind(settings=Struct, open=lambda _, surroundings: open_composed(parts, surroundings))
     name = " and ".join(f"{part.name} ({part.role})" for part in parts)
     return Chosen(name=name, kind=kind, settings=Struct())

@@ -10,11 +10,13 @@ A driver whose library blocks runs its calls in an executor of its own with one 
 then costs that one thread, and the sampler goes on without it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeVar, runtime_checkable
 
-from evswap_schema import Bay
+from evswap_schema import Battery, Bay, Lock
+
+ValueT = TypeVar("ValueT")
 
 
 class DriverError(Exception):
@@ -61,6 +63,35 @@ class Climate:
     humidity: float
 
 
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """In the place of a value: it could not be read this time, and why."""
+
+    reason: str
+
+
+ByBay = Mapping[int, ValueT | Unread]
+"""A value for each bay that a driver is responsible for: one that cannot be read costs no other."""
+
+
+@dataclass(frozen=True, slots=True)
+class Charger:
+    """What the charger of a bay does. ``enabled``: it would charge a battery; ``current`` in amperes, None
+    where it does not measure; ``fault`` in its own words, None while it works."""
+
+    enabled: bool
+    current: float | None = None
+    fault: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Safety:
+    """What the cabinet's safety inputs say. ``blocked_doors`` are bays whose door cannot close."""
+
+    smoke: bool
+    blocked_doors: frozenset[int] = frozenset()
+
+
 @runtime_checkable
 class Hardware(Protocol):
     """What every driver opens, whatever it is for."""
@@ -87,6 +118,62 @@ class BayBank(Protocol):
     async def read_bays(self) -> Sequence[Bay]:
         """Read all bays now, in order of their number. Raises ``SensorError``; may be cancelled at any
         time."""
+        ...
+
+
+@runtime_checkable
+class BatteryBank(Protocol):
+    """Knows the batteries of some bays, as their management systems report them."""
+
+    async def read_batteries(self) -> ByBay[Battery | None]:
+        """Read all of them now; None is an empty bay. Raises ``SensorError`` when none can be read, be it the
+        whole bus that is silent; may be cancelled at any time."""
+        ...
+
+
+@runtime_checkable
+class LockBank(Protocol):
+    """Knows, and opens, the locks of some bays."""
+
+    async def read_locks(self) -> ByBay[Lock]:
+        """What the feedback of each lock says now. Raises ``SensorError``; may be cancelled at any time."""
+        ...
+
+    async def unlock(self, bay: int) -> None:
+        """As ``BayActuators.unlock``."""
+        ...
+
+
+@runtime_checkable
+class ChargerBank(Protocol):
+    """Knows, and switches, the chargers of some bays."""
+
+    async def read_chargers(self) -> ByBay[Charger]:
+        """What each charger does now. Raises ``SensorError``; may be cancelled at any time."""
+        ...
+
+    async def set_charging(self, bay: int, *, enabled: bool) -> None:
+        """As ``BayActuators.set_charging``."""
+        ...
+
+
+@runtime_checkable
+class SafetyInputs(Protocol):
+    """Watches for what endangers people."""
+
+    async def read_safety(self) -> Safety:
+        """Look now. Raises ``SensorError``, which whoever is responsible has to take for danger when it
+        lasts."""
+        ...
+
+
+@runtime_checkable
+class TokenReader(Protocol):
+    """Reads what customers show at the station: a card, a code."""
+
+    async def read_token(self) -> str:
+        """Wait until somebody shows a token and return it, in clear; it may not leave the station as such.
+        Raises ``SensorError``; may be cancelled at any time, and no token is lost by that."""
         ...
 
 

@@ -32,6 +32,20 @@ class Role(StrEnum):
     """``ClimateSensor``"""
     BAYS = "bays"
     """``BayBank``"""
+    BATTERIES = "batteries"
+    """``BatteryBank``"""
+    LOCKS = "locks"
+    """``LockBank``"""
+    CHARGERS = "chargers"
+    """``ChargerBank``"""
+    SAFETY = "safety"
+    """``SafetyInputs``"""
+    READER = "reader"
+    """``TokenReader``"""
+
+
+WHOLE_STATION: Final = frozenset({Role.CLIMATE, Role.BAYS})
+"""What a station cannot do without, and what a driver of a whole one does."""
 
 
 class SettingRefused(Exception):
@@ -68,7 +82,7 @@ class DriverKind(Generic[SettingsT]):
 
     settings: type[SettingsT]
     open: Callable[[SettingsT, Surroundings], Awaitable[Hardware]]
-    provides: frozenset[Role] = frozenset(Role)
+    provides: frozenset[Role] = WHOLE_STATION
     check: Callable[[SettingsT], None] = _accept
 
 
