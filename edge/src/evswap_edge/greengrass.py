@@ -28,6 +28,7 @@ from evswap_edge.hal import DriverError
 from evswap_edge.hosting import shown_at
 from evswap_edge.logs import STATION
 from evswap_edge.outbox import OutboxError
+from evswap_edge.stopping import first_of, unless
 from evswap_edge.supervision import Supervisor
 from evswap_edge.transports import NotConnected, RestartRequired, TransportError
 from evswap_edge.transports.nucleus import THING_VARIABLE, Door, Nucleus, Stream, required
@@ -73,7 +74,7 @@ async def run_component(
     """
     station_id = _station_id()
     STATION.set(station_id)
-    nucleus = await _unless(stop, Nucleus.reached(Door.of_this_process(), time))
+    nucleus = await unless(stop, Nucleus.reached(Door.of_this_process(), time))
     if nucleus is None:
         return
     try:
@@ -99,7 +100,7 @@ class _Component:
 
     async def run(self, stop: asyncio.Event) -> None:
         try:
-            wanted = await _unless(stop, self._patiently(self._watched_and_wanted))
+            wanted = await unless(stop, self._patiently(self._watched_and_wanted))
             if wanted is not None:
                 with shown_at(wanted.configuration.metrics) as self._show:
                     await self._supervise(wanted, stop)
@@ -116,7 +117,7 @@ class _Component:
         running = asyncio.create_task(self._supervisor.run(wanted.configuration, ending))
         reporting: asyncio.Task[None] | None = None
         try:
-            await _first(self._supervisor.begun.wait(), ended=running)
+            await first_of(self._supervisor.begun, ended=running)
             if not running.done():
                 await asyncio.to_thread(_remember, wanted.told)
                 reporting = asyncio.create_task(self._patiently(lambda: self._nucleus.report(RUNNING)))
@@ -133,7 +134,7 @@ class _Component:
         """Follow what the nucleus says."""
         while not stop.is_set():
             events = (stop, self._changed, self._watch.ended, self._nucleus.lost)
-            await _first(*(event.wait() for event in events), ended=running)
+            await first_of(*events, ended=running)
             if running.done():
                 return running.result()
             if self._nucleus.lost.is_set():
@@ -274,25 +275,3 @@ def _remembered() -> Any:
         return json.loads(_LAST_GOOD.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-
-
-async def _first(*events: Awaitable[Any], ended: "asyncio.Task[Any]") -> None:
-    """Wait until one of ``events`` has happened or ``ended`` has."""
-    waits = [asyncio.ensure_future(event) for event in events]
-    try:
-        await asyncio.wait([*waits, ended], return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for wait in waits:
-            wait.cancel()
-
-
-async def _unless(stop: asyncio.Event, work: Awaitable[ResultT]) -> ResultT | None:
-    """The result of ``work``; None when ``stop`` is set before."""
-    task = asyncio.ensure_future(work)
-    waiting = asyncio.create_task(stop.wait())
-    try:
-        await asyncio.wait({task, waiting}, return_when=asyncio.FIRST_COMPLETED)
-        return task.result() if task.done() else None
-    finally:
-        for one in (task, waiting):
-            one.cancel()

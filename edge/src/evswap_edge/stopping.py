@@ -1,12 +1,14 @@
-"""Being asked to stop, as processes are: by signals."""
+"""Being asked to stop, as processes are: by signals; and waiting for that beside something else."""
 
 import asyncio
 import logging
 import os
 import signal
 import time
-from collections.abc import Callable, Coroutine
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Final, TypeVar
+
+ResultT = TypeVar("ResultT")
 
 _log: Final = logging.getLogger(__name__)
 
@@ -42,3 +44,26 @@ class StopRequest:
         elif now - self._asked_at > self._SAME_REQUEST_S:
             _log.warning("%s again: ends at once", number.name)
             os._exit(self.EXIT_CODE)
+
+
+async def first_of(*events: asyncio.Event, ended: "asyncio.Task[Any] | None" = None) -> None:
+    """Return when one of ``events`` is set, or the task ``ended`` is over, however it went."""
+    waits = [asyncio.ensure_future(event.wait()) for event in events]
+    watched = waits if ended is None else [*waits, ended]
+    try:
+        await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
+
+
+async def unless(stop: asyncio.Event, work: Awaitable[ResultT]) -> ResultT | None:
+    """The result of ``work``; None when ``stop`` is set before, and ``work`` is cancelled and over."""
+    task, stopping = asyncio.ensure_future(work), asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        return task.result() if task.done() else None
+    finally:
+        for one in (task, stopping):
+            one.cancel()
+        await asyncio.wait({task, stopping})

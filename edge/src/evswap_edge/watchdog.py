@@ -15,6 +15,7 @@ from contextlib import suppress
 from typing import Final
 
 from evswap_edge.clock import TimeSource
+from evswap_edge.stopping import first_of
 
 _SHARE_OF_DEADLINE: Final = 1 / 3
 """sd_watchdog_enabled(3) asks for half; at a third one message may get lost."""
@@ -58,7 +59,7 @@ async def keep_informed(
     """Tell ``systemd`` when the service has ``begun``, that it is alive for as long as it is ``healthy``,
     and when it is to ``stop`` or this is cancelled."""
     try:
-        await _first(begun, stop)
+        await first_of(begun, stop)
         if not stop.is_set():
             systemd.tell("READY=1", f"STATUS=process {os.getpid()} samples")
             await _say_alive(systemd, time, stop, healthy)
@@ -78,15 +79,6 @@ async def _say_alive(
         else:
             _log.error("no sample was taken for too long: systemd is not told that this station is alive")
         await time.wait_until(time.monotonic() + systemd.deadline_s * _SHARE_OF_DEADLINE, unless=stop)
-
-
-async def _first(*events: asyncio.Event) -> None:
-    waits = [asyncio.ensure_future(event.wait()) for event in events]
-    try:
-        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for wait in waits:
-            wait.cancel()
 
 
 def _address(told: str) -> str | None:

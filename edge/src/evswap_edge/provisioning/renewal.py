@@ -11,9 +11,9 @@ import logging
 import random
 import sys
 from asyncio.subprocess import PIPE
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, suppress
-from typing import Any, Final, Protocol, TypeVar, runtime_checkable
+from typing import Final, Protocol, runtime_checkable
 
 import msgspec
 
@@ -23,12 +23,11 @@ from evswap_edge.clock import TimeSource
 from evswap_edge.episode import Episode
 from evswap_edge.provisioning.attempt import Done, Outcome, Renewal, renewal_of
 from evswap_edge.provisioning.terms import Provisioning, endangered_from, renewal_due_at
+from evswap_edge.stopping import unless
 from evswap_edge.transports import CredentialsError
 from evswap_edge.transports.broker import BrokerSettings
 from evswap_edge.transports.credentials import certificate_validity
 from evswap_schema import Clock, format_timestamp
-
-ResultT = TypeVar("ResultT")
 
 Worker = Callable[[Renewal], Awaitable[Outcome]]
 """What makes one attempt."""
@@ -92,7 +91,7 @@ class Renewals:
         wait_s = random.uniform(0, FIRST_LOOK_WITHIN_S)  # noqa: S311 - jitter, not a secret
         while not stop.is_set():
             await self._time.wait_until(self._time.monotonic() + wait_s, unless=stop)
-            wait_s = await _unless(stop, self._look()) or 0.0
+            wait_s = await unless(stop, self._look()) or 0.0
 
     async def _look(self) -> float:
         """Do what is to be done; the seconds until it is to be looked at again."""
@@ -172,15 +171,3 @@ def _outcome(said: bytes, complaint: bytes) -> Outcome:
 
 def _failed(reason: str) -> Outcome:
     return Outcome(done=Done.FAILED, reason=reason)
-
-
-async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, ResultT]) -> ResultT | None:
-    """The result of ``work``; None when ``stop`` is set before, and ``work`` is cancelled and over."""
-    task, stopping = asyncio.ensure_future(work), asyncio.ensure_future(stop.wait())
-    try:
-        await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        return task.result() if task.done() else None
-    finally:
-        for one in (task, stopping):
-            one.cancel()
-        await asyncio.wait({task, stopping})

@@ -17,7 +17,6 @@ from typing import Annotated, Any, Final, TypeVar
 from awscrt import exceptions, io, mqtt5
 from msgspec import Meta
 
-from evswap_edge.clock import TimeSource
 from evswap_edge.episode import Episode
 from evswap_edge.message import Message
 from evswap_edge.transports import (
@@ -29,12 +28,10 @@ from evswap_edge.transports import (
     OnMessage,
     ReasonCode,
     Rejected,
-    Transport,
     TransportError,
-    TransportKind,
 )
 from evswap_edge.transports.aws_tls import tls_context
-from evswap_edge.transports.broker import BrokerSettings, check, station_files
+from evswap_edge.transports.broker import BrokerSettings, broker_kind
 from evswap_edge.transports.refusals import remedy
 from evswap_edge.transports.subscriptions import Subscriptions
 
@@ -222,12 +219,7 @@ class AwsIotTransport:
         options = mqtt5.ClientOptions(
             host_name=settings.host,
             port=settings.port,
-            tls_ctx=tls_context(
-                port=settings.port,
-                certificate_file=settings.certificate_file,
-                key_file=settings.key_file,
-                ca_file=settings.ca_file,
-            ),
+            tls_ctx=_tls_context(settings),
             socket_options=_socket_options(settings),
             connect_options=_connect_packet(settings, self._caller),
             session_behavior=mqtt5.ClientSessionBehaviorType.CLEAN,
@@ -363,10 +355,9 @@ def _socket_options(settings: Settings) -> "io.SocketOptions":
     return options
 
 
-def _check(settings: Settings, time: TimeSource) -> None:
-    """Raise ``CredentialsError`` for files with which no connection can succeed."""
-    check(settings, time)
-    tls_context(
+def _tls_context(settings: Settings) -> "io.ClientTlsContext":
+    """Raises ``CredentialsError``."""
+    return tls_context(
         port=settings.port,
         certificate_file=settings.certificate_file,
         key_file=settings.key_file,
@@ -374,10 +365,4 @@ def _check(settings: Settings, time: TimeSource) -> None:
     )
 
 
-async def _open(settings: Settings, caller: Caller) -> Transport:
-    return AwsIotTransport(settings, caller)
-
-
-KIND: Final = TransportKind(
-    settings=Settings, check=_check, open=_open, station_files=station_files, renews=True
-)
+KIND: Final = broker_kind(Settings, tls_context=_tls_context, transport=AwsIotTransport, renews=True)

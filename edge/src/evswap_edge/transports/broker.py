@@ -1,12 +1,14 @@
 """What every transport asks that reaches a broker with a certificate of the station's own."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, TypeVar
 
 from msgspec import Meta, Struct
 
 from evswap_edge import keys
 from evswap_edge.clock import TimeSource
+from evswap_edge.transports import Caller, Transport, TransportKind
 from evswap_edge.transports.credentials import check_credentials
 
 
@@ -32,17 +34,37 @@ class BrokerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     ] = 30
 
 
-def check(settings: BrokerSettings, time: TimeSource) -> None:
-    """Raise ``CredentialsError`` for files with which no connection can succeed."""
-    check_credentials(
-        certificate_file=settings.certificate_file,
-        key_file=settings.key_file,
-        ca_file=settings.ca_file,
-        time=time,
+SettingsT = TypeVar("SettingsT", bound=BrokerSettings)
+
+
+def broker_kind(
+    settings: type[SettingsT],
+    *,
+    tls_context: Callable[[SettingsT], object],
+    transport: Callable[[SettingsT, Caller], Transport],
+    **traits: Any,
+) -> TransportKind[SettingsT]:
+    """The kind of a ``transport`` whose ``tls_context`` raises ``CredentialsError`` for files that its TLS
+    cannot use. ``traits`` are those of ``TransportKind``."""
+
+    def checked(chosen: SettingsT, time: TimeSource) -> None:
+        check_credentials(
+            certificate_file=chosen.certificate_file,
+            key_file=chosen.key_file,
+            ca_file=chosen.ca_file,
+            time=time,
+        )
+        tls_context(chosen)
+
+    async def opened(chosen: SettingsT, caller: Caller) -> Transport:
+        return transport(chosen, caller)
+
+    return TransportKind(
+        settings=settings, check=checked, open=opened, station_files=_station_files, **traits
     )
 
 
-def station_files(directory: Path, station_id: str) -> dict[str, str]:
+def _station_files(directory: Path, station_id: str) -> dict[str, str]:
     """The settings that differ from station to station of a fleet."""
     return {
         "certificate_file": str(keys.certificate_path(directory, station_id)),

@@ -9,12 +9,12 @@ the meantime, and the broker says nothing of its absence.
 
 import asyncio
 import logging
+import ssl
 from contextlib import suppress
 from contextvars import copy_context
 from typing import Final
 
 from evswap_edge.backoff import Backoff
-from evswap_edge.clock import TimeSource
 from evswap_edge.episode import Episode
 from evswap_edge.message import Message
 from evswap_edge.transports import (
@@ -26,10 +26,8 @@ from evswap_edge.transports import (
     OnMessage,
     ReasonCode,
     Rejected,
-    Transport,
-    TransportKind,
 )
-from evswap_edge.transports.broker import BrokerSettings, check, station_files
+from evswap_edge.transports.broker import BrokerSettings, broker_kind
 from evswap_edge.transports.dialling import dial, tls_context
 from evswap_edge.transports.mqtt_link import Greeting, MqttLink
 from evswap_edge.transports.subscriptions import Subscriptions
@@ -146,12 +144,7 @@ class MqttTransport:
 
     async def _reach(self) -> MqttLink:
         settings = self._settings
-        context = await asyncio.to_thread(
-            tls_context,
-            certificate_file=settings.certificate_file,
-            key_file=settings.key_file,
-            ca_file=settings.ca_file,
-        )
+        context = await asyncio.to_thread(_tls_context, settings)
         try:
             async with asyncio.timeout(settings.connect_timeout_s):
                 line = await dial(settings.host, settings.port, context)
@@ -208,20 +201,13 @@ class MqttTransport:
         self._subscriptions.dispatch(topic, payload, self._context)
 
 
-def _check(settings: Settings, time: TimeSource) -> None:
-    """Raise ``CredentialsError`` for files with which no connection can succeed."""
-    check(settings, time)
-    tls_context(
+def _tls_context(settings: Settings) -> ssl.SSLContext:
+    """Raises ``CredentialsError``."""
+    return tls_context(
         certificate_file=settings.certificate_file,
         key_file=settings.key_file,
         ca_file=settings.ca_file,
     )
 
 
-async def _open(settings: Settings, caller: Caller) -> Transport:
-    return MqttTransport(settings, caller)
-
-
-KIND: Final = TransportKind(
-    settings=Settings, check=_check, open=_open, station_files=station_files, topic=broker_topic
-)
+KIND: Final = broker_kind(Settings, tls_context=_tls_context, transport=MqttTransport, topic=broker_topic)
