@@ -388,7 +388,10 @@ class Station:
         self.hold.set()
         self.stop = asyncio.Event()
         self.settings = BrokerSettings(
-            host=task.host, certificate_file=task.certificate_file, key_file=task.key_file
+            host=task.host,
+            certificate_file=task.certificate_file,
+            key_file=task.key_file,
+            reconnect_max_s=60,
         )
         self.terms = msgspec.convert(terms, Provisioning)
 

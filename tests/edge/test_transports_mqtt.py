@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import random
 import re
 import ssl
 import subprocess
@@ -9,7 +10,9 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import aiomqtt
 import pytest
@@ -21,6 +24,7 @@ from paho.mqtt.client import topic_matches_sub
 from paho.mqtt.enums import CallbackAPIVersion
 
 from evswap_edge import keys
+from evswap_edge.backoff import Backoff
 from evswap_edge.message import Message
 from evswap_edge.transports import (
     NotConnected,
@@ -28,13 +32,16 @@ from evswap_edge.transports import (
     Rejected,
     Transport,
     TransportError,
+    aws_iot,
 )
+from evswap_edge.transports import mqtt as mqtt_module
 from evswap_edge.transports.dialling import told
 from evswap_edge.transports.mqtt_link import MqttLink
 from evswap_edge.transports.subscriptions import matches
-from tests.authority import new_key
+from tests.authority import Authority, new_key
 from tests.edge.conftest import Eventually
-from tests.edge.far_sides import STATION, mqtt
+from tests.edge.far_sides import CALLER, STATION, issue, mqtt
+from tests.mosquitto import free_port
 
 MESSAGE = Message(topic="ev/station/station-01/telemetry", payload=b'{"n":1}')
 
@@ -56,6 +63,58 @@ async def first_complaint(
     assert not connecting.done()
     connecting.cancel()
     return caplog.messages[0]
+
+
+# --- when it dials again ----------------------------------------------------------------------------------
+
+
+class Unlucky(random.Random):
+    """The longest wait of those that might come."""
+
+    def uniform(self, a: float, b: float) -> float:
+        return max(a, b)
+
+
+async def test_however_long_the_broker_was_away_it_is_dialled_within_two_seconds(
+    tmp_path: Path, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[float] = []
+
+    class Hurried(Backoff):
+        """Notes how long it should be waited, and waits no time at all."""
+
+        def next_s(self) -> float:
+            waits.append(super().next_s())
+            return 0.0
+
+    monkeypatch.setattr(mqtt_module, "Backoff", partial(Hurried, chance=Unlucky()))
+    settings = mqtt_module.Settings(
+        host="127.0.0.1",
+        port=free_port(),
+        **keys_and_certificate(tmp_path),
+    )
+    transport = await mqtt_module.KIND.open(settings, CALLER)
+    connecting = asyncio.create_task(transport.connect())
+    await eventually(lambda: len(waits) > 20)
+    connecting.cancel()
+    await transport.aclose()
+    assert (waits[0], max(waits), waits[-1]) == (0.5, 2.0, 2.0)
+
+
+def test_aws_is_not_dialled_that_often() -> None:
+    files: dict[str, Any] = {"certificate_file": Path("c.pem"), "key_file": Path("k.pem")}
+    assert aws_iot.Settings(host="h", **files).reconnect_max_s == 60
+    assert mqtt_module.Settings(host="h", **files).reconnect_max_s == 2
+
+
+def keys_and_certificate(folder: Path) -> dict[str, Any]:
+    authority = Authority(folder, "ca")
+    issue(authority, folder)
+    return {
+        "ca_file": authority.certificate,
+        "certificate_file": keys.certificate_path(folder, STATION),
+        "key_file": keys.key_path(folder, STATION),
+    }
 
 
 # --- what would break with an upgrade ---------------------------------------------------------------------

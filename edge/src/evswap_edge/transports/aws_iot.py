@@ -31,7 +31,7 @@ from evswap_edge.transports import (
     TransportError,
 )
 from evswap_edge.transports.aws_tls import tls_context
-from evswap_edge.transports.broker import BrokerSettings, broker_kind
+from evswap_edge.transports.broker import BrokerSettings, ReconnectMax, broker_kind
 from evswap_edge.transports.refusals import remedy
 from evswap_edge.transports.subscriptions import Subscriptions
 
@@ -52,6 +52,10 @@ _log = logging.getLogger(__name__)
 class Settings(BrokerSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``host`` is the account's endpoint, xxxx-ats.iot.<region>.amazonaws.com; 443 takes MQTT as well."""
 
+    reconnect_max_s: ReconnectMax = 60.0
+    """AWS takes 500 connections a second of an account and one of a client
+    (https://docs.aws.amazon.com/general/latest/gr/iot-core.html): a fleet that waits for its region must not
+    use that up with dialling."""
     aws_quotas: Annotated[
         bool, Meta(description="Keep to 100 publishes and 512 KiB a second, AWS's limits.")
     ] = True

@@ -11,10 +11,13 @@ from evswap_edge.clock import TimeSource
 from evswap_edge.transports import Caller, Transport, TransportKind
 from evswap_edge.transports.credentials import check_credentials
 
+ReconnectMax = Annotated[float, Meta(ge=0.1, le=3600)]
+
 
 class BrokerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where to connect, and with what. A broken link is dialled again after a random time between nothing and
-    a ceiling that doubles from ``reconnect_min_s`` to ``reconnect_max_s``."""
+    a ceiling that doubles from ``reconnect_min_s`` to ``reconnect_max_s``, whose default is each transport's
+    own."""
 
     host: Annotated[str, Meta(min_length=1)]
     certificate_file: Path
@@ -28,7 +31,7 @@ class BrokerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     acknowledge_timeout_s: Annotated[int, Meta(ge=1, le=300)] = 20
     connect_timeout_s: Annotated[int, Meta(ge=1, le=300)] = 15
     reconnect_min_s: Annotated[float, Meta(ge=0.1, le=60)] = 0.5
-    reconnect_max_s: Annotated[float, Meta(ge=0.1, le=3600)] = 60.0
+    reconnect_max_s: ReconnectMax
     will_delay_s: Annotated[
         int, Meta(ge=0, le=3600, description="A link that comes back within this was never away.")
     ] = 30

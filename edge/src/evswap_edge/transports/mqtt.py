@@ -27,7 +27,7 @@ from evswap_edge.transports import (
     ReasonCode,
     Rejected,
 )
-from evswap_edge.transports.broker import BrokerSettings, broker_kind
+from evswap_edge.transports.broker import BrokerSettings, ReconnectMax, broker_kind
 from evswap_edge.transports.dialling import dial, tls_context
 from evswap_edge.transports.mqtt_link import Greeting, MqttLink
 from evswap_edge.transports.subscriptions import Subscriptions
@@ -37,7 +37,9 @@ _log: Final = logging.getLogger(__name__)
 
 
 class Settings(BrokerSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What ``BrokerSettings`` has is all."""
+    """A broker of one's own is dialled often enough to be found within 3 s of its return."""
+
+    reconnect_max_s: ReconnectMax = 2.0
 
 
 class MqttTransport:
