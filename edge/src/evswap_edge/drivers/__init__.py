@@ -4,7 +4,7 @@ Another distribution adds a driver with an entry point in the group ``evswap_edg
 ``DriverKind``.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final, Generic, TypeVar
@@ -17,6 +17,8 @@ from evswap_edge.hal import Cabinet, DriverUnavailable, Hardware
 from evswap_edge.plugins import Builtin
 
 SettingsT = TypeVar("SettingsT", bound=Struct)
+OnSensor = Callable[[str, str | None], None]
+"""Called with a sensor's name and why it failed; None: it works."""
 
 ENTRY_POINTS: Final = "evswap_edge.drivers"
 BUILTINS: Final = {
@@ -58,16 +60,35 @@ class SettingRefused(Exception):
         super().__init__(f"{setting}: {problem}")
 
 
+def _tell_nobody(sensor: str, reason: str | None) -> None:
+    """Nobody wants to know."""
+
+
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """What a driver may know beside its own settings."""
 
     station_id: str
     time: TimeSource
+    answer_within_s: float = 2.0
+    """For how long a reading is waited for; one that takes longer is given up."""
+    on_sensor: OnSensor = _tell_nobody
+    """For a driver that reads on when a part of it fails: which part, and why, so that it becomes an
+    alarm."""
 
 
 def _accept(_: object) -> None:
     """There is nothing to check beyond the settings' own constraints."""
+
+
+def _no_bays(_: object) -> tuple[int, ...]:
+    """It is not about bays."""
+    return ()
+
+
+def _claims_nothing(_: object) -> Mapping[str, str]:
+    """All that it uses can be used by others too."""
+    return {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +99,19 @@ class DriverKind(Generic[SettingsT]):
     driver's own. ``open`` raises ``DriverUnavailable``; what it returns has the protocol of each role that
     the driver ``provides``. ``check`` looks at settings beyond their types and touches no hardware; it raises
     ``SettingRefused``, or ``ConfigurationError`` about another file that a setting names.
+
+    For a station of several drivers: ``bays`` are those that settings speak of; ``meant_for`` the roles that
+    they can fill, where the driver provides more than one and settings are for some of them; ``claims`` what
+    nobody else may use, by the setting that names it, such as ``{"pins[0]": "GPIO17"}``.
     """
 
     settings: type[SettingsT]
     open: Callable[[SettingsT, Surroundings], Awaitable[Hardware]]
     provides: frozenset[Role] = WHOLE_STATION
     check: Callable[[SettingsT], None] = _accept
+    bays: Callable[[SettingsT], tuple[int, ...]] = _no_bays
+    meant_for: Callable[[SettingsT], frozenset[Role]] | None = None
+    claims: Callable[[SettingsT], Mapping[str, str]] = _claims_nothing
 
 
 def load_driver(name: str) -> DriverKind[Any]:

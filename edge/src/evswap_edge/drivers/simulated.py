@@ -342,4 +342,6 @@ async def open_simulated(settings: Settings, surroundings: Surroundings) -> Cabi
     return SimulatedCabinet(settings, surroundings)
 
 
-KIND: Final = DriverKind(settings=Settings, open=open_simulated)
+KIND: Final = DriverKind(
+    settings=Settings, open=open_simulated, bays=lambda settings: tuple(range(1, settings.bays + 1))
+)

@@ -1,0 +1,28 @@
+"""What a look at the buses brings to light: a driver's own ``probing`` module has ``scan``.
+
+Nothing is switched and nothing is written that could change a device: looking is safe at any time, except
+beside a station that has the same port open.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Something is there. ``place`` is the port, the channel or the bus; ``what`` says in words what was
+    seen; ``configure`` is how station.yaml would name it, where that is known."""
+
+    place: str
+    what: str
+    configure: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hindered:
+    """It could not be looked there: why, and what to do about it."""
+
+    place: str
+    reason: str
+
+
+Finding = Found | Hindered
