@@ -6,9 +6,10 @@ from typing import Annotated, Any
 from msgspec import Meta, Struct
 
 from evswap_schema import codec
+from evswap_schema.authorisation import AuthorisationId, SignedAuthorisation
 from evswap_schema.events import RequestId
-from evswap_schema.fields import BayNumber, StationId, Timestamp, TokenHash
-from evswap_schema.limits import MAX_COMMAND_BYTES
+from evswap_schema.fields import BayNumber, ShortText, StationId, Timestamp, TokenHash
+from evswap_schema.limits import MAX_AUTHORISATIONS, MAX_COMMAND_BYTES
 
 CommandId = Annotated[
     str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}\Z", description="Unique for ever; a topic level.")
@@ -41,10 +42,30 @@ class SetCharging(_Action, frozen=True, kw_only=True, tag="set_charging"):
 
 
 class RequestSwap(_Action, frozen=True, kw_only=True, tag="request_swap"):
-    """Authorise one swap (OCPP 2.1: RequestBatterySwapRequest)."""
+    """Authorise one swap (OCPP 2.1: RequestBatterySwapRequest). ``tier`` is what the customer has paid
+    for.
+
+    The station accepts it when it has a battery to give, and it is done when the swap is over.
+    """
 
     request_id: RequestId
     id_token: TokenHash
+    tier: ShortText | None = None
+
+
+class CacheAuthorisations(_Action, frozen=True, kw_only=True, tag="cache_authorisations"):
+    """Keep ``authorisations`` for the time without a link, and keep those that were ``withdrawn`` no more.
+
+    One that is sent again replaces what it said before; the swaps that were used of it stay used. All are
+    taken or none.
+    """
+
+    authorisations: Annotated[tuple[SignedAuthorisation, ...], Meta(max_length=MAX_AUTHORISATIONS)] = ()
+    withdrawn: Annotated[tuple[AuthorisationId, ...], Meta(max_length=MAX_AUTHORISATIONS)] = ()
+
+    def __post_init__(self) -> None:
+        if not self.authorisations and not self.withdrawn:
+            raise ValueError("authorisations or withdrawn have to name one")
 
 
 class ReadNow(_Action, frozen=True, kw_only=True, tag="read_now"):
@@ -57,7 +78,7 @@ class SetConfiguration(_Action, frozen=True, kw_only=True, tag="set_configuratio
     configuration: dict[str, Any]
 
 
-Action = Reserve | Unlock | SetCharging | RequestSwap | ReadNow | SetConfiguration
+Action = Reserve | Unlock | SetCharging | RequestSwap | CacheAuthorisations | ReadNow | SetConfiguration
 
 
 class Command(Struct, frozen=True, kw_only=True):

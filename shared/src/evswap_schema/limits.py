@@ -41,6 +41,13 @@ MAX_BATTERIES: Final = 1_000
 MAX_EVENT_BYTES: Final = MAX_READING_BYTES
 MAX_COMMAND_BYTES: Final = MAX_READING_BYTES
 
+MAX_AUTHORISATION_BYTES: Final = 8 * 1024
+"""Largest payload of an authorisation: 100 stations with the longest names take 6.7 KB."""
+
+MAX_AUTHORISATIONS: Final = 40
+"""Most authorisations in one command: of 750 bytes each, the longest for one station, they fit into
+``MAX_COMMAND_BYTES``."""
+
 MAX_ACKNOWLEDGED: Final = 200
 """Most messages in one acknowledgement: 4 KB, as Greengrass nucleus lite loses what comes down with 5,000
 bytes or more."""

@@ -13,6 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from evswap_schema.acknowledgement import Acknowledgement
+from evswap_schema.authorisation import Authorisation
 from evswap_schema.batch import BatchDocument
 from evswap_schema.commands import Command, CommandResult
 from evswap_schema.connection import Connection
@@ -23,6 +24,7 @@ _MESSAGES: Final[dict[str, Any]] = {
     "reading.v1": Reading,
     "batch.v1": BatchDocument,
     "event.v1": Event,
+    "authorisation.v1": Authorisation,
     "command.v1": Command,
     "command-result.v1": CommandResult,
     "acknowledgement.v1": Acknowledgement,

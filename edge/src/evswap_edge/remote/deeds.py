@@ -18,6 +18,7 @@ from evswap_edge.remote.adjustments import Adjustments, patched, shallow
 from evswap_edge.remote.control import Control
 from evswap_schema import (
     Bay,
+    CacheAuthorisations,
     Charge,
     Clock,
     Command,
@@ -137,7 +138,7 @@ def deed_of(command: Command, means: Means) -> Deed:
             return _ReadNow(means)
         case SetConfiguration() as wanted:
             return _SetConfiguration(shallow(wanted.configuration), means)
-        case RequestSwap():
+        case RequestSwap() | CacheAuthorisations():
             return _RequestSwap()
 
 
