@@ -60,6 +60,23 @@ async def test_an_alarm_is_told_when_it_begins_and_when_it_ends_and_not_in_betwe
     await outbox.aclose()
 
 
+async def test_each_bay_has_an_alarm_of_its_own_and_keeps_it_over_a_power_cut(tmp_path: Path) -> None:
+    outbox = await opened(tmp_path)
+    async with Watching(outbox, tmp_path) as watching:
+        watching.alarms.set("bay_quarantined", True, bay=3)
+        watching.alarms.set("bay_quarantined", True, bay=4)
+        watching.alarms.set("bay_quarantined", False, bay=3)
+        assert watching.alarms.raised == {"bay_quarantined/4"}
+    async with Watching(outbox, tmp_path) as watching:
+        watching.alarms.set("bay_quarantined", True, bay=4)
+        watching.alarms.set("bay_quarantined", False, bay=4)
+    told = [(event.alarm, event.bay, event.state) for event in await watching.told()]
+    raised, cleared = AlarmState.RAISED, AlarmState.CLEARED
+    expected = [(3, raised), (4, raised), (3, cleared), (4, cleared)]
+    assert told == [("bay_quarantined", bay, state) for bay, state in expected]
+    await outbox.aclose()
+
+
 async def test_alarms_do_not_mix(tmp_path: Path) -> None:
     outbox = await opened(tmp_path)
     async with Watching(outbox, tmp_path) as watching:

@@ -52,6 +52,7 @@ class _Turn:
     name: str
     state: AlarmState
     severity: Severity
+    bay: int | None
     detail: str | None
     count: int | None
     stamp: Stamp
@@ -83,7 +84,7 @@ class Alarms:
 
     @property
     def raised(self) -> frozenset[str]:
-        """The names of the alarms that are raised now."""
+        """The alarms that are raised now: names, followed by ``/`` and the bay where they are about one."""
         return frozenset(self._raised)
 
     def set(
@@ -92,24 +93,27 @@ class Alarms:
         active: bool,
         *,
         severity: Severity = Severity.WARNING,
+        bay: int | None = None,
         detail: str | None = None,
         count: int | None = None,
     ) -> None:
-        """The cause of the alarm ``name`` is there, or is not."""
-        if active == (name in self._raised):
+        """The cause of the alarm ``name`` is there, or is not; each ``bay`` has one of its own."""
+        key = name if bay is None else f"{name}/{bay}"
+        if active == (key in self._raised):
             return
-        (self._raised.add if active else self._raised.discard)(name)
+        (self._raised.add if active else self._raised.discard)(key)
         self._turns.append(
             _Turn(
                 name=name,
                 state=AlarmState.RAISED if active else AlarmState.CLEARED,
                 severity=severity,
+                bay=bay,
                 detail=detail[:_LONGEST_DETAIL] if detail else None,
                 count=count,
                 stamp=stamp_now(self._time),
             )
         )
-        _log.log(logging.WARNING if active else logging.INFO, "alarm %s: %s", name, self._turns[-1].state)
+        _log.log(logging.WARNING if active else logging.INFO, "alarm %s: %s", key, self._turns[-1].state)
         self._wake.set()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -154,6 +158,7 @@ class Alarms:
                 alarm=turn.name,
                 state=turn.state,
                 severity=turn.severity,
+                bay=turn.bay,
                 detail=turn.detail,
                 count=turn.count,
             )

@@ -155,6 +155,12 @@ class Outbox:
         return self._keeper.standing.stream_id
 
     @property
+    def last_event(self) -> tuple[str, int]:
+        """The stream of the events on the disk, and the last number in it that was used up: an event that was
+        given a later one never came to be there."""
+        return self._keeper.standing.last_event
+
+    @property
     def waiting(self) -> Waiting:
         """What waits for its delivery."""
         return self._keeper.standing.waiting

@@ -69,6 +69,8 @@ class Standing(Struct, frozen=True, kw_only=True):
     losses: Losses
     trouble: StorageTrouble | None
     newest: Sample | None
+    last_event: tuple[str, int]
+    """The stream of the events in the file, and the last number in it that was used up."""
 
 
 @dataclass(slots=True)
@@ -152,6 +154,7 @@ class Keeper:
             losses=shelves.losses,
             trouble=shelves.trouble,
             newest=self._newest,
+            last_event=(shelves.durable.stream_id(Kind.EVENT), shelves.durable.last.event),
         )
 
     def _write(self, operations: Sequence[tuple[int, Operation]]) -> dict[int, object]:
