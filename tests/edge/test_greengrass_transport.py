@@ -196,8 +196,8 @@ async def test_an_error_that_nobody_expects_is_no_reason_to_give_a_message_up(tm
 
 DOWN = "ev/station/station-01/commands/+"
 ON_THE_WAY_DOWN = 50
-"""Always something, whenever a stream is replaced. The nucleus's answers come behind it: told without a bound,
-messages would pile up faster than they are heard, and each answer would take a multiple of the one before."""
+"""So that there is something whenever a stream is replaced. The nucleus's answers come behind it: told
+without a bound, messages pile up faster than they are heard, and each answer takes a multiple of the last."""
 
 
 class Ear:
