@@ -3,6 +3,7 @@
 Every default stands here, or with the driver or transport that it belongs to.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -100,6 +101,67 @@ class Commands(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     feedback_timeout_s: Annotated[float, Meta(ge=0, le=300)] = 10.0
 
 
+class SwapOrder(StrEnum):
+    """Which battery moves first; OCPP 2.1: BatterySwapCtrlr.SwapOrder."""
+
+    IN_FIRST = "in_first"
+    OUT_FIRST = "out_first"
+
+
+class EstimatedClock(StrEnum):
+    """What an authorisation is worth while the station's clock is a guess."""
+
+    ACCEPT = "accept"
+    """It holds unless it has certainly expired: the cloud cannot be asked, which is what it is for."""
+    REFUSE = "refuse"
+
+
+class Tier(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The least that the batteries for customers of a tier have, in percent."""
+
+    min_soc: Annotated[float, Meta(ge=0, le=100)] = 0.0
+    min_soh: Annotated[float, Meta(ge=0, le=100)] = 0.0
+
+
+class SwapRules(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Whether and how the station swaps.
+
+    A battery is given away at ``target_soc`` and ``min_soh`` percent or more; ``batteries`` is what the whole
+    serial number of one of this network looks like. The time-outs are how long a customer has for either
+    half (OCPP 2.1: BatterySwapCtrlr.Timeout), ``relock_s`` how long a door may take to shut after that.
+    Something is believed when it was seen for ``confirm_s``; a battery may take ``identify_s`` to say who
+    it is. The bays are looked at every ``watch_s`` while a swap is under way, every ``idle_s`` otherwise.
+    ``token_key_file`` holds the network's key for tokens in hex, and ``authorisation_keys`` are the
+    Ed25519 public keys (PEM) by which authorisations are believed.
+    """
+
+    enabled: bool = False
+    order: SwapOrder = SwapOrder.IN_FIRST
+    at_once: Annotated[int, Meta(ge=1, le=4)] = 2
+    target_soc: Annotated[float, Meta(ge=0, le=100)] = 95.0
+    min_soh: Annotated[float, Meta(ge=0, le=100)] = 60.0
+    tiers: dict[str, Tier] = {}
+    batteries: Annotated[str, Meta(min_length=1)] = ".+"
+    in_timeout_s: Annotated[float, Meta(ge=1, le=3600)] = 60.0
+    out_timeout_s: Annotated[float, Meta(ge=1, le=3600)] = 60.0
+    relock_s: Annotated[float, Meta(ge=1, le=600)] = 30.0
+    confirm_s: Annotated[float, Meta(ge=0, le=60)] = 1.0
+    identify_s: Annotated[float, Meta(ge=0, le=600)] = 10.0
+    watch_s: Annotated[float, Meta(ge=0.05, le=10)] = 0.5
+    idle_s: Annotated[float, Meta(ge=0.5, le=600)] = 5.0
+    token_key_file: Path | None = None
+    authorisation_keys: dict[str, Path] = {}
+    estimated_clock: EstimatedClock = EstimatedClock.ACCEPT
+
+    def __post_init__(self) -> None:
+        if self.relock_s < max(self.confirm_s, self.watch_s):
+            raise ValueError("relock_s has to be at least confirm_s and watch_s")
+        try:
+            re.compile(self.batteries)
+        except re.error as error:
+            raise ValueError(f"batteries has to be a regular expression: {error}") from error
+
+
 class Level(StrEnum):
     """From which level on there are logs."""
 
@@ -132,6 +194,7 @@ class CommonFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     reporting: Reporting = Reporting()
     publishing: Publishing = Publishing()
     commands: Commands = Commands()
+    swaps: SwapRules = SwapRules()
     provisioning: Provisioning = Provisioning()
     metrics: MetricsEndpoint | None = None
     log: Log = Log()
@@ -188,6 +251,7 @@ class StationConfig:
     reporting: Reporting
     publishing: Publishing
     commands: Commands
+    swaps: SwapRules
     provisioning: Provisioning
 
 
@@ -222,6 +286,7 @@ def station_of(document: Document) -> Configuration:
         reporting=station.reporting,
         publishing=station.publishing,
         commands=station.commands,
+        swaps=station.swaps,
         provisioning=station.provisioning,
     )
     return Configuration(stations=(only,), log=station.log, metrics=station.metrics)
@@ -246,6 +311,7 @@ def read_fleet(file: Path) -> Configuration:
             reporting=fleet.reporting,
             publishing=fleet.publishing,
             commands=fleet.commands,
+            swaps=fleet.swaps,
             provisioning=fleet.provisioning,
         )
         for station_id in _names(document, fleet)
