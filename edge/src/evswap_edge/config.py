@@ -4,7 +4,7 @@ Every default stands here, or with the driver or transport that it belongs to.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -15,7 +15,13 @@ from msgspec import Meta, Struct
 from evswap_edge import confirmations
 from evswap_edge.documents import Document, KeyPath
 from evswap_edge.drivers import WHOLE_STATION, DriverKind, Role, SettingRefused, load_driver
-from evswap_edge.drivers.composed import Part, open_composed
+from evswap_edge.drivers.composition import (
+    BAY_ROLES,
+    Composition,
+    CompositionRefused,
+    Part,
+    require_whole,
+)
 from evswap_edge.outbox import LEAST_BYTES, Bounds
 from evswap_edge.plugins import PluginError
 from evswap_edge.provisioning.terms import Provisioning
@@ -32,6 +38,7 @@ _GRACE_S: Final = 10.0
 
 _NAME: Final = "name"
 """The key that chooses the driver or the transport; the rest of the section is its settings."""
+_NO_DRIVER: Final = "has to be a driver, such as {{name: simulated}}; found {found}"
 
 
 class Sampling(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -344,30 +351,57 @@ def _names(document: Document, fleet: FleetFile) -> tuple[str, ...]:
 
 
 def _driver(document: Document, section: dict[str, Any]) -> Chosen[DriverKind[Any]]:
-    """One driver for the whole station, or one for each role."""
-    if _NAME not in section and any(isinstance(value, Mapping) for value in section.values()):
+    """One driver for the whole station, or some for each role."""
+    if _NAME not in section and any(isinstance(value, Mapping | list) for value in section.values()):
         return _composed(document, section)
     return _for_roles(document, ("driver",), section, WHOLE_STATION)
 
 
 def _composed(document: Document, section: dict[str, Any]) -> Chosen[DriverKind[Any]]:
-    """``{climate: {name: modbus, ...}, bays: {name: simulated}}``"""
-    roles = [role.value for role in Role if role in WHOLE_STATION]
+    """``{climate: {name: modbus, ...}, batteries: [{name: can, bays: 1-8}, ...], locks: ...}``"""
+    from evswap_edge.drivers import composed  # a station of one driver is spared it
+
     for name in section:
-        if name not in roles:
-            raise document.unknown(("driver", name), roles)
-    parts = tuple(_part(document, role, section.get(role)) for role in Role if role in WHOLE_STATION)
-    kind = DriverKind(settings=Struct, open=lambda _, surroundings: open_composed(parts, surroundings))
+        if name not in set(Role):
+            raise document.unknown(("driver", name), [role.value for role in Role])
+    if Role.BATTERIES not in section:
+        _require_section(document, Role.BAYS, section)
+    _require_section(document, Role.CLIMATE, section)
+    parts = [part for role in Role if role in section for part in _parts(document, role, section[role])]
+    station = Composition(tuple(parts))
+    try:
+        require_whole(station)
+    except CompositionRefused as error:
+        raise document.error(error.at, error.problem) from error
     name = " and ".join(f"{part.name} ({part.role})" for part in parts)
-    return Chosen(name=name, kind=kind, settings=Struct())
+    return Chosen(name=name, kind=composed.KIND, settings=station)
 
 
-def _part(document: Document, role: Role, section: Any) -> Part:
+def _require_section(document: Document, role: Role, section: Mapping[str, Any]) -> None:
+    if role not in section:
+        raise document.error(("driver", role), _NO_DRIVER.format(found="nothing"))
+
+
+def _parts(document: Document, role: Role, section: Any) -> Iterator[Part]:
+    """The one driver of a role, or each of a list."""
+    if not isinstance(section, list):
+        yield _part(document, role, section, ("driver", role))
+        return
+    for index, item in enumerate(section):
+        yield _part(document, role, item, ("driver", role, index))
+
+
+def _part(document: Document, role: Role, section: Any, at: KeyPath) -> Part:
     if not isinstance(section, Mapping):
-        problem = f"has to be a driver, such as {{name: simulated}}; found {section!r:.60}"
-        raise document.error(("driver", role), problem)
-    chosen = _for_roles(document, ("driver", role), dict(section), frozenset({role}))
-    return Part(role=role, name=chosen.name, kind=chosen.kind, settings=chosen.settings)
+        raise document.error(at, _NO_DRIVER.format(found=f"{section!r:.60}"))
+    chosen = _for_roles(document, at, dict(section), frozenset({role}))
+    kind, settings = chosen.kind, chosen.settings
+    if kind.meant_for and (meant := kind.meant_for(settings)) != {role}:
+        roles = " and ".join(sorted(meant)) or "nothing"
+        problem = f"these settings are for {roles}, and this is the driver for the {role}"
+        raise document.error(at, f"{problem}; each role has a section of its own")
+    bays = kind.bays(settings) if role in BAY_ROLES else ()
+    return Part(role=role, name=chosen.name, kind=kind, settings=settings, bays=bays, at=at)
 
 
 def _for_roles(

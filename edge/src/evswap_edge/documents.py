@@ -78,7 +78,7 @@ class Document:
     def error(self, key: KeyPath, problem: str, *, nearest: str | None = None) -> ConfigurationError:
         """An error at ``key``, on its line or on that of the section in which it should stand."""
         return ConfigurationError(
-            file=self.file, line=self._line(key), key=_dotted(key), problem=problem, nearest=nearest
+            file=self.file, line=self._line(key), key=dotted(key), problem=problem, nearest=nearest
         )
 
     def convert(self, section: Any, kind: type[SettingsT], *, at: KeyPath = ()) -> SettingsT:
@@ -171,7 +171,7 @@ class Document:
                 first = self._lines[*at, key]
                 line = key_node.start_mark.line + 1
                 problem = f"stands here a second time (first on line {first})"
-                raise ConfigurationError(file=self.file, line=line, key=_dotted((*at, key)), problem=problem)
+                raise ConfigurationError(file=self.file, line=line, key=dotted((*at, key)), problem=problem)
             self._lines[*at, key] = key_node.start_mark.line + 1
             mapping[key] = self._value(loader, value_node, (*at, key), around)
         return mapping
@@ -217,5 +217,6 @@ def _value_at(section: Any, steps: KeyPath) -> Any:
     return section
 
 
-def _dotted(key: KeyPath) -> str:
+def dotted(key: KeyPath) -> str:
+    """As people write a key: ``driver.locks[0].pins``."""
     return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in key).removeprefix(".")

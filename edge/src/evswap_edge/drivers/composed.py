@@ -1,127 +1,368 @@
-"""A station out of several drivers: one for each role.
+"""A station out of several drivers, each for its role and its bays, read side by side.
 
-A driver that cannot open its hardware costs its own role and no other: the rest of the station works, and
-each reading tries to open it again. Only a station of which nothing can be opened does not begin.
+What one driver does to itself costs nobody else: each is read under a time-out of its own, and what it
+cannot say is said to be unknown. One that cannot be opened is opened by a later reading. Only a station of
+which nothing can be opened does not begin.
 """
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+import logging
+import re
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import Any, Final, Generic, TypeVar
 
 from evswap_edge.drivers import DriverKind, Role, Surroundings
+from evswap_edge.drivers.bays import written
+from evswap_edge.drivers.composition import Composition, Part
+from evswap_edge.drivers.guarding import Guarded
+from evswap_edge.drivers.merging import (
+    battery_problem,
+    bay_problem,
+    charger_problem,
+    lock_problem,
+    merged,
+    unknown,
+)
+from evswap_edge.drivers.troubles import Trouble
 from evswap_edge.hal import (
     ActionRefused,
+    BatteryBank,
     BayActuators,
     BayBank,
+    ByBay,
+    Charger,
+    ChargerBank,
     Climate,
     ClimateSensor,
     DriverUnavailable,
     Hardware,
+    LockBank,
+    Safety,
+    SafetyInputs,
     SensorError,
+    TokenReader,
+    Unread,
 )
-from evswap_schema import Bay
+from evswap_schema import Battery, Bay, Lock
 
+ValueT = TypeVar("ValueT")
+ProtocolT = TypeVar("ProtocolT")
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
-    """The driver that was chosen for a role, and its settings."""
+_SHARE_OF_PATIENCE: Final = 0.9
+"""A driver may take this share of the time that the whole reading has: who waits for all of them still gets
+what the others said."""
+_LAST_GRACE_S: Final = 1.0
+"""For so long an opening that was given up is waited for."""
+_NOT_SAID: Final = Unread("the driver said nothing about this bay")
 
-    role: Role
-    name: str
-    kind: DriverKind[Any]
-    settings: Any
+_log: Final = logging.getLogger(__name__)
 
 
 class _Seat:
-    """A role, and the hardware that fills it once it could be opened."""
+    """A place for a driver, and the hardware that fills it once it could be opened."""
 
     def __init__(self, part: Part, surroundings: Surroundings) -> None:
-        self._part = part
+        self.part = part
         self._surroundings = surroundings
-        self._opened: Hardware | None = None
+        self._opening: asyncio.Task[Hardware] | None = None
 
     async def hardware(self) -> Hardware:
-        """Raises ``DriverUnavailable``."""
-        if self._opened is None:
-            self._opened = await self._part.kind.open(self._part.settings, self._surroundings)
-        return self._opened
+        """Open it, unless it is. There is one attempt at a time, however long it takes. Raises
+        ``DriverUnavailable``."""
+        if self._opening is None or _failed(self._opening):
+            opening = self.part.kind.open(self.part.settings, self._surroundings)
+            self._opening = asyncio.ensure_future(opening)
+            self._opening.add_done_callback(_failed)
+        return await asyncio.shield(self._opening)
 
-    @property
-    def driver(self) -> str:
-        return self._part.name
+    async def having(self, protocol: type[ProtocolT]) -> ProtocolT:
+        """The hardware, which has the ``protocol`` of the role. Raises ``SensorError``, or
+        ``DriverUnavailable`` when the driver declares a role that it does not have."""
+        try:
+            hardware = await self.hardware()
+        except DriverUnavailable as error:
+            raise SensorError(sensor=error.device, reason=error.reason) from error
+        if isinstance(hardware, protocol):
+            return hardware
+        reason = f"declares the role {self.part.role} and does not have it; mend the driver"
+        raise DriverUnavailable(device=f"driver {self.part.name}", reason=reason)
 
-    def broken_promise(self) -> DriverUnavailable:
-        """The driver declares the role and what it opened does not have it."""
-        reason = f"declares the role {self._part.role} and does not have it; mend the driver"
-        return DriverUnavailable(device=f"driver {self._part.name}", reason=reason)
+    async def acting(self, protocol: type[ProtocolT], bay: int) -> ProtocolT:
+        """The same for something that is to be done to ``bay``. Raises ``ActionRefused``."""
+        try:
+            hardware = await self.hardware()
+        except DriverUnavailable as error:
+            raise ActionRefused(bay=bay, reason=str(error)) from error
+        if isinstance(hardware, protocol):
+            return hardware
+        raise ActionRefused(bay=bay, reason=f"the driver {self.part.name} has no actuators")
 
     async def aclose(self) -> None:
-        if self._opened is not None:
-            await self._opened.aclose()
+        opening, self._opening = self._opening, None
+        if opening is None:
+            return
+        if not opening.done():
+            opening.cancel()
+            await asyncio.wait({opening}, timeout=_LAST_GRACE_S)
+        if opening.done() and not _failed(opening):
+            await opening.result().aclose()
+
+
+class _Bank(Generic[ValueT]):
+    """One driver in one role: what it says of its bays, always of all of them and always in time, and what
+    is wrong with it."""
+
+    def __init__(
+        self,
+        seat: _Seat,
+        sensor: str,
+        surroundings: Surroundings,
+        *,
+        read: Callable[[_Seat], Awaitable[Mapping[int, object]]],
+        problem: Callable[[object], str | None],
+    ) -> None:
+        self._seat = seat
+        self._read_seat = read
+        self._problem = problem
+        self._guard = Guarded(
+            self._read, name=sensor, within_s=_SHARE_OF_PATIENCE * surroundings.answer_within_s
+        )
+        self._trouble = Trouble(_log, sensor, surroundings)
+        self._troubles = {bay: Trouble(_log, f"{sensor}_bay_{bay}", surroundings) for bay in seat.part.bays}
+
+    async def read(self) -> ByBay[ValueT]:
+        """Never raises."""
+        answer = await self._guard.read()
+        if isinstance(answer, Unread):
+            answer = dict.fromkeys(self._troubles, answer)
+        self._complain(answer)
+        return answer
+
+    async def aclose(self) -> None:
+        await self._guard.aclose()
+
+    async def _read(self) -> ByBay[ValueT]:
+        said = await self._read_seat(self._seat)
+        return {bay: self._judged(said.get(bay, _NOT_SAID)) for bay in self._troubles}
+
+    def _judged(self, value: Any) -> ValueT | Unread:
+        if isinstance(value, Unread):
+            return value
+        if problem := self._problem(value):
+            return Unread(problem)
+        judged: ValueT = value
+        return judged
+
+    def _complain(self, answer: ByBay[ValueT]) -> None:
+        """A driver of which no bay can be read is one trouble, and not as many as it has bays."""
+        reasons = {bay: _reason(value) for bay, value in answer.items()}
+        if all(reasons.values()):
+            self._trouble.seen(next(iter(reasons.values())))
+            return
+        self._trouble.seen(None)
+        for bay, reason in reasons.items():
+            self._troubles[bay].seen(reason)
 
 
 class ComposedCabinet:
-    """A ``Cabinet`` that asks each driver for its own role."""
+    """A ``Cabinet`` of the drivers of a ``Composition``."""
 
-    def __init__(self, parts: Sequence[Part], surroundings: Surroundings) -> None:
-        self._seats: Final = {part.role: _Seat(part, surroundings) for part in parts}
+    def __init__(self, station: Composition, surroundings: Surroundings) -> None:
+        self._station = station
+        self._surroundings = surroundings
+        self._seats: Final = [_Seat(part, surroundings) for part in station.parts]
+        self._whole: list[_Bank[Bay]] = self._banks(Role.BAYS, _read_bays, bay_problem)
+        self._batteries: list[_Bank[Battery | None]] = self._banks(
+            Role.BATTERIES, _read_batteries, battery_problem
+        )
+        self._locks: list[_Bank[Lock]] = self._banks(Role.LOCKS, _read_locks, lock_problem)
+        self._chargers: list[_Bank[Charger]] = self._banks(Role.CHARGERS, _read_chargers, charger_problem)
 
     async def open(self) -> None:
-        """Open what can be opened. Raises ``DriverUnavailable`` when that is nothing."""
-        attempts = (seat.hardware() for seat in self._seats.values())
-        outcomes = await asyncio.gather(*attempts, return_exceptions=True)
-        failures = [each for each in outcomes if isinstance(each, BaseException)]
+        """Open what can be opened; what takes long goes on. Raises ``DriverUnavailable`` when nothing can
+        be."""
+        attempts = [asyncio.ensure_future(seat.hardware()) for seat in self._seats]
+        ended, under_way = await asyncio.wait(attempts, timeout=self._surroundings.answer_within_s)
+        for attempt in under_way:
+            attempt.cancel()
+        failures = [error for attempt in attempts if attempt in ended and (error := attempt.exception())]
         unexpected = [each for each in failures if not isinstance(each, DriverUnavailable)]
-        if unexpected or len(failures) == len(outcomes):
+        if unexpected or len(failures) == len(attempts):
             await self.aclose()
             raise (unexpected or failures)[0]
 
     async def read_climate(self) -> Climate:
-        hardware = await self._hardware(Role.CLIMATE)
-        if not isinstance(hardware, ClimateSensor):
-            raise self._seats[Role.CLIMATE].broken_promise()
-        return await hardware.read_climate()
+        sensor = await self._only(Role.CLIMATE).having(ClimateSensor)  # type: ignore[type-abstract]
+        return await sensor.read_climate()
 
     async def read_bays(self) -> Sequence[Bay]:
-        hardware = await self._hardware(Role.BAYS)
-        if not isinstance(hardware, BayBank):
-            raise self._seats[Role.BAYS].broken_promise()
-        return await hardware.read_bays()
+        """All bays, of which some may be unknown; never raises."""
+        whole, batteries, locks, chargers = await asyncio.gather(
+            _read_all(self._whole),
+            _read_all(self._batteries),
+            _read_all(self._locks),
+            _read_all(self._chargers),
+        )
+        bays = {bay: unknown(bay) if isinstance(said, Unread) else said for bay, said in whole.items()}
+        for bay, battery in batteries.items():
+            bays[bay] = merged(bay, battery, locks.get(bay), chargers.get(bay))
+        return tuple(bays[bay] for bay in sorted(bays))
 
     async def unlock(self, bay: int) -> None:
-        await (await self._actuators(bay)).unlock(bay)
+        if seat := self._seat(Role.LOCKS, bay):
+            await (await seat.acting(LockBank, bay)).unlock(bay)  # type: ignore[type-abstract]
+        else:
+            await (await self._actuators(bay, lacking="no driver has its lock")).unlock(bay)
 
     async def set_charging(self, bay: int, *, enabled: bool) -> None:
-        await (await self._actuators(bay)).set_charging(bay, enabled=enabled)
+        if seat := self._seat(Role.CHARGERS, bay):
+            chargers = await seat.acting(ChargerBank, bay)  # type: ignore[type-abstract]
+            await chargers.set_charging(bay, enabled=enabled)
+        else:
+            actuators = await self._actuators(bay, lacking="no driver has its charger")
+            await actuators.set_charging(bay, enabled=enabled)
 
     async def reserve(self, bay: int, *, seconds: float) -> None:
-        await (await self._actuators(bay)).reserve(bay, seconds=seconds)
+        actuators = await self._actuators(bay, lacking="its driver keeps no reservations")
+        await actuators.reserve(bay, seconds=seconds)
 
     async def aclose(self) -> None:
-        for seat in self._seats.values():
-            await seat.aclose()
+        """Give back all that was opened, also when one of them fails at that."""
+        for banks in (self._whole, self._batteries, self._locks, self._chargers):
+            await asyncio.gather(*(bank.aclose() for bank in banks))
+        outcomes = await asyncio.gather(*(seat.aclose() for seat in self._seats), return_exceptions=True)
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException):
+                raise outcome
 
-    async def _hardware(self, role: Role) -> Hardware:
-        try:
-            return await self._seats[role].hardware()
-        except DriverUnavailable as error:
-            raise SensorError(sensor=error.device, reason=error.reason) from error
+    def _banks(
+        self,
+        role: Role,
+        read: Callable[[_Seat], Awaitable[Mapping[int, object]]],
+        problem: Callable[[object], str | None],
+    ) -> list[_Bank[Any]]:
+        seats = self._seats_of(role)
+        names = _names([seat.part for seat in seats])
+        return [
+            _Bank(seat, name, self._surroundings, read=read, problem=problem)
+            for seat, name in zip(seats, names, strict=True)
+        ]
 
-    async def _actuators(self, bay: int) -> BayActuators:
-        """Of the driver that knows the bays. Raises ``ActionRefused`` when it has none, or is not there."""
-        seat = self._seats[Role.BAYS]
-        try:
-            hardware = await seat.hardware()
-        except DriverUnavailable as error:
-            raise ActionRefused(bay=bay, reason=str(error)) from error
-        if not isinstance(hardware, BayActuators):
-            raise ActionRefused(bay=bay, reason=f"the driver {seat.driver} has no actuators")
-        return hardware
+    def _seats_of(self, role: Role) -> list[_Seat]:
+        return [seat for seat in self._seats if seat.part.role is role]
+
+    def _only(self, role: Role) -> _Seat:
+        return self._seats_of(role)[0]
+
+    def _seat(self, role: Role, bay: int) -> _Seat | None:
+        return next((seat for seat in self._seats_of(role) if bay in seat.part.bays), None)
+
+    async def _actuators(self, bay: int, *, lacking: str) -> BayActuators:
+        """Of the driver that has everything of the bay. Raises ``ActionRefused``."""
+        if bay not in self._station.bays:
+            raise ActionRefused(bay=bay, reason=f"there are bays {written(self._station.bays)}")
+        if (seat := self._seat(Role.BAYS, bay)) is None:
+            raise ActionRefused(bay=bay, reason=lacking)
+        return await seat.acting(BayActuators, bay)  # type: ignore[type-abstract]
 
 
-async def open_composed(parts: Sequence[Part], surroundings: Surroundings) -> ComposedCabinet:
-    """Put the drivers together, one for each role."""
-    cabinet = ComposedCabinet(parts, surroundings)
+class _Watched(ComposedCabinet):
+    """With ``SafetyInputs``."""
+
+    async def read_safety(self) -> Safety:
+        """Danger that one driver sees counts, whatever is wrong with another."""
+        answers = await asyncio.gather(
+            *(self._look(seat) for seat in self._seats_of(Role.SAFETY)), return_exceptions=True
+        )
+        seen = [answer for answer in answers if isinstance(answer, Safety)]
+        failures = [answer for answer in answers if isinstance(answer, BaseException)]
+        safety = Safety(
+            smoke=any(each.smoke for each in seen),
+            blocked_doors=frozenset().union(*(each.blocked_doors for each in seen)),
+        )
+        if failures and not safety.smoke:
+            raise failures[0]
+        return safety
+
+    async def _look(self, seat: _Seat) -> Safety:
+        return await (await seat.having(SafetyInputs)).read_safety()  # type: ignore[type-abstract]
+
+
+class _WithReader(ComposedCabinet):
+    """With a ``TokenReader``."""
+
+    async def read_token(self) -> str:
+        reader = await self._only(Role.READER).having(TokenReader)  # type: ignore[type-abstract]
+        return await reader.read_token()
+
+
+class _WatchedWithReader(_Watched, _WithReader):
+    """With both."""
+
+
+def composed(station: Composition, surroundings: Surroundings) -> ComposedCabinet:
+    """The drivers together, with the protocols of the roles that are filled and of no others: a station
+    without a smoke detector must not look like one that sees no smoke."""
+    watched, reader = bool(station.of(Role.SAFETY)), bool(station.of(Role.READER))
+    match watched, reader:
+        case True, True:
+            return _WatchedWithReader(station, surroundings)
+        case True, False:
+            return _Watched(station, surroundings)
+        case False, True:
+            return _WithReader(station, surroundings)
+    return ComposedCabinet(station, surroundings)
+
+
+async def open_composed(station: Composition, surroundings: Surroundings) -> ComposedCabinet:
+    """Put the drivers together and open what can be opened. Raises ``DriverUnavailable``."""
+    cabinet = composed(station, surroundings)
     await cabinet.open()
     return cabinet
+
+
+KIND: Final = DriverKind(settings=Composition, open=open_composed, bays=lambda station: station.bays)
+
+
+async def _read_bays(seat: _Seat) -> Mapping[int, object]:
+    bank = await seat.having(BayBank)  # type: ignore[type-abstract]
+    said: dict[int, object] = {}
+    for bay in await bank.read_bays():
+        said[bay.bay] = Unread("two bays have the same number") if bay.bay in said else bay
+    return said
+
+
+async def _read_batteries(seat: _Seat) -> Mapping[int, object]:
+    return await (await seat.having(BatteryBank)).read_batteries()  # type: ignore[type-abstract]
+
+
+async def _read_locks(seat: _Seat) -> Mapping[int, object]:
+    return await (await seat.having(LockBank)).read_locks()  # type: ignore[type-abstract]
+
+
+async def _read_chargers(seat: _Seat) -> Mapping[int, object]:
+    return await (await seat.having(ChargerBank)).read_chargers()  # type: ignore[type-abstract]
+
+
+async def _read_all(banks: Sequence[_Bank[ValueT]]) -> dict[int, ValueT | Unread]:
+    answers: Iterable[ByBay[ValueT]] = await asyncio.gather(*(bank.read() for bank in banks))
+    return {bay: value for answer in answers for bay, value in answer.items()}
+
+
+def _reason(value: object) -> str | None:
+    return value.reason if isinstance(value, Unread) else None
+
+
+def _names(parts: Sequence[Part]) -> list[str]:
+    """What log and alarms call each driver of a role: ``batteries_can``, ``batteries_can_2``."""
+    names: list[str] = []
+    for part in parts:
+        plain = re.sub(r"[^a-z0-9]", "_", f"{part.role}_{part.name}".lower())[:32]
+        same = sum(name == plain or name.startswith(f"{plain}_") for name in names)
+        names.append(f"{plain}_{same + 1}" if same else plain)
+    return names
+
+
+def _failed(opening: "asyncio.Task[Hardware]") -> bool:
+    """Whether the attempt has ended without success."""
+    return opening.done() and (opening.cancelled() or opening.exception() is not None)

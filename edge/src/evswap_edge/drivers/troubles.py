@@ -1,0 +1,47 @@
+"""A part of a station that may fail: two lines in the log for each time, and an alarm that does not
+flutter."""
+
+import logging
+from typing import Final
+
+from evswap_edge.drivers import Surroundings
+from evswap_edge.episode import Episode
+
+RAISE_AFTER_S: Final = 10.0
+"""A failure that lasts so long is an alarm. A frame that was lost is none."""
+CLEAR_AFTER_S: Final = 30.0
+"""What works for so long without a failure is well again. A loose plug is not."""
+
+
+class Trouble:
+    """What is known of the part called ``sensor``."""
+
+    def __init__(self, logger: logging.Logger, sensor: str, surroundings: Surroundings) -> None:
+        self._sensor = sensor
+        self._surroundings = surroundings
+        self._monotonic = surroundings.time.monotonic
+        self._episode = Episode(logger, f"sensor {sensor}", monotonic=self._monotonic)
+        self._alarmed = False
+        self._turned_at: float | None = None
+
+    def seen(self, reason: str | None) -> None:
+        """It was read: it failed for ``reason``, or works (None)."""
+        if reason is None:
+            self._episode.end()
+        else:
+            self._episode.begin(reason)
+        if self._settled(failing=reason is not None):
+            self._surroundings.on_sensor(self._sensor, reason)
+
+    def _settled(self, *, failing: bool) -> bool:
+        """Whether that has lasted for long enough to be told."""
+        if failing == self._alarmed:
+            self._turned_at = None
+            return True
+        now = self._monotonic()
+        self._turned_at = now if self._turned_at is None else self._turned_at
+        if now - self._turned_at < (RAISE_AFTER_S if failing else CLEAR_AFTER_S):
+            return False
+        self._alarmed = failing
+        self._turned_at = None
+        return True
