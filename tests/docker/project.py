@@ -3,7 +3,8 @@
 import json
 import subprocess
 import sys
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -13,6 +14,10 @@ from evswap_docker.compose import STATION
 from evswap_docker.engine import Engine
 from evswap_docker.settings import FOLDER, Settings
 from tests.docker.engine import Provided
+from tests.repeats import connections
+
+Sample = tuple[str, int]
+"""The stream and the number in it: with the station's name, the identity."""
 
 UP_WITHIN_S = 600
 PYTHON = "/opt/evswap/bin/python"
@@ -22,10 +27,11 @@ import json, pathlib, sqlite3
 found = {}
 for path in sorted(pathlib.Path("/data").glob("*/outbox.sqlite")):
     db = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
-    last = db.execute("SELECT sample_sequence FROM ledger").fetchone()[0]
+    counted = "SELECT stream_id, sample_sequence FROM ledger JOIN streams ON stream = sample_stream"
+    stream, last = db.execute(counted).fetchone()
     waiting = db.execute("SELECT samples + parcel_samples FROM ledger").fetchone()[0]
     aside = db.execute("SELECT set_aside FROM ledger").fetchone()[0]
-    found[path.parent.name] = {"last": last, "waiting": waiting, "aside": aside}
+    found[path.parent.name] = {"stream": stream, "last": last, "waiting": waiting, "aside": aside}
     db.close()
 print(json.dumps(found))
 """
@@ -33,11 +39,37 @@ print(json.dumps(found))
 
 @dataclass(frozen=True)
 class Outbox:
-    """`last` is the newest sequence number that was ever given out."""
+    """`last` is the newest number that was given out in `stream`, the one that samples are added to now."""
 
+    stream: str
     last: int
     waiting: int
     aside: int
+
+    def has_grown_since(self, before: "Outbox") -> bool:
+        """Whether there are new samples; those of another container are in another stream."""
+        return self.last > (before.last if self.stream == before.stream else 0)
+
+
+class Committed:
+    """Which samples the stations have ever committed, by their identities.
+
+    A drawer that another container takes goes on under a new stream, in which numbers begin at one, and no
+    longer says where the one before ended: that has to be noted while the station does not run.
+    """
+
+    def __init__(self) -> None:
+        self._last: dict[str, dict[str, int]] = {}
+
+    def note(self, outboxes: Mapping[str, Outbox]) -> None:
+        """What `outboxes` say now; a stream that a station is writing may be noted again."""
+        for station_id, outbox in outboxes.items():
+            self._last.setdefault(station_id, {})[outbox.stream] = outbox.last
+
+    def of(self, station_id: str) -> set[Sample]:
+        """A station's samples: stream and number. Numbers leave none out."""
+        streams = self._last[station_id].items()
+        return {(stream, number) for stream, last in streams for number in range(1, last + 1)}
 
 
 class Project:
@@ -106,6 +138,11 @@ class Project:
         read = self.docker("exec", container, "cat", "/run/evswap/station.yaml")
         return str(json.loads(read)["station_id"])
 
+    def is_at_work(self, container: str) -> bool:
+        """Whether a station has found its place in it."""
+        read = self.engine.try_run("exec", container, "test", "-s", "/run/evswap/station.yaml")
+        return read.returncode == 0
+
     def outboxes(self, container: str) -> dict[str, Outbox]:
         """All of them, read in a container that has the volume."""
         return _outboxes(self.docker("exec", container, PYTHON, "-c", READ_OUTBOXES))
@@ -118,14 +155,19 @@ class Project:
         )
         return _outboxes(read)
 
-    def archived(self) -> dict[str, "Counter[int]"]:
-        """How often the archive holds each sequence number of each station."""
+    def archived(self) -> dict[str, "Counter[Sample]"]:
+        """How often the archive holds each sample of each station."""
         evswap = ("/opt/evswap/bin/evswap", "archive", "list", "--root", "/opt/evswap/checkout")
         lines = self.docker("exec", self.commands.compose.aws(), *evswap).splitlines()
-        found: dict[str, Counter[int]] = {}
+        found: defaultdict[str, Counter[Sample]] = defaultdict(Counter)
         for reading in map(json.loads, lines):
-            found.setdefault(reading["station_id"], Counter())[reading["sequence"]] += 1
+            found[reading["station_id"]][reading["stream_id"], reading["sequence"]] += 1
         return found
+
+    def connections(self) -> "Counter[str]":
+        """How often each station was connected, as all containers that there are tell."""
+        told = (self.engine.try_run("logs", container) for container in self.containers())
+        return connections(line for answer in told for line in answer.stderr.splitlines())
 
     def get(self, url: str) -> Any:
         """An answer of the published API, from where the engine publishes it."""
