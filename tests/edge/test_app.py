@@ -17,7 +17,7 @@ from evswap_edge.hal import DriverUnavailable, SensorError
 from evswap_edge.message import Message
 from evswap_edge.outbox import LEAST_BYTES, Bounds
 from evswap_edge.testing import ScriptedCabinet
-from evswap_edge.transports import Assurance, Caller, CredentialsError, Transport
+from evswap_edge.transports import Assurance, Caller, RestartRequired, Transport
 from evswap_edge.transports.memory import MemoryTransport
 from evswap_edge.vitals import Vitals
 from evswap_schema import (
@@ -255,10 +255,10 @@ async def test_a_part_that_fails_ends_the_station_with_its_own_error(
     station: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def refuse() -> None:
-        raise CredentialsError(Path("station-01.cert.pem"), "expired")
+        raise RestartRequired("the nucleus is gone")
 
     monkeypatch.setattr(station.link, "connect", refuse)
-    with pytest.raises(CredentialsError, match="expired"):
+    with pytest.raises(RestartRequired, match="the nucleus is gone"):
         await run_station(station.config(), SystemTime(), asyncio.Event())
     assert await waiting_in(station.outbox) >= 0  # its outbox was closed
 

@@ -140,22 +140,21 @@ def test_a_missing_file_is_exit_2(tmp_path: Path) -> None:
     assert (result.returncode, "does not exist" in result.stderr) == (2, True)
 
 
-@pytest.mark.parametrize("subcommand", ["run", "check"])
-def test_a_missing_certificate_is_exit_3(file: Path, subcommand: str) -> None:
+def test_to_check_a_missing_certificate_is_exit_3(file: Path) -> None:
     file.write_text(AWS)
-    result = call(subcommand, "--config", file)
+    result = call("check", "--config", file)
     assert result.returncode == 3
     assert f"{file.parent / 'c.pem'}: does not exist" in result.stderr
     assert "Traceback" not in result.stderr
 
 
-def test_a_fleet_without_certificates_is_exit_3(tmp_path: Path) -> None:
+def test_to_check_a_fleet_without_certificates_is_exit_3(tmp_path: Path) -> None:
     file = tmp_path / "fleet.yaml"
     file.write_text(
         "stations: {count: 3}\ncertificates_dir: certs\ndata_dir: data\n"
         "driver: {name: simulated}\ntransport: {name: aws-iot, host: 127.0.0.1}\n"
     )
-    result = call("fleet", "--config", file)
+    result = call("check", "--config", file)
     assert result.returncode == 3
     assert "station-01.cert.pem: does not exist" in result.stderr
 

@@ -120,13 +120,17 @@ async def test_starts_are_staggered_and_samples_spread_over_the_interval(
     assert list(behaviour.first.values()) == sorted(behaviour.first.values())
 
 
-async def test_a_fleet_in_which_nobody_has_credentials_does_not_begin(tmp_path: Path) -> None:
-    behaviour = Stations(ManualTime(), {})
-    with pytest.raises(CredentialsError, match=r"s-01\.cert\.pem: does not exist"):
-        await run_fleet(
-            fleet(tmp_path, transport="aws-iot"), behaviour.time, asyncio.Event(), run=behaviour.run
-        )
-    assert not behaviour.starts
+async def test_a_fleet_in_which_nobody_has_credentials_samples(
+    tmp_path: Path, eventually: Eventually, caplog: pytest.LogCaptureFixture
+) -> None:
+    stations = fleet(tmp_path, transport="aws-iot", interval_s=0.05)
+    stop = asyncio.Event()
+    task = asyncio.create_task(run_fleet(stations, SystemTime(), stop))
+    await eventually(lambda: caplog.text.count("does not exist; obtain one with") == len(stations))
+    stop.set()
+    await task
+    for config in stations:
+        assert await waiting_in(config.outbox_path) > 0
 
 
 async def test_real_stations_run_side_by_side_though_one_cannot_open_its_outbox(

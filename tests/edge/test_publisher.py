@@ -13,7 +13,7 @@ from evswap_edge.clock import SystemTime
 from evswap_edge.message import Message
 from evswap_edge.outbox import Outbox, OutboxFull
 from evswap_edge.reporting import Mode
-from evswap_edge.transports import CredentialsError, NotConnected, ReasonCode, Rejected
+from evswap_edge.transports import NotConnected, ReasonCode, Rejected, RestartRequired
 from evswap_edge.transports.memory import MemoryTransport
 from evswap_schema import Channel as C
 from evswap_schema import decode_batch
@@ -700,14 +700,14 @@ async def test_an_outbox_that_fails_for_a_while_delivers_everything_and_nothing_
     await outbox.aclose()
 
 
-async def test_credentials_that_can_never_work_end_it(tmp_path: Path, make_reading: MakeReading) -> None:
-    class Expired(MemoryTransport):
+async def test_a_link_that_is_gone_for_good_ends_it(tmp_path: Path, make_reading: MakeReading) -> None:
+    class Gone(MemoryTransport):
         async def connect(self) -> None:
-            raise CredentialsError(Path("station-01.cert.pem"), "expired")
+            raise RestartRequired("the nucleus is gone")
 
     outbox = await holding(tmp_path, make_reading)
-    run = Publishing(outbox, TIME, transport=Expired())
-    with pytest.raises(CredentialsError, match="expired"):
+    run = Publishing(outbox, TIME, transport=Gone())
+    with pytest.raises(RestartRequired, match="the nucleus is gone"):
         await run.task
     await outbox.aclose()
 

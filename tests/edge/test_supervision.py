@@ -48,6 +48,15 @@ def configuration(folder: Path, *, bays: int = 8, interval_s: float = 5.0) -> Co
     return read_station(file)
 
 
+def over_aws(folder: Path, *, interval_s: float = 5.0) -> Configuration:
+    """With files that are not there."""
+    file = folder / "station.yaml"
+    link = "{name: aws-iot, host: h, certificate_file: a.pem, key_file: b.pem}"
+    text = FILE.format(bays=8, interval_s=interval_s).replace("{name: memory}", link)
+    file.write_text(text)
+    return read_station(file)
+
+
 class Stations:
     """What ran, one after another; ``cannot_begin`` says whose hardware is not there."""
 
@@ -139,20 +148,25 @@ async def test_one_that_cannot_begin_gives_the_place_back(
     assert "the one before stays" in caplog.text
 
 
-async def test_without_the_credentials_for_it_nothing_is_even_stopped(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_without_the_credentials_for_it_nothing_is_even_stopped(tmp_path: Path) -> None:
     async with supervised(tmp_path) as one:
-        wanted = configuration(tmp_path, interval_s=10)
-        (station,) = wanted.stations
-
-        def missing(*_: object) -> None:
-            raise CredentialsError(Path("a.pem"), "is missing")
-
-        monkeypatch.setattr(type(station.transport.kind), "check", missing)
         with pytest.raises(CredentialsError):
-            await one.supervisor.replace(wanted)
+            await one.supervisor.replace(over_aws(tmp_path))
         assert (one.stations.intervals, one.stations.ended) == ([5.0], 0)
+
+
+async def test_credentials_that_are_of_no_use_already_forbid_no_other_change(
+    tmp_path: Path,
+) -> None:
+    stations = Stations()
+    supervisor = Supervisor(ManualTime(), run=stations.run, log_from=None)
+    stop = asyncio.Event()
+    task = asyncio.create_task(supervisor.run(over_aws(tmp_path), stop))
+    await supervisor.begun.wait()
+    await supervisor.replace(over_aws(tmp_path, interval_s=10))
+    assert stations.intervals == [5.0, 10.0]
+    stop.set()
+    await task
 
 
 async def test_a_station_that_ends_by_itself_ends_it_all_with_its_own_error(tmp_path: Path) -> None:

@@ -25,9 +25,10 @@ from evswap_edge.transports import (
     Rejected,
     RestartRequired,
     TransportError,
+    identity,
     load_transport,
 )
-from tests.authority import Authority
+from tests.authority import Authority, key_pem, new_key
 from tests.edge.conftest import Eventually
 from tests.edge.far_sides import (
     CALLER,
@@ -51,6 +52,13 @@ self_mending_transport = pytest.mark.parametrize(
     "open_transport", [memory, aws_iot, mqtt], ids=["memory", "aws-iot", "mqtt"]
 )
 broker_transport = pytest.mark.parametrize("open_transport", [aws_iot, mqtt], ids=["aws-iot", "mqtt"])
+
+
+def put(path: Path, content: bytes) -> None:
+    """Replace a file as a whole."""
+    draft = path.with_suffix(".draft")
+    draft.write_bytes(content)
+    draft.replace(path)
 
 
 def command(number: int) -> str:
@@ -385,14 +393,31 @@ async def test_what_is_to_be_retained_is_marked_so(open_transport: OpenMqtt5, tm
 
 
 @broker_transport
-async def test_files_that_tls_cannot_use_are_bad_credentials(
-    open_transport: OpenMqtt5, tmp_path: Path
+async def test_files_that_tls_cannot_use_are_said_once_and_others_are_taken_when_they_come(
+    open_transport: OpenMqtt5, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, eventually: Eventually
 ) -> None:
-    async with open_transport(tmp_path) as (transport, _):
-        keys.key_path(tmp_path, STATION).write_text("no key any more")
-        for _ in range(2):
-            with pytest.raises(CredentialsError, match="does not belong to the certificate"):
-                await transport.connect()
+    monkeypatch.setattr(identity, "LOOK_AGAIN_S", 0.05)
+    told: list[CredentialsError | None] = []
+    caller = replace(CALLER, on_credentials=told.append)
+    async with open_transport(tmp_path, caller) as (transport, far), asyncio.timeout(20):
+        key_file = keys.key_path(tmp_path, STATION)
+        right = key_file.read_bytes()
+        put(key_file, b"no key any more")
+        connecting = asyncio.create_task(transport.connect())
+        await eventually(lambda: told)
+        put(key_file, key_pem(new_key()))
+        await eventually(lambda: len(told) == 2)
+        with pytest.raises(NotConnected):
+            await transport.send(MESSAGE)
+        put(key_file, right)
+        await connecting
+        await transport.send(MESSAGE)
+        assert far.accepted
+    assert [problem and problem.problem[:40] for problem in told] == [
+        "is no private key (PEM)",
+        f"does not belong to the certificate {tmp_path}"[:40],
+        None,
+    ]
 
 
 @broker_transport

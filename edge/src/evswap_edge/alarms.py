@@ -26,6 +26,8 @@ SAMPLES_DROPPED: Final = "samples_dropped"
 """The outbox had to give samples up for want of room; ``count`` is of all since the outbox was made."""
 CERTIFICATE_ENDS: Final = "certificate_ends"
 """The station's certificate nears its end and was not replaced; nothing is sent without one."""
+CREDENTIALS_UNUSABLE: Final = "credentials_unusable"
+"""Certificate or key are missing, expired, no pair, or refused by the far side: nothing can be sent."""
 _SENSOR_FAILED: Final = "sensor_failed"
 
 _TRY_AGAIN_S: Final = 5.0
@@ -76,7 +78,7 @@ class Alarms:
         self._book = book
         self.on_event: Callable[[], None] = lambda: None
         """Called when an event was stored."""
-        self._raised = _read(book)
+        self._raised = raised_in(book)
         self._turns: deque[_Turn] = deque()
         self._wake = asyncio.Event()
         self._storage = Episode(_log, "storing alarms", monotonic=time.monotonic)
@@ -177,8 +179,8 @@ class Alarms:
             self._noting.end()
 
 
-def _read(book: Path) -> set[str]:
-    """The alarms that were raised when the station ended; none where that cannot be told."""
+def raised_in(book: Path) -> set[str]:
+    """The alarms that are raised at a station, or were when it ended; none where that cannot be told."""
     try:
         names = json.loads(book.read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from evswap_edge.alarms import (
     CERTIFICATE_ENDS,
+    CREDENTIALS_UNUSABLE,
     OUTBOX_IN_MEMORY,
     SAMPLES_DROPPED,
     Alarms,
@@ -35,7 +36,7 @@ from evswap_edge.reporting.sealing import Sealer
 from evswap_edge.reporting.truth import Truth
 from evswap_edge.reporting.wording import Wording
 from evswap_edge.sampler import Sampler
-from evswap_edge.transports import Assurance, Caller, Transport
+from evswap_edge.transports import Assurance, Caller, CredentialsError, Transport
 from evswap_edge.transports.broker import BrokerSettings
 from evswap_edge.vitals import Vitals
 from evswap_schema import Severity
@@ -64,10 +65,10 @@ async def run_station(
     outbox and driver are open; ``control`` lets it be configured from afar; ``vitals`` are where it counts;
     ``show`` lets it be seen while it runs.
 
-    Raises ``CredentialsError``, ``OutboxError`` or ``DriverError`` when it cannot begin or go on.
+    Without credentials that are of any use it samples all the same, and sends when it has some. Raises
+    ``OutboxError``, ``DriverError`` or one of ``transports.ENDING`` when it cannot begin or go on.
     """
     STATION.set(config.station_id)
-    config.transport.kind.check(config.transport.settings, time)
     signals = Signals()
     async with (
         _outbox(config, time, signals) as outbox,
@@ -89,6 +90,8 @@ class Signals:
     def __init__(self) -> None:
         self.link: list[Callable[[bool], None]] = []
         """With True for each new link, and with False when one has ended."""
+        self.credentials: list[Callable[[CredentialsError | None], None]] = []
+        """With what is wrong with certificate and key, and with None when nothing is."""
         self.storage: list[Callable[[], None]] = []
         """When the outbox gets into trouble, out of it, or loses something."""
 
@@ -96,6 +99,11 @@ class Signals:
         """For the transport."""
         for listener in self.link:
             listener(up)
+
+    def on_credentials(self, problem: CredentialsError | None) -> None:
+        """For the transport."""
+        for listener in self.credentials:
+            listener(problem)
 
     def on_storage(self, _: object = None) -> None:
         """For the outbox."""
@@ -135,6 +143,7 @@ class Station:
         self.sampler = self._make_sampler(cabinet, phase_s=phase_s)
         self.alarms.on_event = self.publisher.happened
         signals.link.append(self.publisher.link_changed)
+        signals.credentials.append(self._on_credentials)
         signals.storage.append(self._look_at_storage)
         self.beside: dict[str, Part] = {}
         """What else runs until the station is to stop, by name."""
@@ -265,6 +274,12 @@ class Station:
     def _on_certificate(self, ends: bool, when: str) -> None:
         self.alarms.set(CERTIFICATE_ENDS, ends, severity=Severity.CRITICAL, detail=when)
 
+    def _on_credentials(self, problem: CredentialsError | None) -> None:
+        self.vitals.credentials_problem = None if problem is None else str(problem)
+        detail = None if problem is None else problem.problem
+        severity = Severity.CRITICAL
+        self.alarms.set(CREDENTIALS_UNUSABLE, problem is not None, severity=severity, detail=detail)
+
     def _on_sensor(self, sensor: str, reason: str | None) -> None:
         self.alarms.set(sensor_failed(sensor), reason is not None, detail=reason)
 
@@ -336,6 +351,7 @@ async def _transport(config: StationConfig, time: TimeSource, signals: Signals) 
         time=time,
         will=presence.will if presence else None,
         on_link=signals.on_link,
+        on_credentials=signals.on_credentials,
     )
     transport = await kind.open(config.transport.settings, caller)
     try:

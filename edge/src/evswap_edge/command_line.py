@@ -44,8 +44,8 @@ a station on this machine, from nothing:
   evswap-edge check --config station.yaml
   evswap-edge run --config station.yaml
 
-exit codes: 0 stopped by SIGTERM or SIGINT, 2 configuration, 3 credentials, 4 has to be started again
-(the Greengrass nucleus was), 1 anything else.
+exit codes: 0 stopped by SIGTERM or SIGINT, 2 configuration, 3 credentials (check and provision; a station
+samples on without), 4 has to be started again (the Greengrass nucleus was), 1 anything else.
 A second signal ends the program at once; nothing that was sampled is lost by that.
 """
 

@@ -16,7 +16,7 @@ from evswap_edge.hal import DriverError
 from evswap_edge.logs import STATION
 from evswap_edge.outbox import OutboxError
 from evswap_edge.supervision import run_one_of_many
-from evswap_edge.transports import CredentialsError, TransportError
+from evswap_edge.transports import TransportError
 
 Run = Callable[..., Awaitable[None]]
 
@@ -33,9 +33,8 @@ async def run_fleet(
     """Run all ``stations`` until ``stop`` is set.
 
     They begin one after another, and their samples are spread over the interval, so that a thousand of them
-    make an even load. Raises ``CredentialsError`` when not one of them has credentials that could work.
+    make an even load.
     """
-    _require_some_credentials(stations, time)
     async with asyncio.TaskGroup() as tasks:
         for index, config in enumerate(stations):
             share = index / len(stations)
@@ -62,16 +61,3 @@ async def _keep_running(
         except Exception:  # noqa: BLE001 - a station's outermost loop: the others go on
             wait_s = _RESTART_MIN_S + backoff.next_s()
             _log.exception("station failed; starts again in %.1f s", wait_s)
-
-
-def _require_some_credentials(stations: Sequence[StationConfig], time: TimeSource) -> None:
-    problem: CredentialsError | None = None
-    for config in stations:
-        try:
-            config.transport.kind.check(config.transport.settings, time)
-        except CredentialsError as error:
-            problem = problem or error
-        else:
-            return
-    if problem is not None:
-        raise problem

@@ -187,10 +187,7 @@ class _Component:
             return wanted
 
     def _checked(self, told: Any) -> "_Wanted":
-        configuration = station_of(_document(told, self._station_id))
-        for station in configuration.stations:
-            station.transport.kind.check(station.transport.settings, self._time)
-        return _Wanted(told, configuration)
+        return _Wanted(told, station_of(_document(told, self._station_id)))
 
     async def _follow(self) -> None:
         """Put in force what the nucleus has in store; what cannot be used leaves the station as it is."""

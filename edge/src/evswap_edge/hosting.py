@@ -46,11 +46,16 @@ def shown_at(endpoint: MetricsEndpoint | None) -> Iterator[Show]:
 
 @asynccontextmanager
 async def systemd_informed(
-    time: TimeSource, stop: asyncio.Event, *, begun: asyncio.Event, healthy: Callable[[], bool]
+    time: TimeSource,
+    stop: asyncio.Event,
+    *,
+    begun: asyncio.Event,
+    healthy: Callable[[], bool],
+    trouble: Callable[[], str | None] = lambda: None,
 ) -> AsyncIterator[None]:
     """Keep systemd informed, as ``watchdog.keep_informed`` says, for as long as the context lasts."""
     informing = asyncio.create_task(
-        keep_informed(Systemd.of_this_process(), time, stop, begun=begun, healthy=healthy),
+        keep_informed(Systemd.of_this_process(), time, stop, begun=begun, healthy=healthy, trouble=trouble),
         name="systemd",
     )
     try:

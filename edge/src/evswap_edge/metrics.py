@@ -138,6 +138,11 @@ FIGURES: Final = (
         read=lambda station: station.vitals.linked,
     ),
     Figure(
+        name="evswap_credentials_unusable",
+        meaning="1 while certificate or key are of no use: missing, expired, no pair, or refused.",
+        read=lambda station: station.vitals.credentials_problem is not None,
+    ),
+    Figure(
         name="evswap_links",
         meaning="Connections made.",
         only_grows=True,

@@ -210,7 +210,7 @@ class Supervisor:
         present = station.wanted
         adjustments = present.adjustments if change.adjustments is None else change.adjustments
         wanted = self._over(change.base or present.base, adjustments)
-        if problem := self._unusable(wanted.configuration):
+        if problem := self._unusable(wanted.configuration, instead_of=present.configuration):
             self._refuse(wanted, problem, instead=present)
             return station, problem
         await self._keep(wanted, instead_of=present)
@@ -236,11 +236,13 @@ class Supervisor:
         _log.info("new configuration applied: %s", describe(wanted.configuration.stations[0]))
         return successor, None
 
-    def _unusable(self, configuration: Configuration) -> CredentialsError | None:
-        """What would keep the station from ever connecting, whatever else it does."""
+    def _unusable(self, wanted: Configuration, *, instead_of: Configuration) -> CredentialsError | None:
+        """What would keep the station from connecting over another transport than before. With what is wrong
+        already, it has to live in either case."""
         try:
-            for station in configuration.stations:
-                station.transport.kind.check(station.transport.settings, self._time)
+            for station, before in zip(wanted.stations, instead_of.stations, strict=True):
+                if station.transport != before.transport:
+                    station.transport.kind.check(station.transport.settings, self._time)
         except CredentialsError as error:
             return error
         return None

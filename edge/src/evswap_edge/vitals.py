@@ -45,6 +45,8 @@ class Vitals:
     """Messages that had to be sent again, by lane."""
     in_flight: int = 0
     linked: bool = False
+    credentials_problem: str | None = None
+    """What is wrong with certificate and key."""
     links: int = 0
     """How often a link was made."""
     latencies: Latencies = field(default_factory=Latencies)

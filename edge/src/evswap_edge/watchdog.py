@@ -19,6 +19,8 @@ from evswap_edge.stopping import first_of
 
 _SHARE_OF_DEADLINE: Final = 1 / 3
 """sd_watchdog_enabled(3) asks for half; at a third one message may get lost."""
+_LOOK_EVERY_S: Final = 10.0
+"""For trouble, where no watchdog sets the pace."""
 
 _log: Final = logging.getLogger(__name__)
 
@@ -55,30 +57,48 @@ async def keep_informed(
     *,
     begun: asyncio.Event,
     healthy: Callable[[], bool],
+    trouble: Callable[[], str | None] = lambda: None,
 ) -> None:
     """Tell ``systemd`` when the service has ``begun``, that it is alive for as long as it is ``healthy``,
-    and when it is to ``stop`` or this is cancelled."""
+    what ``trouble`` it has, and when it is to ``stop`` or this is cancelled."""
     try:
         await first_of(begun, stop)
         if not stop.is_set():
-            systemd.tell("READY=1", f"STATUS=process {os.getpid()} samples")
-            await _say_alive(systemd, time, stop, healthy)
+            systemd.tell("READY=1", _status(None))
+            await _say_how_it_fares(systemd, time, stop, healthy, trouble)
     finally:
         systemd.tell("STOPPING=1")
 
 
-async def _say_alive(
-    systemd: Systemd, time: TimeSource, stop: asyncio.Event, healthy: Callable[[], bool]
+async def _say_how_it_fares(
+    systemd: Systemd,
+    time: TimeSource,
+    stop: asyncio.Event,
+    healthy: Callable[[], bool],
+    trouble: Callable[[], str | None],
 ) -> None:
-    if systemd.deadline_s is None:
-        await stop.wait()
-        return
+    told: str | None = None
     while not stop.is_set():
-        if healthy():
-            systemd.tell("WATCHDOG=1")
-        else:
-            _log.error("no sample was taken for too long: systemd is not told that this station is alive")
-        await time.wait_until(time.monotonic() + systemd.deadline_s * _SHARE_OF_DEADLINE, unless=stop)
+        if systemd.deadline_s is not None:
+            _say_alive(systemd, healthy=healthy())
+        if (present := trouble()) != told:
+            told = present
+            systemd.tell(_status(told))
+        pause_s = _LOOK_EVERY_S if systemd.deadline_s is None else systemd.deadline_s * _SHARE_OF_DEADLINE
+        await time.wait_until(time.monotonic() + pause_s, unless=stop)
+
+
+def _say_alive(systemd: Systemd, *, healthy: bool) -> None:
+    if healthy:
+        systemd.tell("WATCHDOG=1")
+    else:
+        _log.error("no sample was taken for too long: systemd is not told that this station is alive")
+
+
+def _status(trouble: str | None) -> str:
+    """The line that ``systemctl status`` shows."""
+    what = f"STATUS=process {os.getpid()} samples"
+    return what if trouble is None else f"{what}, but nothing can be sent: {' '.join(trouble.split())}"
 
 
 def _address(told: str) -> str | None:

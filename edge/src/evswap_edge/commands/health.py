@@ -4,12 +4,12 @@ import argparse
 import time
 from typing import Final
 
-from evswap_edge.clock import SystemTime, TimeSource
+from evswap_edge.alarms import book_beside, raised_in
+from evswap_edge.clock import SystemTime
 from evswap_edge.commands import arguments
-from evswap_edge.commands.outlook import certificate_outlook
+from evswap_edge.commands.outlook import certificate_fault, certificate_outlook
 from evswap_edge.config import StationConfig, read_any
 from evswap_edge.outbox import OutboxStale, written_at
-from evswap_edge.transports import CredentialsError
 
 HELP: Final = "say whether a station samples: for the health check of a container or a supervisor"
 
@@ -17,21 +17,16 @@ add_arguments = arguments.add_config
 
 
 def run(options: argparse.Namespace) -> None:
-    """Look when each outbox was written last. Whether the cloud is reached does not count: a station that is
-    offline does its work. Raises ``OutboxStale``."""
+    """Look when each outbox was written last. Whether the cloud is reached does not count, nor whether it
+    could be: a station that is offline does its work. What keeps it offline is said. Raises
+    ``OutboxStale``."""
     clock = SystemTime()
     for station in read_any(options.config).stations:
         _demand_fresh(station)
-        if outlook := _outlook(station, clock):
-            print(outlook)
-
-
-def _outlook(station: StationConfig, clock: TimeSource) -> str | None:
-    """A station samples without a certificate, too: one that cannot be read is said and no reason to fail."""
-    try:
-        return certificate_outlook(station, clock)
-    except CredentialsError as error:
-        return str(error)
+        if said := certificate_fault(station, clock) or certificate_outlook(station, clock):
+            print(said)
+        if alarms := raised_in(book_beside(station.outbox_path)):
+            print(f"{station.station_id}: alarms: {', '.join(sorted(alarms))}; the log says more")
 
 
 def _demand_fresh(station: StationConfig) -> None:

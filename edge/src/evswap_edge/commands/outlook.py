@@ -1,11 +1,28 @@
-"""How long a station's certificate lasts, in one line, for several commands."""
+"""How long a station's certificate lasts, or what is wrong with it, in one line, for several commands."""
 
 from evswap_edge.clock import TimeSource
 from evswap_edge.config import StationConfig
 from evswap_edge.provisioning.terms import renewal_due_at
+from evswap_edge.transports import CredentialsError
 from evswap_edge.transports.broker import BrokerSettings
-from evswap_edge.transports.credentials import certificate_validity
+from evswap_edge.transports.credentials import certificate_validity, look_at_credentials
 from evswap_schema import format_timestamp
+
+
+def certificate_fault(station: StationConfig, clock: TimeSource) -> str | None:
+    """What can be seen to be wrong with certificate and key; None where nothing is, or there are none."""
+    settings = station.transport.settings
+    if not isinstance(settings, BrokerSettings):
+        return None
+    try:
+        return look_at_credentials(
+            certificate_file=settings.certificate_file,
+            key_file=settings.key_file,
+            ca_file=settings.ca_file,
+            time=clock,
+        )
+    except CredentialsError as error:
+        return str(error)
 
 
 def certificate_outlook(station: StationConfig, clock: TimeSource) -> str | None:

@@ -39,5 +39,11 @@ async def _supervise(configuration: Configuration, stop: asyncio.Event, show: Sh
         idle_s = clock.monotonic() - (vitals.sampled_at or began_at)
         return idle_s <= station.sampling.patience_s
 
-    async with systemd_informed(clock, stop, begun=supervisor.begun, healthy=is_at_work):
+    async with systemd_informed(
+        clock,
+        stop,
+        begun=supervisor.begun,
+        healthy=is_at_work,
+        trouble=lambda: vitals.credentials_problem,
+    ):
         await supervisor.run(configuration, stop)

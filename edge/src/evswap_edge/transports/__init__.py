@@ -7,11 +7,13 @@ forget it.
     ├── NotConnected      no link, or it broke before the far side answered; try again when there is one
     ├── NotAcknowledged   the link stands, but no answer came in time; try again
     ├── Rejected          the far side refused the message; if ``permanent``, it will do so again
-    ├── CredentialsError  certificate or key missing, unreadable, expired, or not a pair
+    ├── CertificateRefused  the far side does not take the certificate that it was shown (a NotConnected)
+    ├── CredentialsError  certificate or key missing, unreadable, expired, refused, or not a pair
     ├── NotUnderGreengrass  the environment lacks what a Greengrass nucleus gives its components
     └── RestartRequired   the link is gone for as long as this process lives
 
-``ENDING`` are those that no repetition mends: they end the station.
+``ENDING`` are those that nothing mends while this process lives: they end the station. Credentials are none
+of them: their files may be replaced at any time, and meanwhile there is something to sample.
 
 Another distribution adds a transport with an entry point in the group ``evswap_edge.transports`` that names a
 ``TransportKind``.
@@ -80,6 +82,10 @@ class NotConnected(TransportError):
         super().__init__(f"not connected: {reason}{code}")
 
 
+class CertificateRefused(NotConnected):
+    """The far side does not take the certificate that this station has shown."""
+
+
 class NotAcknowledged(TransportError):
     """The far side did not answer within ``timeout_s``; whether it has the message is unknown."""
 
@@ -136,7 +142,7 @@ class RestartRequired(TransportError):
         )
 
 
-ENDING: Final = (CredentialsError, NotUnderGreengrass, RestartRequired)
+ENDING: Final = (NotUnderGreengrass, RestartRequired)
 
 
 class Assurance(Enum):
@@ -148,7 +154,7 @@ class Assurance(Enum):
     """Somebody on the way has taken it; only the far side's own confirmation proves more."""
 
 
-def _nobody(up: bool) -> None:
+def _nobody(_: object) -> None:
     """Wants to know nothing."""
 
 
@@ -158,12 +164,14 @@ class Caller:
 
     The broker publishes ``will`` when the link ends without a farewell. ``on_link`` is called in the event
     loop with True for every new link, once its subscriptions are made, and with False when it has ended.
+    ``on_credentials`` is called with what is wrong with certificate and key, and with None when nothing is.
     """
 
     station_id: str
     time: TimeSource
     will: Message | None = None
     on_link: Callable[[bool], None] = _nobody
+    on_credentials: Callable[[CredentialsError | None], None] = _nobody
 
 
 class Transport(Protocol):
@@ -205,7 +213,8 @@ class TransportKind(Generic[SettingsT]):
     opened.
 
     ``settings`` is a frozen struct that forbids unknown fields. ``check`` raises ``CredentialsError`` for
-    what would keep it from ever connecting; it makes no connection. ``open`` may raise the same.
+    what would keep it from connecting; it makes no connection. ``open`` does not look at that: a link whose
+    credentials are of no use waits for better ones, and tells its caller.
     ``station_files`` names the settings that differ from station to station of a fleet, given the folder of
     the certificates and a station. ``topic`` tells the topic of a channel, as ``broker_topic`` does;
     ``keeps_wills`` whether the far side publishes a will, without which a retained "online" would stand for

@@ -19,10 +19,12 @@ from msgspec import Meta
 
 from evswap_edge.episode import Episode
 from evswap_edge.message import Message
+from evswap_edge.stopping import first_of
 from evswap_edge.transports import (
     ACCEPTED,
     Assurance,
     Caller,
+    CredentialsError,
     NotAcknowledged,
     NotConnected,
     OnMessage,
@@ -32,6 +34,7 @@ from evswap_edge.transports import (
 )
 from evswap_edge.transports.aws_tls import tls_context
 from evswap_edge.transports.broker import BrokerSettings, ReconnectMax, broker_kind
+from evswap_edge.transports.identity import Identity
 from evswap_edge.transports.refusals import remedy
 from evswap_edge.transports.subscriptions import Subscriptions
 
@@ -43,6 +46,9 @@ MAX_PAYLOAD_BYTES: Final = 128 * 1024
 _PING_TIMEOUT_S: Final = 10.0
 """awscrt wants it to be shorter than the keep-alive."""
 _STOP_TIMEOUT_S: Final = 5.0
+_SURE_AFTER_S: Final = 60.0
+"""A far side that does nothing but hang up for so long does so over the certificate. One that is being
+restarted hangs up, too, and awscrt does not tell the alert by which TLS would tell the two apart."""
 _NEWS_TIMEOUT_S: Final = 1.0
 """How long a failed publish waits to learn from the link's own events why it failed."""
 
@@ -88,20 +94,30 @@ class AwsIotTransport:
         self._context = copy_context()
         monotonic = caller.time.monotonic
         self._link = Episode(_log, f"connection to {settings.host}:{settings.port}", monotonic=monotonic)
+        self._monotonic = monotonic
+        self._identity = Identity(settings, caller, _tls_context)
+        self._suspected_since: float | None = None
         self._subscriptions = Subscriptions(monotonic)
+        self._keeper: asyncio.Task[None] | None = None
         self._client: mqtt5.Client | None = None
         self._session: Session | None = None
         self._renewal: asyncio.Task[None] | None = None
         self._connected = asyncio.Event()
+        self._unlinked = asyncio.Event()
+        self._unlinked.set()
         self._stopped = asyncio.Event()
         self._own = asyncio.Event()
         self._own.set()
 
     async def connect(self) -> None:
-        await self._own.wait()
-        if self._client is None:
-            self._start()
-        await self._connected.wait()
+        while not self._connected.is_set():
+            await self._own.wait()
+            keeper = self._kept()
+            await first_of(self._connected, ended=keeper)
+            if keeper.cancelled() and self._own.is_set():
+                raise NotConnected("closed meanwhile")
+            if keeper.done() and not keeper.cancelled():
+                keeper.result()
 
     async def send(self, message: Message) -> None:
         session = self._standing()
@@ -127,15 +143,11 @@ class AwsIotTransport:
                 await self._take_up(topic_filter, session)
 
     async def aclose(self) -> None:
-        client, self._client = self._client, None
-        if client is None:
-            return
-        client.stop(mqtt5.DisconnectPacket())
-        try:
-            async with asyncio.timeout(_STOP_TIMEOUT_S):
-                await self._stopped.wait()
-        except TimeoutError:
-            _log.warning("the connection did not close within %s s", _STOP_TIMEOUT_S)
+        keeper, self._keeper = self._keeper, None
+        if keeper is not None:
+            keeper.cancel()
+            await asyncio.wait({keeper})
+        await self._end()
         if self._renewal is not None:
             self._renewal.cancel()
             await asyncio.wait({self._renewal})
@@ -149,8 +161,8 @@ class AwsIotTransport:
         try:
             yield
         finally:
-            self._start()
             self._own.set()
+            self._kept()
 
     # --- asking -----------------------------------------------------------------------------------------
 
@@ -212,18 +224,58 @@ class AwsIotTransport:
 
     # --- the link ---------------------------------------------------------------------------------------
 
-    def _start(self) -> None:
+    def _kept(self) -> asyncio.Task[None]:
+        """The task that sees to it that there is a link."""
+        if self._keeper is None or self._keeper.done():
+            self._keeper = asyncio.create_task(self._keep(), name=f"link {self._caller.station_id}")
+        return self._keeper
+
+    async def _keep(self) -> None:
+        """While there is no link, have a client that shows what the files hold by now, or none where that is
+        of no use. awscrt reads them once for all of a client's connections."""
+        while True:
+            with suppress(CredentialsError):
+                await self._show()
+            await asyncio.sleep(self._identity.next_look_s())
+            await self._unlinked.wait()
+
+    async def _show(self) -> None:
+        """Raises ``CredentialsError``; then there is no client."""
+        try:
+            if self._client is not None and not await self._identity.was_replaced():
+                return
+            context = await self._identity.context()
+        except CredentialsError:
+            await self._end()
+            raise
+        await self._end()
+        self._start(context)
+
+    def _start(self, context: "io.ClientTlsContext") -> None:
         self._stopped.clear()
-        self._client = self._new_client()
+        self._suspected_since = None
+        self._client = self._new_client(context)
         self._client.start()
 
-    def _new_client(self) -> "mqtt5.Client":
+    async def _end(self) -> None:
+        """Have no client any more. Safe to call when there is none."""
+        client, self._client = self._client, None
+        if client is None:
+            return
+        client.stop(mqtt5.DisconnectPacket())
+        try:
+            async with asyncio.timeout(_STOP_TIMEOUT_S):
+                await self._stopped.wait()
+        except TimeoutError:
+            _log.warning("the connection did not close within %s s", _STOP_TIMEOUT_S)
+
+    def _new_client(self, context: "io.ClientTlsContext") -> "mqtt5.Client":
         settings = self._settings
         flow = mqtt5.ExtendedValidationAndFlowControlOptions
         options = mqtt5.ClientOptions(
             host_name=settings.host,
             port=settings.port,
-            tls_ctx=_tls_context(settings),
+            tls_ctx=context,
             socket_options=_socket_options(settings),
             connect_options=_connect_packet(settings, self._caller),
             session_behavior=mqtt5.ClientSessionBehaviorType.CLEAN,
@@ -263,6 +315,9 @@ class AwsIotTransport:
         if self._client is None:
             return
         self._session = Session(self._client)
+        self._unlinked.clear()
+        self._suspected_since = None
+        self._identity.accepted()
         if self._link.ongoing:
             self._link.end()
         else:
@@ -278,11 +333,23 @@ class AwsIotTransport:
             time=self._caller.time,
         )
         self._link.begin(f"{_why(event.exception, code)} {advice}".strip())
+        self._suspect(advice)
+
+    def _suspect(self, advice: str) -> None:
+        """The last attempt failed; ``advice`` says how the certificate may be to blame, if it may."""
+        now = self._monotonic()
+        if not advice:
+            self._suspected_since = None
+        elif self._suspected_since is None:
+            self._suspected_since = now
+        elif now - self._suspected_since >= _SURE_AFTER_S:
+            self._identity.refused(advice)
 
     def _on_disconnected(self, event: "mqtt5.LifecycleDisconnectData") -> None:
         packet = event.disconnect_packet
         code = packet.reason_code if packet else None
         reason = _why(event.exception, code)
+        self._unlinked.set()
         if self._connected.is_set():
             self._connected.clear()
             self._caller.on_link(False)

@@ -1,8 +1,9 @@
 """What every transport asks that reaches a broker with a certificate of the station's own."""
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
 from msgspec import Meta, Struct
 
@@ -10,6 +11,8 @@ from evswap_edge import keys
 from evswap_edge.clock import TimeSource
 from evswap_edge.transports import Caller, Transport, TransportKind
 from evswap_edge.transports.credentials import check_credentials
+
+_log: Final = logging.getLogger(__name__)
 
 ReconnectMax = Annotated[float, Meta(ge=0.1, le=3600)]
 
@@ -40,6 +43,16 @@ class BrokerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 SettingsT = TypeVar("SettingsT", bound=BrokerSettings)
 
 
+def checked(settings: BrokerSettings, time: TimeSource) -> str | None:
+    """``check_credentials`` of the files that ``settings`` name."""
+    return check_credentials(
+        certificate_file=settings.certificate_file,
+        key_file=settings.key_file,
+        ca_file=settings.ca_file,
+        time=time,
+    )
+
+
 def broker_kind(
     settings: type[SettingsT],
     *,
@@ -50,21 +63,15 @@ def broker_kind(
     """The kind of a ``transport`` whose ``tls_context`` raises ``CredentialsError`` for files that its TLS
     cannot use. ``traits`` are those of ``TransportKind``."""
 
-    def checked(chosen: SettingsT, time: TimeSource) -> None:
-        check_credentials(
-            certificate_file=chosen.certificate_file,
-            key_file=chosen.key_file,
-            ca_file=chosen.ca_file,
-            time=time,
-        )
+    def check(chosen: SettingsT, time: TimeSource) -> None:
+        if doubt := checked(chosen, time):
+            _log.warning("%s", doubt)
         tls_context(chosen)
 
     async def opened(chosen: SettingsT, caller: Caller) -> Transport:
         return transport(chosen, caller)
 
-    return TransportKind(
-        settings=settings, check=checked, open=opened, station_files=_station_files, **traits
-    )
+    return TransportKind(settings=settings, check=check, open=opened, station_files=_station_files, **traits)
 
 
 def _station_files(directory: Path, station_id: str) -> dict[str, str]:

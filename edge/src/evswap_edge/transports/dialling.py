@@ -8,7 +8,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from evswap_edge.transports import CredentialsError, NotConnected
+from evswap_edge.transports import CertificateRefused, CredentialsError, NotConnected
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -81,11 +81,11 @@ def _no_password() -> str:
 
 async def dial(host: str, port: int, context: ssl.SSLContext) -> Line:
     """Connect and shake hands, with the first of the host's addresses that answers. Raises
-    ``NotConnected``."""
+    ``NotConnected`` or ``CertificateRefused``."""
     try:
         return await _secured(await _connected(host, port), host, context)
     except OSError as error:
-        raise NotConnected(told(error)) from error
+        raise lost(error) from error
 
 
 async def _connected(host: str, port: int) -> socket.socket:
@@ -143,6 +143,12 @@ async def _ready(
         await ready.wait()
     finally:
         ignore(line.fileno())
+
+
+def lost(error: Exception) -> NotConnected:
+    """What ``error`` means for the link."""
+    refused = getattr(error, "reason", None) in _ALERTS
+    return CertificateRefused(told(error)) if refused else NotConnected(told(error))
 
 
 def told(error: Exception) -> str:

@@ -21,6 +21,8 @@ from evswap_edge.transports import (
     ACCEPTED,
     Assurance,
     Caller,
+    CertificateRefused,
+    CredentialsError,
     NotAcknowledged,
     NotConnected,
     OnMessage,
@@ -29,6 +31,7 @@ from evswap_edge.transports import (
 )
 from evswap_edge.transports.broker import BrokerSettings, ReconnectMax, broker_kind
 from evswap_edge.transports.dialling import dial, tls_context
+from evswap_edge.transports.identity import Identity
 from evswap_edge.transports.mqtt_link import Greeting, MqttLink
 from evswap_edge.transports.subscriptions import Subscriptions
 from evswap_schema import broker_topic
@@ -54,6 +57,7 @@ class MqttTransport:
         monotonic = caller.time.monotonic
         self._monotonic = monotonic
         self._trouble = Episode(_log, f"connection to {settings.host}:{settings.port}", monotonic=monotonic)
+        self._identity = Identity(settings, caller, _tls_context)
         self._subscriptions = Subscriptions(monotonic)
         self._keeper: asyncio.Task[None] | None = None
         self._link: MqttLink | None = None
@@ -107,19 +111,25 @@ class MqttTransport:
         return self._link
 
     async def _keep(self) -> None:
-        """Have a link for as long as this is not cancelled. Raises ``CredentialsError``."""
+        """Have a link for as long as this is not cancelled, and credentials that are of some use."""
         backoff = self._new_backoff()
         while True:
             began = self._monotonic()
             try:
                 await self._live()
+            except CredentialsError as error:
+                self._reason = str(error)
+            except CertificateRefused as error:
+                self._reason = error.reason
+                self._identity.refused(error.reason)
             except NotConnected as error:
                 self._note(error.reason)
             except NotAcknowledged as error:
                 self._note(str(error))
             if self._monotonic() - began > self._settings.reconnect_max_s:
                 backoff.reset()
-            await asyncio.sleep(backoff.next_s())
+            troubled = self._identity.problem is not None
+            await asyncio.sleep(self._identity.next_look_s() if troubled else backoff.next_s())
 
     def _note(self, reason: str) -> None:
         self._reason = reason
@@ -146,7 +156,7 @@ class MqttTransport:
 
     async def _reach(self) -> MqttLink:
         settings = self._settings
-        context = await asyncio.to_thread(_tls_context, settings)
+        context = await self._identity.context()
         try:
             async with asyncio.timeout(settings.connect_timeout_s):
                 line = await dial(settings.host, settings.port, context)
@@ -155,6 +165,7 @@ class MqttTransport:
         link = MqttLink(line, self._greeting(), self._on_message, timeout_s=settings.connect_timeout_s)
         try:
             await link.open()
+            self._identity.accepted()
         except BaseException:
             await link.abandon()
             raise

@@ -27,6 +27,7 @@ from paho.mqtt.reasoncodes import ReasonCode as PahoCode
 
 from evswap_edge.message import Message
 from evswap_edge.transports import (
+    CertificateRefused,
     NotAcknowledged,
     NotConnected,
     OnMessage,
@@ -34,7 +35,7 @@ from evswap_edge.transports import (
     Rejected,
     TransportError,
 )
-from evswap_edge.transports.dialling import HUNG_UP, Line, told
+from evswap_edge.transports.dialling import HUNG_UP, Line, lost
 
 _QOS: Final = 1
 _UNLIMITED: Final = 0
@@ -133,7 +134,8 @@ class MqttLink(aiomqtt.Client):
     # --- its life ---------------------------------------------------------------------------------------
 
     async def open(self) -> None:
-        """Return when the broker has taken the connection. Raises ``NotConnected``."""
+        """Return when the broker has taken the connection. Raises ``NotConnected`` or
+        ``CertificateRefused``."""
         properties = _session_expiry(PacketTypes.CONNECT, self._session_s)
         self._client.connect(
             self._hostname, self._port, self._keepalive, clean_start=False, properties=properties
@@ -141,6 +143,8 @@ class MqttLink(aiomqtt.Client):
         try:
             await self._wait_for(self._connected, timeout=None)
         except aiomqtt.MqttError as error:
+            if isinstance(self.lost, CertificateRefused):
+                raise self.lost from error
             raise NotConnected(_of_connack(error)) from error
         if not self.allowance.acknowledges:
             raise NotConnected("this broker takes QoS 0 only, and so acknowledges nothing")
@@ -262,7 +266,7 @@ class MqttLink(aiomqtt.Client):
     def _on_trouble(self, disconnected: "asyncio.Future[None]") -> None:
         """aiomqtt ends a connection like this when paho raised; else its end is known already."""
         error = disconnected.exception()
-        self._end(NotConnected(told(error) if isinstance(error, Exception) else "closed"))
+        self._end(lost(error) if isinstance(error, Exception) else NotConnected("closed"))
 
     def _why(self, flags: DisconnectFlags, reason_code: PahoCode) -> NotConnected:
         if flags.is_disconnect_packet_from_server:
@@ -270,7 +274,7 @@ class MqttLink(aiomqtt.Client):
         if reason_code.value == _KEEP_ALIVE_TIMEOUT:
             return NotConnected(f"no sign of life within {2 * self._keepalive} s")
         if failure := self._line.alert():
-            return NotConnected(told(failure))
+            return lost(failure)
         return NotConnected(HUNG_UP)
 
     def _end(self, lost: NotConnected) -> None:
