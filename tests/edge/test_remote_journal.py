@@ -204,7 +204,7 @@ def test_a_commit_waits_for_the_disk(tmp_path: Path) -> None:
     """What a kill cannot show and a power cut would."""
     one = opened(tmp_path)
     one.begin(command("c-1"))
-    assert one._db.execute("PRAGMA synchronous").fetchone() == (2,)
+    assert one._book.rows("PRAGMA synchronous") == [(2,)]
     assert one._db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     one.close()
 
