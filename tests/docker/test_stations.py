@@ -19,7 +19,8 @@ import asyncio, pathlib, sys
 from evswap_edge.clock import SystemTime
 from evswap_edge.message import Message
 from evswap_edge.transports import Caller, Rejected
-from evswap_edge.transports.aws_iot import AwsIotTransport, Settings
+from evswap_edge.transports.aws_iot import Settings
+from evswap_edge.transports.aws_link import AwsIotTransport
 
 async def main():
     claim = pathlib.Path("/run/claim")

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from evswap_edge.clock import SystemTime
+from evswap_edge.commands import COMMANDS
 from evswap_edge.outbox import Outbox
 from evswap_edge.stopping import StopRequest
 
@@ -244,3 +245,14 @@ def test_a_nucleus_is_emulated_until_its_input_ends(tmp_path: Path) -> None:
     assert "export AWS_IOT_THING_NAME=t-1" in lines
     assert lines[-3:-1] == [f"ready {socket}", "ok"]
     assert lines[-1].startswith("error: 'sing' is none of")
+
+
+def test_help_teaches_every_command_and_each_teaches_itself() -> None:
+    everything = call("--help").stdout
+    for name, command in COMMANDS.items():
+        assert f"\n    {name}" in everything
+        assert command.help.split()[0] in everything
+        own = call(name, "--help")
+        assert (own.returncode, own.stderr) == (0, "")
+        assert " ".join(command.help.split()) in " ".join(own.stdout.split())
+    assert "--config FILE" in call("run", "--help").stdout

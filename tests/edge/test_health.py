@@ -1,6 +1,8 @@
 """``evswap-edge health``: a station that samples is well, whether the cloud is reached or not."""
 
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -84,3 +86,15 @@ def test_each_sample_counts_and_so_does_none(
 def test_without_an_outbox_there_is_no_station(tmp_path: Path, health: Callable[[], tuple[int, str]]) -> None:
     assert written_at(tmp_path / "outbox.sqlite") == 0
     assert health()[0] == 1
+
+
+def test_it_loads_nothing_that_only_a_running_station_needs(outbox: Keeper, file: Path) -> None:
+    """It is asked every few seconds, on small computers."""
+    heavy = ("awscrt", "evswap_edge.app", "evswap_edge.publisher", "evswap_edge.commands.run", "cryptography")
+    lines = (
+        "import sys; from evswap_edge.__main__ import main; code = main(sys.argv[1:]);"
+        f" print(code, *[name for name in {heavy} if name in sys.modules])"
+    )
+    command = [sys.executable, "-c", lines, "health", "--config", str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "0"

@@ -11,7 +11,7 @@ import pytest
 
 from evswap_edge.clock import SystemTime
 from evswap_edge.transports import Caller, CredentialsError, Transport, load_transport
-from evswap_edge.transports.aws_iot import AwsIotTransport
+from evswap_edge.transports.aws_link import AwsIotTransport
 from evswap_edge.transports.refusals import remedy
 from evswap_schema import Clock
 from tests.authority import Authority, common_name, key_pem, new_key

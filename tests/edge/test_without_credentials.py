@@ -23,7 +23,7 @@ from evswap_edge.__main__ import main
 from evswap_edge.app import run_station
 from evswap_edge.clock import SystemTime
 from evswap_edge.config import StationConfig, read_station
-from evswap_edge.transports import aws_iot, identity
+from evswap_edge.transports import aws_link, identity
 from evswap_edge.vitals import Vitals
 from evswap_schema import Clock
 from tests.authority import Authority, common_name, key_pem, new_key
@@ -40,7 +40,7 @@ every_transport = pytest.mark.parametrize("transport", ["aws-iot", "mqtt"])
 @pytest.fixture(autouse=True)
 def _in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(identity, "LOOK_AGAIN_S", 0.2)
-    monkeypatch.setattr(aws_iot, "_SURE_AFTER_S", 0.2)
+    monkeypatch.setattr(aws_link, "_SURE_AFTER_S", 0.2)
 
 
 class SetClock(SystemTime):

@@ -73,11 +73,14 @@ class Exit(IntEnum):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
-    options = _parser().parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    chosen = next((word for word in given if not word.startswith("-")), None)
+    options = _parser(chosen=chosen).parse_args(given)
     return int(_guarded(COMMANDS[options.command], options))
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(*, chosen: str | None) -> argparse.ArgumentParser:
+    """It knows all commands, and of the ``chosen`` one what it takes: that costs an import."""
     parser = argparse.ArgumentParser(
         prog="evswap-edge",
         description="A battery-swap station: samples its bays, keeps every sample until the cloud has it.",
@@ -87,7 +90,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action=_Version, nargs=0, help="say which version this is, and end")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, command in COMMANDS.items():
-        command.add_arguments(commands.add_parser(name, help=command.help, description=command.help))
+        parser_of_command = commands.add_parser(name, help=command.help, description=command.help)
+        if name == chosen:
+            command.add_arguments(parser_of_command)
     return parser
 
 

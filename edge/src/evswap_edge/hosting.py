@@ -3,12 +3,15 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager, nullcontext
+from typing import TYPE_CHECKING
 
-from evswap_edge.app import Show
 from evswap_edge.clock import TimeSource
 from evswap_edge.config import MetricsEndpoint
 from evswap_edge.lean import with_openssl
 from evswap_edge.watchdog import Systemd, keep_informed
+
+if TYPE_CHECKING:
+    from evswap_edge.app import Show
 
 
 class MetricsUnavailable(Exception):
@@ -25,7 +28,7 @@ class MetricsUnavailable(Exception):
 
 
 @contextmanager
-def shown_at(endpoint: MetricsEndpoint | None) -> Iterator[Show]:
+def shown_at(endpoint: MetricsEndpoint | None) -> Iterator["Show"]:
     """Serve the figures of the stations at ``endpoint``. Where there is none, nobody looks, and nothing is
     loaded for it. Raises ``MetricsUnavailable``."""
     if endpoint is None:

@@ -1,38 +1,59 @@
 """The commands of ``evswap-edge``: one module each, and the table that the command line is made from.
 
-A module has ``HELP``, ``add_arguments`` and ``run``. ``run`` returns when the work is done and raises what
-went wrong; ``__main__`` turns that into an exit code. Libraries that only one command needs are imported by
-its ``run``, or every station would carry them in memory.
+A module has ``add_arguments`` and ``run``. ``run`` returns when the work is done and raises what went wrong;
+``__main__`` turns that into an exit code. A module is imported when its command is chosen: a health check
+every few seconds does not pay for what a station needs. Libraries that only one of a module's ways needs are
+imported by its ``run``, or every station would carry them in memory.
 """
 
 import argparse
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import import_module
+from types import ModuleType
 from typing import Final
-
-from evswap_edge.commands import check, csr, emulate, fleet, greengrass, health, outbox, provision, run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
     """``is_service`` tells who reads what it says: a service speaks to its log, the others to a person."""
 
+    module: str
     help: str
-    add_arguments: Callable[[argparse.ArgumentParser], None]
-    run: Callable[[argparse.Namespace], None]
     is_service: bool = False
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Teach ``parser`` what the command takes."""
+        self._imported().add_arguments(parser)
+
+    def run(self, options: argparse.Namespace) -> None:
+        """Do it."""
+        self._imported().run(options)
+
+    def _imported(self) -> ModuleType:
+        return import_module(f"{__name__}.{self.module}")
 
 
 COMMANDS: Final[Mapping[str, Command]] = {
-    "run": Command(help=run.HELP, add_arguments=run.add_arguments, run=run.run, is_service=True),
-    "fleet": Command(help=fleet.HELP, add_arguments=fleet.add_arguments, run=fleet.run, is_service=True),
+    "run": Command(module="run", help="run one station", is_service=True),
+    "fleet": Command(module="fleet", help="run many simulated stations in one process", is_service=True),
     "greengrass": Command(
-        help=greengrass.HELP, add_arguments=greengrass.add_arguments, run=greengrass.run, is_service=True
+        module="greengrass",
+        help="run this station as a component of AWS IoT Greengrass",
+        is_service=True,
     ),
-    "check": Command(help=check.HELP, add_arguments=check.add_arguments, run=check.run),
-    "provision": Command(help=provision.HELP, add_arguments=provision.add_arguments, run=provision.run),
-    "health": Command(help=health.HELP, add_arguments=health.add_arguments, run=health.run),
-    "outbox": Command(help=outbox.HELP, add_arguments=outbox.add_arguments, run=outbox.run),
-    "csr": Command(help=csr.HELP, add_arguments=csr.add_arguments, run=csr.run),
-    "emulate": Command(help=emulate.HELP, add_arguments=emulate.add_arguments, run=emulate.run),
+    "check": Command(module="check", help="say what a configuration would run, and what is wrong with it"),
+    "provision": Command(
+        module="provision",
+        help="obtain this station's certificate by showing the claim certificate, or renew it",
+    ),
+    "health": Command(
+        module="health",
+        help="say whether a station samples: for the health check of a container or a supervisor",
+    ),
+    "outbox": Command(module="outbox", help="look into what waits at a station: for a technician"),
+    "csr": Command(module="csr", help="make this station's key and the request to certify it"),
+    "emulate": Command(
+        module="emulate", help="be a device or a service that is not there, with faults on demand"
+    ),
 }

@@ -1,14 +1,12 @@
 """``evswap-edge check``."""
 
 import argparse
-from typing import Final
 
 from evswap_edge.clock import SystemTime
 from evswap_edge.commands import arguments
 from evswap_edge.commands.outlook import certificate_outlook
 from evswap_edge.config import describe, read_any
 
-HELP: Final = "say what a configuration would run, and what is wrong with it"
 add_arguments = arguments.add_config
 
 

@@ -2,12 +2,9 @@
 
 import argparse
 from pathlib import Path
-from typing import Final
 
 from evswap_edge.commands import arguments
 from evswap_edge.keys import request_certificate
-
-HELP: Final = "make this station's key and the request to certify it"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

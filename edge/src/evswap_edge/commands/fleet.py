@@ -3,7 +3,6 @@
 import argparse
 import asyncio
 from functools import partial
-from typing import Final
 
 from evswap_edge import logs
 from evswap_edge.app import Show
@@ -15,7 +14,6 @@ from evswap_edge.hosting import shown_at, systemd_informed
 from evswap_edge.stopping import until_stopped
 from evswap_edge.supervision import run_one_of_many
 
-HELP: Final = "run many simulated stations in one process"
 add_arguments = arguments.add_config
 
 

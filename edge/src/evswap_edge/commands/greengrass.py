@@ -2,13 +2,10 @@
 
 import argparse
 import asyncio
-from typing import Final
 
 from evswap_edge import logs
 from evswap_edge.clock import SystemTime
 from evswap_edge.stopping import until_stopped
-
-HELP: Final = "run this station as a component of AWS IoT Greengrass"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -2,7 +2,6 @@
 
 import argparse
 import time
-from typing import Final
 
 from evswap_edge.alarms import book_beside, raised_in
 from evswap_edge.clock import SystemTime
@@ -10,8 +9,6 @@ from evswap_edge.commands import arguments
 from evswap_edge.commands.outlook import certificate_fault, certificate_outlook
 from evswap_edge.config import StationConfig, read_any
 from evswap_edge.outbox import OutboxStale, written_at
-
-HELP: Final = "say whether a station samples: for the health check of a container or a supervisor"
 
 add_arguments = arguments.add_config
 

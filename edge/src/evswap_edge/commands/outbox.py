@@ -15,8 +15,6 @@ from evswap_edge.config import read_any
 from evswap_edge.outbox import OutboxError
 from evswap_edge.outbox.inspection import Report, export, inspect, vacuum
 
-HELP: Final = "look into what waits at a station: for a technician"
-
 _EXAMPLES: Final = """\
 what waits, what was given up, and how much room it takes, also while the station runs:
 

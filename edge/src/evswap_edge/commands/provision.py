@@ -18,8 +18,6 @@ from evswap_edge.transports.broker import BrokerSettings
 from evswap_schema import provisioning
 from evswap_schema.errors import InvalidTopic
 
-HELP: Final = "obtain this station's certificate by showing the claim certificate, or renew it"
-
 _WITHIN_S: Final = 120.0
 
 

@@ -3,7 +3,6 @@
 import argparse
 import asyncio
 from functools import partial
-from typing import Final
 
 from evswap_edge import logs
 from evswap_edge.app import Show, run_station
@@ -15,7 +14,6 @@ from evswap_edge.stopping import until_stopped
 from evswap_edge.supervision import Supervisor
 from evswap_edge.vitals import Vitals
 
-HELP: Final = "run one station"
 add_arguments = arguments.add_config
 
 
