@@ -15,7 +15,7 @@ import msgspec
 from evswap_edge.clock import SystemTime, stamp_now
 from evswap_edge.documents import NameOrFile
 from evswap_edge.drivers import Surroundings
-from evswap_edge.drivers.modbus import Settings, open_modbus
+from evswap_edge.drivers.modbus import ModbusClimate, Settings, open_modbus
 from evswap_edge.outbox import Outbox
 from evswap_schema import Reading, encode_reading
 from tests.benchmarks.figures import Figure, cost_us
@@ -108,6 +108,7 @@ async def _store_and_publish(folder: Path, reading: Reading) -> None:
 async def _read_climate(address: str) -> None:
     settings = Settings(registers=NameOrFile("sht20"), tcp=address, timeout_s=10)
     sensor = await open_modbus(settings, Surroundings(station_id="station-01", time=SystemTime()))
+    assert isinstance(sensor, ModbusClimate)
     for _ in range(_READS):
         await sensor.read_climate()
     await sensor.aclose()

@@ -66,6 +66,7 @@ async def plugged_in(
 async def opened(settings: Settings) -> AsyncIterator[ModbusClimate]:
     """The driver, opened."""
     driver = await open_modbus(settings, Surroundings(station_id="station-01", time=ManualTime()))
+    assert isinstance(driver, ModbusClimate)
     try:
         yield driver
     finally:

@@ -104,7 +104,7 @@ def test_a_driver_is_only_taken_for_what_it_does(file: Path) -> None:
         file, STATION.replace("{name: simulated, bays: 12}", "{name: modbus, port: a, registers: sht20}")
     )
     assert error.key == "driver.bays.name"
-    assert "modbus is for climate, not for bays; name a driver for each role" in str(error)
+    assert "modbus is for batteries and chargers and climate, not for bays; name a driver for each role" in str(error)
 
 
 def test_a_driver_that_is_no_whole_station_cannot_stand_alone(file: Path) -> None:
@@ -113,7 +113,7 @@ def test_a_driver_that_is_no_whole_station_cannot_stand_alone(file: Path) -> Non
     )
     error = refusal(file, text)
     assert (error.line, error.key) == (2, "driver.name")
-    assert "modbus is for climate, not for bays" in str(error)
+    assert "modbus is for batteries and chargers and climate, not for bays" in str(error)
 
 
 def test_a_mistake_in_a_map_of_ones_own_is_named_there(file: Path) -> None:

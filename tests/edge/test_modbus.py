@@ -12,6 +12,7 @@ import pytest
 from evswap_edge.documents import NameOrFile
 from evswap_edge.drivers.modbus import ModbusClimate, Settings, ports
 from evswap_edge.hal import Climate, DriverUnavailable, SensorError
+from evswap_edge.registers import Parity
 from tests.edge.climate import RTU, TCP, TIMEOUT_S, Wire, emulator, next_good, opened, plugged_in
 from tests.edge.conftest import LONGEST_WAIT_S
 
@@ -21,11 +22,16 @@ FAULTS = [
     (RTU, "crc", "an answer with a wrong checksum (9 bytes)"),
     (RTU, "cut", "an answer that was cut short: 6 bytes for 9"),
     (RTU, "wrong-length", "an answer of the wrong length: 1 registers for 2"),
+    (RTU, "wrong-unit", "unit 2 answers in its place"),
+    (RTU, "exception 6", "exception 6 (device busy); asked for 2 input registers from 0x0001"),
     (RTU, "out-of-range", "temperature: 850 is out of range, -40 to 125"),
     (RTU, "slow", "no answer within 0.25 s"),
     (TCP, "silent", "no answer within 0.25 s"),
     (TCP, "cut", "an answer that was cut short: 10 bytes for 13"),
     (TCP, "wrong-length", "an answer of the wrong length: 1 registers for 2"),
+    (TCP, "wrong-unit", "unit 2 answers in its place"),
+    (TCP, "exception 99", "exception 99 (unknown); asked for 2 input registers from 0x0001"),
+    (TCP, "exception 11", "the gateway gets no answer from it"),
     (TCP, "out-of-range", "temperature: 850 is out of range, -40 to 125"),
     (TCP, "slow", "no answer within 0.25 s"),
 ]
@@ -51,7 +57,7 @@ async def test_a_fault_on_the_wire_is_named_and_passes(wire: str, fault: str, re
         assert plugged.emulator.obey(f"fault {fault}") == "ok"
         with pytest.raises(SensorError) as failed:
             await driver.read_climate()
-        assert failed.value.reason == reason
+        assert failed.value.reason.endswith(reason)
         assert failed.value.sensor == f"{plugged.place} unit 1"
         plugged.emulator.obey("fault none")
         plugged.emulator.obey("temperature 22.5")
@@ -278,15 +284,34 @@ async def test_a_port_that_cannot_be_opened_is_named_with_what_to_look_at(
     assert reason in refused.value.reason
 
 
-async def test_the_port_is_held_alone_and_given_back() -> None:
+async def test_the_port_is_held_against_others_and_given_back_with_its_last_user() -> None:
     async with plugged_in(RTU) as plugged:
         async with opened(plugged.settings()) as driver:
             with pytest.raises(DriverUnavailable, match="in use by another program"):
-                async with opened(plugged.settings()):
-                    pass
+                await asyncio.to_thread(ports.require_serial, plugged.place)
+            async with opened(plugged.settings()) as other:
+                assert await asyncio.gather(driver.read_climate(), other.read_climate())
             await driver.read_climate()
-        async with opened(plugged.settings()) as driver:
-            await driver.read_climate()
+        await asyncio.to_thread(ports.require_serial, plugged.place)
+
+
+@pytest.mark.parametrize("wire", WIRES)
+async def test_a_line_is_shared_by_whatever_name_it_is_called(wire: str, tmp_path: Path) -> None:
+    async with plugged_in(wire) as plugged, opened(plugged.settings()):
+        again = plugged.settings()
+        if wire == RTU:
+            other_name = tmp_path / "by-id"
+            other_name.symlink_to(plugged.place)
+            again = plugged.settings(port=other_name)
+        async with opened(again) as driver:
+            assert (await driver.read_climate()).temperature == 21.5
+
+
+async def test_all_on_one_line_have_to_talk_alike() -> None:
+    async with plugged_in(RTU) as plugged, opened(plugged.settings()):
+        with pytest.raises(DriverUnavailable, match=r"is used at 9600 8N1 for another role.* here 19200 8E1"):
+            async with opened(plugged.settings(baudrate=19_200, parity=Parity.EVEN)):
+                pass
 
 
 def test_a_port_that_may_not_be_used_names_the_group_that_may(

@@ -4,7 +4,7 @@ import struct
 from collections.abc import Mapping
 from typing import Final
 
-from evswap_edge.registers import Encoding, Quantity, WordOrder
+from evswap_edge.registers import ByteOrder, Encoding, Quantity, Text, WordOrder
 
 _INTEGERS: Final[Mapping[Encoding, tuple[str, int, int]]] = {
     Encoding.INT16: (">h", -(2**15), 2**15 - 1),
@@ -22,6 +22,15 @@ def encode(quantity: Quantity, value: float) -> dict[int, int]:
     if quantity.word_order is WordOrder.LOW_FIRST:
         words.reverse()
     return dict(enumerate(words, start=quantity.address))
+
+
+def encode_text(text: Text, told: str) -> dict[int, int]:
+    """The registers, by address, that say ``told``, padded with NULs; as much of it as there is room for."""
+    room = 2 * text.registers
+    characters = told.encode("ascii", errors="replace")[:room].ljust(room, b"\0")
+    layout = ">" if text.byte_order is ByteOrder.HIGH_FIRST else "<"
+    words = struct.unpack(f"{layout}{text.registers}H", characters)
+    return dict(enumerate(words, start=text.address))
 
 
 def _packed(encoding: Encoding, number: float) -> bytes:

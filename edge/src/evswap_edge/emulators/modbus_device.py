@@ -5,9 +5,9 @@ Frames and checksums are pymodbus's. What the registers hold is told by whoever 
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 from pymodbus.constants import ExcCodes
 from pymodbus.exceptions import ModbusIOException
@@ -18,14 +18,20 @@ from pymodbus.pdu.register_message import (
     ReadHoldingRegistersResponse,
     ReadInputRegistersRequest,
     ReadInputRegistersResponse,
+    WriteSingleRegisterRequest,
+    WriteSingleRegisterResponse,
 )
 
 from evswap_edge.registers import Table
 
 Registers = Mapping[Table, Mapping[int, int]]
+Write = Callable[[int, int], bool | None]
+"""Takes the address of a holding register and a word for it: whether the device takes that word; None: it has
+no such register to write."""
 
 _SILENCE_S: Final = 0.05
 """A pause on the line that ends a frame, whole or not (a real one is 3.5 characters)."""
+_LAST_UNIT: Final = 247
 
 
 class WireFault(StrEnum):
@@ -36,37 +42,47 @@ class WireFault(StrEnum):
     CRC = "crc"
     CUT = "cut"
     WRONG_LENGTH = "wrong-length"
+    WRONG_UNIT = "wrong-unit"
+    EXCEPTION = "exception"
     SLOW = "slow"
 
 
 class ModbusDevice:
-    """Answers reads of its registers at one ``unit`` address."""
+    """Answers for its registers at one ``unit`` address, one question after another."""
 
-    def __init__(self, *, unit: int, registers: Callable[[], Registers], slow_s: float) -> None:
-        self._unit = unit
+    def __init__(
+        self,
+        *,
+        unit: int,
+        registers: Callable[[], Registers],
+        slow_s: float,
+        write: Write | None = None,
+    ) -> None:
+        self.unit: Final = unit
         self._registers = registers
+        self._write = write
         self._slow_s = slow_s
+        self._at_work = asyncio.Lock()
         self.fault = WireFault.NONE
+        self.exception_code: int = ExcCodes.DEVICE_FAILURE
+        """What the fault ``exception`` answers."""
+        self.there = True
         self.requests = 0
         """Requests heard so far that were meant for this device."""
 
-    def conversation(self, framer: type[FramerBase]) -> "Conversation":
-        """A new line or connection to it."""
-        return Conversation(self, framer)
-
     async def answer(self, request: ModbusPDU) -> ModbusPDU | None:
-        """The answer to ``request``; None when it is for another device, or none is given."""
-        if request.dev_id != self._unit:
+        """The answer to ``request``; None when none is given."""
+        if not self.there:
             return None
         self.requests += 1
-        response = self._read(request)
-        response.dev_id, response.transaction_id = request.dev_id, request.transaction_id
-        fault = self.fault
-        if fault is WireFault.SLOW:
-            await asyncio.sleep(self._slow_s)
-        if fault is WireFault.WRONG_LENGTH:
-            response.registers = response.registers[:-1]
-        return None if fault is WireFault.SILENT else response
+        async with self._at_work:
+            response = self._response(request)
+            response.dev_id, response.transaction_id = request.dev_id, request.transaction_id
+            fault = self.fault
+            if fault is WireFault.SLOW:
+                await asyncio.sleep(self._slow_s)
+            self._distort(response, fault)
+            return None if fault is WireFault.SILENT else response
 
     def spoil(self, frame: bytes) -> bytes:
         """What becomes of a frame between the device and the far end of the wire."""
@@ -77,12 +93,23 @@ class ModbusDevice:
                 return frame[:-3]
         return frame
 
-    def _read(self, request: ModbusPDU) -> ModbusPDU:
+    def _distort(self, response: ModbusPDU, fault: WireFault) -> None:
+        match fault:
+            case WireFault.WRONG_LENGTH:
+                response.registers = response.registers[:-1]
+            case WireFault.WRONG_UNIT:
+                response.dev_id = self.unit % _LAST_UNIT + 1
+
+    def _response(self, request: ModbusPDU) -> ModbusPDU:
+        if self.fault is WireFault.EXCEPTION:
+            return ExceptionResponse(request.function_code, self.exception_code)
         match request:
             case ReadInputRegistersRequest():
                 return self._table(request, Table.INPUT, ReadInputRegistersResponse)
             case ReadHoldingRegistersRequest():
                 return self._table(request, Table.HOLDING, ReadHoldingRegistersResponse)
+            case WriteSingleRegisterRequest() if self._write:
+                return self._written(request, self._write)
         return ExceptionResponse(request.function_code, ExcCodes.ILLEGAL_FUNCTION)
 
     def _table(self, request: ModbusPDU, table: Table, response: type[ModbusPDU]) -> ModbusPDU:
@@ -92,20 +119,38 @@ class ModbusDevice:
             return ExceptionResponse(request.function_code, ExcCodes.ILLEGAL_ADDRESS)
         return response(registers=[contents[address] for address in wanted])
 
+    def _written(self, request: ModbusPDU, write: Write) -> ModbusPDU:
+        (word,) = request.registers
+        match write(request.address, word):
+            case True:
+                return WriteSingleRegisterResponse(address=request.address, registers=[word])
+            case False:
+                return ExceptionResponse(request.function_code, ExcCodes.ILLEGAL_VALUE)
+        return ExceptionResponse(request.function_code, ExcCodes.ILLEGAL_ADDRESS)
+
 
 class Conversation:
-    """Bytes in, bytes out: one serial line (``FramerRTU``) or one TCP connection (``FramerSocket``)."""
+    """Bytes in, bytes out: one serial line (``FramerRTU``) or one TCP connection (``FramerSocket``), with
+    all the devices on it."""
 
-    def __init__(self, device: ModbusDevice, framer: type[FramerBase]) -> None:
-        self._device = device
+    def __init__(self, devices: Sequence[ModbusDevice], framer: type[FramerBase]) -> None:
+        self._devices = {device.unit: device for device in devices}
         self._framer = framer(DecodePDU(True))
         self._pending = b""
         self._heard_at = 0.0
 
-    async def hear(self, data: bytes) -> bytes:
-        """What the device says to ``data``; nothing, when that is no whole request."""
-        answers = [await self._device.answer(request) for request in list(self._requests(data))]
-        return b"".join(self._device.spoil(self._framer.buildFrame(answer)) for answer in answers if answer)
+    def hear(self, data: bytes) -> list[Coroutine[Any, Any, bytes]]:
+        """What the devices will say to ``data``: each takes its own time. Nothing, when that is no whole
+        request."""
+        requests = list(self._requests(data))
+        return [self._reply(self._devices[each.dev_id], each) for each in requests if self._is_for_us(each)]
+
+    def _is_for_us(self, request: ModbusPDU) -> bool:
+        return request.dev_id in self._devices
+
+    async def _reply(self, device: ModbusDevice, request: ModbusPDU) -> bytes:
+        answer = await device.answer(request)
+        return device.spoil(self._framer.buildFrame(answer)) if answer else b""
 
     def _requests(self, data: bytes) -> Iterator[ModbusPDU]:
         self._begin_anew_after_silence()

@@ -5,16 +5,17 @@ import fcntl
 import os
 import termios
 import tty
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Final
+from types import TracebackType
+from typing import Any, Final, Self
 
 from evswap_edge.emulators import EmulatorError
 from evswap_edge.registers import Factory, Parity
 
-Hear = Callable[[bytes], Awaitable[bytes]]
-"""What the device says to what it heard."""
+Hear = Callable[[bytes], list[Coroutine[Any, Any, bytes]]]
+"""What the devices will say to what they heard, each in its own time."""
 
 _CHUNK: Final = 4096
 
@@ -83,26 +84,46 @@ def _set_up(adapter: int, port: Path, line: Factory) -> None:
         raise EmulatorError(f"{port}: is no serial port: {error.args[-1]}") from error
 
 
+class Replies:
+    """Says what devices have to say when they come to it: one that takes its time does not hold up the
+    others."""
+
+    def __init__(self, say: Callable[[bytes], object]) -> None:
+        self._say = say
+        self._coming: set[asyncio.Task[None]] = set()
+
+    def begin(self, replies: Iterable[Coroutine[Any, Any, bytes]]) -> None:
+        """Wait for each of them, beside those that are being waited for."""
+        for reply in replies:
+            task = asyncio.create_task(self._when_ready(reply), name="emulated device")
+            self._coming.add(task)
+            task.add_done_callback(self._coming.discard)
+
+    async def _when_ready(self, reply: Coroutine[Any, Any, bytes]) -> None:
+        if answer := await reply:
+            self._say(answer)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Whoever has not answered by now does not."""
+        for task in self._coming:
+            task.cancel()
+        await asyncio.gather(*self._coming, return_exceptions=True)
+
+
 @asynccontextmanager
 async def _answering(device: int, hear: Hear) -> AsyncIterator[None]:
-    heard: asyncio.Queue[bytes] = asyncio.Queue()
     loop = asyncio.get_running_loop()
-    loop.add_reader(device, lambda: heard.put_nowait(_read(device)))
-    answering = asyncio.create_task(_answer(device, heard, hear), name="emulated device")
-    try:
-        yield
-    finally:
-        loop.remove_reader(device)
-        answering.cancel()
-        with suppress(asyncio.CancelledError):
-            await answering
-
-
-async def _answer(device: int, heard: asyncio.Queue[bytes], hear: Hear) -> None:
-    """One after another: a device that takes its time answers late, and answers all."""
-    while True:
-        if answer := await hear(await heard.get()):
-            _write(device, answer)
+    async with Replies(lambda answer: _write(device, answer)) as replies:
+        loop.add_reader(device, lambda: replies.begin(hear(_read(device))))
+        try:
+            yield
+        finally:
+            loop.remove_reader(device)
 
 
 def _read(device: int) -> bytes:

@@ -5,108 +5,139 @@ by their file's name; a station may name a file of its own. The driver reads dev
 emulator lays out its registers by them; each has its own arithmetic, so that a mistake in one shows.
 """
 
+from collections.abc import Mapping
 from difflib import get_close_matches
 from enum import StrEnum
+from functools import cache
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, TypeVar
 
 from msgspec import Meta, Struct
 
 from evswap_edge.documents import Document, NameOrFile
+from evswap_edge.registers.layout import (
+    Address,
+    Baudrate,
+    ByteOrder,
+    Encoding,
+    Factory,
+    Flag,
+    Heartbeat,
+    Parity,
+    Place,
+    Quantity,
+    Several,
+    StopBits,
+    Switch,
+    Table,
+    Text,
+    Unit,
+    WordOrder,
+)
+
+__all__ = [
+    "Address",
+    "AnyMap",
+    "BatteryMap",
+    "Baudrate",
+    "ByteOrder",
+    "ChargerMap",
+    "ClimateMap",
+    "DeviceMap",
+    "Encoding",
+    "Factory",
+    "Flag",
+    "Heartbeat",
+    "MapKind",
+    "Parity",
+    "Place",
+    "Quantity",
+    "Several",
+    "StopBits",
+    "Switch",
+    "Table",
+    "Text",
+    "Unit",
+    "UnknownMap",
+    "WordOrder",
+    "names",
+    "nearest_of",
+    "read_battery_map",
+    "read_charger_map",
+    "read_climate_map",
+    "read_map",
+]
 
 _FOLDER: Final = Path(__file__).parent
 _SUFFIX: Final = ".yaml"
 
 
-class Table(StrEnum):
-    """Which of a device's tables of 16-bit registers: read with function 4 (input) or 3 (holding)."""
+class MapKind(StrEnum):
+    """What a map is of."""
 
-    INPUT = "input"
-    HOLDING = "holding"
-
-
-class Encoding(StrEnum):
-    """How a number lies in registers; each of them holds its more significant byte first."""
-
-    INT16 = "int16"
-    UINT16 = "uint16"
-    INT32 = "int32"
-    UINT32 = "uint32"
-    FLOAT32 = "float32"
-
-    @property
-    def words(self) -> int:
-        """Registers that it takes."""
-        return 1 if self in {Encoding.INT16, Encoding.UINT16} else 2
+    CLIMATE = "climate"
+    BATTERY = "battery"
+    CHARGER = "charger"
 
 
-class WordOrder(StrEnum):
-    """Which half of a 32-bit number has the lower address."""
-
-    HIGH_FIRST = "high-first"
-    LOW_FIRST = "low-first"
-
-
-class Parity(StrEnum):
-    """The parity bit of each character on a serial line."""
-
-    NONE = "none"
-    EVEN = "even"
-    ODD = "odd"
-
-
-Unit = Annotated[int, Meta(ge=1, le=247)]
-"""A device's address on its line (Modbus over serial line 1.02, section 2.2)."""
-Baudrate = Annotated[int, Meta(ge=1_200, le=115_200)]
-StopBits = Annotated[int, Meta(ge=1, le=2)]
-
-
-class Factory(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How the device talks as it comes out of its box."""
-
-    baudrate: Baudrate
-    parity: Parity
-    stop_bits: StopBits
-    unit: Unit
-
-
-class Quantity(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where one measured value lies and how it is read: ``number in the registers * scale + offset``.
-
-    ``address`` counts from 0, as on the wire; a manual's "register 1" or "30001" is mostly address 0.
-    ``unavailable`` are register contents (unsigned) by which the device says that it has no value; a float
-    that is not finite always means that. ``minimum`` and ``maximum`` are what the device can measure, in the
-    unit of the value: beyond them it is no measurement.
-    """
-
-    table: Table
-    address: Annotated[int, Meta(ge=0, le=0xFFFF)]
-    encoding: Encoding
-    minimum: float
-    maximum: float
-    word_order: WordOrder = WordOrder.HIGH_FIRST
-    scale: float = 1.0
-    offset: float = 0.0
-    unavailable: tuple[Annotated[int, Meta(ge=0, le=0xFFFF_FFFF)], ...] = ()
-
-    def __post_init__(self) -> None:
-        if self.scale == 0:
-            raise ValueError("scale cannot be 0")
-        if self.minimum >= self.maximum:
-            raise ValueError("minimum has to be less than maximum")
-        if self.address + self.encoding.words > 0x1_0000:
-            raise ValueError("lies behind the last register, 65535")
-
-
-class ClimateMap(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A climate sensor: degrees Celsius and percent relative humidity. ``document`` is the source of it
-    all."""
+class DeviceMap(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What every map has. ``document`` is the source of it all; ``read_across`` the registers that are read
+    along where they lie between two that are needed and the device is known to have them."""
 
     title: str
     document: str
     factory: Factory
+    kind: MapKind = MapKind.CLIMATE
+    read_across: Annotated[int, Meta(ge=0, le=64)] = 0
+
+
+class ClimateMap(DeviceMap, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A climate sensor: degrees Celsius and percent relative humidity."""
+
     temperature: Quantity
     humidity: Quantity
+
+
+class BatteryMap(DeviceMap, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A battery's management system: percent, volts, amperes (positive while charging), degrees Celsius.
+
+    ``temperature`` is the hottest of several places. ``present`` is for a device that goes on answering when
+    no battery is there. Where one of ``unreliable`` says yes, the other values are none.
+    """
+
+    serial_number: Text
+    soc: Quantity
+    soh: Quantity
+    voltage: Quantity
+    current: Quantity
+    cycles: Quantity
+    temperature: Annotated[tuple[Quantity, ...], Meta(min_length=1, max_length=64)]
+    present: Flag | None = None
+    unreliable: tuple[Flag, ...] = ()
+    heartbeat: Heartbeat | None = None
+    several: Several | None = None
+
+
+class ChargerMap(DeviceMap, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A charger or rectifier. ``enabled`` is feedback, and no echo of what was written to ``switch``;
+    ``current`` is in amperes; each of ``faults`` is one by its name."""
+
+    enabled: Flag
+    current: Quantity | None = None
+    faults: tuple[Flag, ...] = ()
+    switch: Switch | None = None
+    heartbeat: Heartbeat | None = None
+    several: Several | None = None
+
+
+MapT = TypeVar("MapT", bound=DeviceMap)
+AnyMap = ClimateMap | BatteryMap | ChargerMap
+
+_STRUCTS: Final[Mapping[MapKind, type[AnyMap]]] = {
+    MapKind.CLIMATE: ClimateMap,
+    MapKind.BATTERY: BatteryMap,
+    MapKind.CHARGER: ChargerMap,
+}
 
 
 class UnknownMap(Exception):
@@ -115,20 +146,71 @@ class UnknownMap(Exception):
     def __init__(self, name: str) -> None:
         self.name = name
         self.nearest = next(iter(get_close_matches(name, names(), n=1)), None)
+        known = "; ".join(f"for {kind}: {', '.join(names(kind))}" for kind in MapKind)
         super().__init__(
-            f"no register map is called {name!r}; known are {', '.join(names())}, "
-            f"or name a file: ./{name}{_SUFFIX}"
+            f"no register map is called {name!r}; known are, {known}; or name a file: ./{name}{_SUFFIX}"
         )
 
 
-def names() -> tuple[str, ...]:
-    """The maps that come with the program."""
-    return tuple(sorted(file.stem for file in _FOLDER.glob(f"*{_SUFFIX}")))
+def names(kind: MapKind | None = None) -> tuple[str, ...]:
+    """The maps that come with the program, all or those of one kind."""
+    kinds = _kinds()
+    return tuple(name for name in sorted(kinds) if kind in {None, kinds[name]})
+
+
+def nearest_of(kind: MapKind, choice: NameOrFile) -> str:
+    """The map of this kind that is most like what was chosen."""
+    return get_close_matches(choice.name, names(kind), n=1, cutoff=0.0)[0]
+
+
+def read_map(choice: NameOrFile) -> AnyMap:
+    """Read a map of whatever kind. Raises ``UnknownMap``, or ``ConfigurationError`` for what is wrong inside
+    the file."""
+    document = _document(choice)
+    return document.convert(document.data, _STRUCTS[_kind(document)])
 
 
 def read_climate_map(choice: NameOrFile) -> ClimateMap:
-    """Read the map. Raises ``UnknownMap``, or ``ConfigurationError`` for what is wrong inside the file."""
-    if choice.file is None and choice.name not in names():
+    """As ``read_map``; a map of another kind is a ``ConfigurationError`` too."""
+    return _read(choice, ClimateMap, MapKind.CLIMATE)
+
+
+def read_battery_map(choice: NameOrFile) -> BatteryMap:
+    """As ``read_map``; a map of another kind is a ``ConfigurationError`` too."""
+    return _read(choice, BatteryMap, MapKind.BATTERY)
+
+
+def read_charger_map(choice: NameOrFile) -> ChargerMap:
+    """As ``read_map``; a map of another kind is a ``ConfigurationError`` too."""
+    return _read(choice, ChargerMap, MapKind.CHARGER)
+
+
+def _read(choice: NameOrFile, struct: type[MapT], kind: MapKind) -> MapT:
+    document = _document(choice)
+    if (found := _kind(document)) is not kind:
+        problem = f"is a map for {found}, and one for {kind} is needed"
+        raise document.error(("kind",), problem, nearest=nearest_of(kind, choice))
+    return document.convert(document.data, struct)
+
+
+def _document(choice: NameOrFile) -> Document:
+    if choice.file is None and choice.name not in _kinds():
         raise UnknownMap(choice.name)
-    document = Document(choice.file or _FOLDER / f"{choice.name}{_SUFFIX}")
-    return document.convert(document.data, ClimateMap)
+    return Document(choice.file or _FOLDER / f"{choice.name}{_SUFFIX}")
+
+
+def _kind(document: Document) -> MapKind:
+    """The first maps did not say what they are of: it was always the climate."""
+    said = document.data.get("kind", MapKind.CLIMATE) if isinstance(document.data, Mapping) else None
+    try:
+        return MapKind(said or MapKind.CLIMATE)
+    except ValueError:
+        nearest = next(iter(get_close_matches(str(said), [each.value for each in MapKind], n=1)), None)
+        problem = f"has to be {', '.join(MapKind)}; found {said!r}"
+        raise document.error(("kind",), problem, nearest=nearest) from None
+
+
+@cache
+def _kinds() -> Mapping[str, MapKind]:
+    """The maps that come with the program, and what each is of."""
+    return {file.stem: _kind(Document(file)) for file in sorted(_FOLDER.glob(f"*{_SUFFIX}"))}

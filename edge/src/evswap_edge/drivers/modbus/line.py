@@ -2,10 +2,15 @@
 
 pymodbus does the talking. What it does not tell is found out here: its callbacks see every byte, and a port
 that it cannot open is looked at for the reason.
+
+    SensorError
+    ├── LineDown   the port or the connection is not there: nobody on it can be asked
+    └── Silence    this device has said nothing at all
 """
 
 import asyncio
-from collections.abc import Sequence
+import sys
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Final
@@ -25,12 +30,19 @@ from evswap_edge.registers import Parity, Table
 import_module("serial")  # pymodbus does without, and says so only when a port is opened
 
 _PATIENCE: Final = 3
-"""Time-outs for which the answer to a request is waited for before another request is made. A frame of RTU
-does not say which request it answers: what arrives late would be taken for the answer to the next one."""
+"""Time-outs for which the answer to a request is waited for before the same device is asked again. A frame of
+RTU does not say which request it answers: what arrives late would be taken for the answer to the next one."""
 _RTU_OVERHEAD: Final = 5
 """Bytes of an answer beside the registers: unit, function, count and two of the checksum."""
 _TCP_OVERHEAD: Final = 9
 """The same on TCP: a header of seven, function and count."""
+_RTU_ECHO: Final = 8
+_TCP_ECHO: Final = 12
+"""Bytes of the answer to a write of one register, which repeats the question."""
+_TCP_UNIT: Final = 6
+"""Which byte of a TCP frame names the unit."""
+_MOST_IN_VAIN: Final = 4
+"""Questions in a row without an answer, after which a TCP connection is taken for dead and is made anew."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +60,11 @@ class SerialAddress:
         line 1.02, section 2.5.1.1)."""
         return 3.5 * 11 / self.baudrate if self.baudrate <= 19_200 else 0.001_75
 
+    @property
+    def characters(self) -> str:
+        """As people write it, such as ``9600 8N1``."""
+        return f"{self.baudrate} 8{self.parity[0].upper()}{self.stop_bits}"
+
     def __str__(self) -> str:
         return self.port
 
@@ -63,26 +80,51 @@ class TcpAddress:
         return f"{self.host}:{self.port}"
 
 
-class Line:
-    """Asks one question at a time. A port that was lost is opened again by the next question."""
+LineAddress = SerialAddress | TcpAddress
 
-    def __init__(self, address: SerialAddress | TcpAddress, *, timeout_s: float) -> None:
-        self._address = address
-        self._timeout_s = timeout_s
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manners:
+    """How a device is to be asked: ``timeout_s`` is how long its answer may take, ``pause_s`` what it needs
+    between its answer and the next question to anybody."""
+
+    timeout_s: float
+    pause_s: float = 0.0
+
+
+class LineDown(SensorError):
+    """The port or the connection is not there: nobody on it can be asked."""
+
+
+class Silence(SensorError):
+    """This device has said nothing at all."""
+
+
+class Line:
+    """Asks one question at a time, in the order in which they came, whoever asks. A port that was lost is
+    opened again by the next question."""
+
+    def __init__(self, address: LineAddress) -> None:
+        self.address: Final = address
+        self._serial: Final = isinstance(address, SerialAddress)
+        self._trial: Final = (FramerRTU if self._serial else FramerSocket)(DecodePDU(False))
         self._turn = asyncio.Lock()
         self._client: ModbusBaseClient | None = None
+        self._asked = 0
         self._heard = b""
-        self._owed_until = 0.0
+        self._stranger: int | None = None
+        self._owed_until: dict[int, float] = {}
         self._quiet_until = 0.0
+        self._in_vain = 0
 
-    async def connect(self) -> ModbusBaseClient:
+    async def connect(self, *, within_s: float) -> ModbusBaseClient:
         """Open the port, exclusively, unless it is open. Raises ``DriverUnavailable``."""
         if self._client and self._client.connected:
             return self._client
         self.close()
-        if isinstance(self._address, SerialAddress):
-            await asyncio.to_thread(ports.require_serial, self._address.port)
-        client = self._make_client()
+        if isinstance(self.address, SerialAddress):
+            await asyncio.to_thread(ports.require_serial, self.address.port)
+        client = self._make_client(within_s)
         try:
             connected = await client.connect()
         except BaseException:
@@ -90,9 +132,10 @@ class Line:
             raise
         if not connected:
             client.close()
-            raise DriverUnavailable(device=str(self._address), reason=await self._why_not())
+            raise DriverUnavailable(device=str(self.address), reason=await self._why_not(within_s))
         self._client = client
-        self._owed_until = 0.0
+        self._owed_until.clear()
+        self._in_vain = 0
         return client
 
     def close(self) -> None:
@@ -101,90 +144,190 @@ class Line:
             self._client.close()
             self._client = None
 
-    async def read(self, unit: int, block: Block) -> Sequence[int]:
+    async def read(self, unit: int, block: Block, manners: Manners) -> Sequence[int]:
         """What the registers of ``block`` hold. Raises ``SensorError``; may be cancelled at any time."""
-        async with self._turn:
-            try:
-                client = await self.connect()
-            except DriverUnavailable as error:
-                raise SensorError(sensor=error.device, reason=error.reason) from error
-            return self._registers(await self._ask(client, unit, block), unit, block)
 
-    # --- one question and its answer ----------------------------------------------------------------------
+        def question(client: ModbusBaseClient) -> Awaitable[ModbusPDU]:
+            is_input = block.table is Table.INPUT
+            read = client.read_input_registers if is_input else client.read_holding_registers
+            return read(block.address, count=block.count, device_id=unit)
 
-    async def _ask(self, client: ModbusBaseClient, unit: int, block: Block) -> ModbusPDU:
-        await self._wait_for_silence(unit)
-        is_input = block.table is Table.INPUT
-        ask = client.read_input_registers if is_input else client.read_holding_registers
-        self._heard = b""
-        self._owed_until = self._now() + _PATIENCE * self._timeout_s
-        try:
-            answer: ModbusPDU = await ask(block.address, count=block.count, device_id=unit)
-        except ModbusException as error:
-            raise self.failure(unit, self._why_no_answer(block)) from error
-        self._owed_until = 0.0
-        return answer
-
-    async def _wait_for_silence(self, unit: int) -> None:
-        """Ask nothing while an answer is owed, and not right behind the last one."""
-        if self._now() < self._owed_until and isinstance(self._address, SerialAddress):
-            raise self.failure(unit, "still owes the answer to an earlier request")
-        if (rest_s := self._quiet_until - self._now()) > 0:
-            await asyncio.sleep(rest_s)
-
-    def _registers(self, answer: ModbusPDU, unit: int, block: Block) -> Sequence[int]:
-        if isinstance(self._address, SerialAddress):
-            self._quiet_until = self._now() + self._address.silence_s
-        if isinstance(answer, ExceptionResponse):
-            raise self.failure(unit, f"{_meaning(answer.exception_code)}; asked for {_described(block)}")
+        whole = (_RTU_OVERHEAD if self._serial else _TCP_OVERHEAD) + 2 * block.count
+        answer = await self._ask(unit, question, manners, whole=whole, what=_described(block))
         if len(answer.registers) != block.count:
             raise self.failure(
                 unit, f"an answer of the wrong length: {len(answer.registers)} registers for {block.count}"
             )
         return answer.registers
 
+    async def write(self, unit: int, address: int, word: int, manners: Manners) -> None:
+        """Write ``word`` to a holding register (function 6). Raises ``SensorError``: unless it is a
+        ``LineDown``, the device may have taken it all the same."""
+
+        def question(client: ModbusBaseClient) -> Awaitable[ModbusPDU]:
+            return client.write_register(address, word, device_id=unit)
+
+        whole = _RTU_ECHO if self._serial else _TCP_ECHO
+        answer = await self._ask(
+            unit, question, manners, whole=whole, what=f"{word} for register {address:#06x}"
+        )
+        if (answer.address, answer.registers) != (address, [word]):
+            raise self.failure(unit, f"repeats {answer.registers} at {answer.address:#06x} for {word}")
+
     def failure(self, unit: int, reason: str) -> SensorError:
         """A reading of the device ``unit`` that failed, for ``reason``."""
-        return SensorError(sensor=f"{self._address} unit {unit}", reason=reason)
+        return SensorError(sensor=self._name(unit), reason=reason)
+
+    # --- one question and its answer ----------------------------------------------------------------------
+
+    async def _ask(
+        self,
+        unit: int,
+        question: Callable[[ModbusBaseClient], Awaitable[ModbusPDU]],
+        manners: Manners,
+        *,
+        whole: int,
+        what: str,
+    ) -> ModbusPDU:
+        """``whole`` is how many bytes the answer has when it is whole; ``what`` was asked for."""
+        async with self._turn:
+            try:
+                client = await self.connect(within_s=manners.timeout_s)
+            except DriverUnavailable as error:
+                raise LineDown(sensor=error.device, reason=error.reason) from error
+            await self._wait_for_silence(unit)
+            answer = await self._answer(client, unit, question, manners, whole)
+            if isinstance(answer, ExceptionResponse):
+                raise self._refusal(unit, answer.exception_code, what)
+            return answer
+
+    async def _answer(
+        self,
+        client: ModbusBaseClient,
+        unit: int,
+        question: Callable[[ModbusBaseClient], Awaitable[ModbusPDU]],
+        manners: Manners,
+        whole: int,
+    ) -> ModbusPDU:
+        self._asked, self._heard, self._stranger = unit, b"", None
+        self._owed_until[unit] = self._now() + _PATIENCE * manners.timeout_s
+        client.ctx.comm_params.timeout_connect = manners.timeout_s
+        try:
+            answer = await question(client)
+        except ModbusException as error:
+            raise self._no_answer(unit, manners, whole) from error
+        self._owed_until.pop(unit, None)
+        self._in_vain = 0
+        self._rest(manners)
+        return answer
+
+    async def _wait_for_silence(self, unit: int) -> None:
+        """Do not ask who still owes an answer, and nobody right behind the last answer.
+
+        Others may be asked meanwhile: a late answer names who gives it, and is thrown away.
+        """
+        if self._serial and self._now() < self._owed_until.get(unit, 0.0):
+            raise self.failure(unit, "still owes the answer to an earlier request")
+        if (rest_s := self._quiet_until - self._now()) > 0:
+            await asyncio.sleep(rest_s)
+
+    def _rest(self, manners: Manners) -> None:
+        silence_s = self.address.silence_s if isinstance(self.address, SerialAddress) else 0.0
+        self._quiet_until = self._now() + max(silence_s, manners.pause_s)
+
+    # --- what can go wrong --------------------------------------------------------------------------------
+
+    def _no_answer(self, unit: int, manners: Manners, whole: int) -> SensorError:
+        lost = not (self._client and self._client.connected)
+        self._in_vain += 1
+        if not self._serial and self._in_vain >= _MOST_IN_VAIN:
+            self.close()
+        if lost:
+            return self.failure(unit, "the port was lost while it was asked")
+        if not self._heard and self._stranger is None:
+            return Silence(sensor=self._name(unit), reason=f"no answer within {manners.timeout_s:g} s")
+        return self.failure(unit, self._what_was_wrong(unit, whole))
+
+    def _what_was_wrong(self, unit: int, whole: int) -> str:
+        """With what was heard in the place of an answer of ``whole`` bytes."""
+        heard, size = self._heard, len(self._heard)
+        if self._stranger is not None and not heard:
+            return f"unit {self._stranger} answers in its place"
+        if size < whole:
+            return f"an answer that was cut short: {size} bytes for {whole}"
+        if self._serial and not _checksum_fits(heard):
+            return f"an answer with a wrong checksum ({size} bytes)"
+        if not self._can_be_decoded(heard):
+            return f"an answer that makes no sense ({size} bytes)"
+        if not self._serial and heard[_TCP_UNIT] != unit:
+            return f"unit {heard[_TCP_UNIT]} answers in its place"
+        return f"an answer that belongs to another question ({size} bytes)"
+
+    def _refusal(self, unit: int, code: int, what: str) -> SensorError:
+        if code == ExcCodes.GATEWAY_NO_RESPONSE:
+            return Silence(sensor=self._name(unit), reason="the gateway gets no answer from it")
+        return self.failure(unit, f"{_meaning(code)}; asked for {what}")
+
+    def _name(self, unit: int) -> str:
+        return f"{self.address} unit {unit}"
 
     # --- what pymodbus does not tell ----------------------------------------------------------------------
 
-    def _make_client(self) -> ModbusBaseClient:
-        """Neither repeats a request nor opens a port again by itself: the next sample does both."""
-        if isinstance(self._address, TcpAddress):
-            return AsyncModbusTcpClient(
-                self._address.host,
-                port=self._address.port,
-                timeout=self._timeout_s,
+    def _make_client(self, within_s: float) -> ModbusBaseClient:
+        """Neither repeats a request nor opens or drops a connection by itself: that is done here."""
+        client: ModbusBaseClient
+        if isinstance(self.address, TcpAddress):
+            client = AsyncModbusTcpClient(
+                self.address.host,
+                port=self.address.port,
+                timeout=within_s,
                 retries=0,
                 reconnect_delay=0,
                 trace_packet=self._overhear,
             )
-        return AsyncModbusSerialClient(
-            self._address.port,
-            baudrate=self._address.baudrate,
-            parity=self._address.parity[0].upper(),
-            stopbits=self._address.stop_bits,
-            timeout=self._timeout_s,
-            retries=0,
-            reconnect_delay=0,
-            trace_packet=self._overhear,
-            trace_pdu=self._note_late_answer,
-        )
+        else:
+            client = AsyncModbusSerialClient(
+                self.address.port,
+                baudrate=self.address.baudrate,
+                parity=self.address.parity[0].upper(),
+                stopbits=self.address.stop_bits,
+                timeout=within_s,
+                retries=0,
+                reconnect_delay=0,
+                trace_packet=self._overhear,
+                trace_pdu=self._note_late_answer,
+            )
+        client.set_max_no_responses(sys.maxsize)
+        return client
 
     def _overhear(self, sending: bool, data: bytes) -> bytes:
         """What arrived since the question, whether it makes a frame or not. What cannot be decoded is kept
         from the library: it would raise in the event loop, where nobody could catch it."""
         if sending:
             return data
-        if len(data) > len(self._heard):
-            self._heard = data
-        return data if self._can_be_decoded(data) else b""
+        own = self._without_others(data) if self._serial else data
+        if len(own) > len(self._heard):
+            self._heard = own
+        return own if self._can_be_decoded(own) else b""
+
+    def _without_others(self, data: bytes) -> bytes:
+        """Whole frames of units that were not asked now are late answers, or somebody's mistake."""
+        while data and data[0] != self._asked and (frame := self._whole_frame(data)):
+            if self._owed_until.pop(data[0], None) is None:
+                self._stranger = data[0]
+            data = data[len(frame) :]
+        return data
+
+    def _whole_frame(self, data: bytes) -> bytes:
+        """The RTU frame at the beginning of ``data``; nothing, when there is none, or not all of it."""
+        if len(data) < FramerRTU.MIN_SIZE or not (kind := self._trial.decoder.lookupPduClass(data)):
+            return b""
+        size = kind.calculateRtuFrameSize(data)
+        return data[:size] if 0 < size <= len(data) and _checksum_fits(data[:size]) else b""
 
     def _can_be_decoded(self, data: bytes) -> bool:
-        framer = FramerRTU if isinstance(self._address, SerialAddress) else FramerSocket
         try:
-            framer(DecodePDU(False)).handleFrame(data, 0, 0)
+            self._trial.handleFrame(data, 0, 0)
         except ModbusIOException:
             return False
         return True
@@ -193,27 +336,12 @@ class Line:
         """Nothing is owed any more. The question that it belongs to has been given up: nobody gets to see
         it."""
         if not sending:
-            self._owed_until = 0.0
+            self._owed_until.pop(pdu.dev_id, None)
         return pdu
 
-    def _why_no_answer(self, block: Block) -> str:
-        if not (self._client and self._client.connected):
-            return "the port was lost while it was asked"
-        if not self._heard:
-            return f"no answer within {self._timeout_s:g} s"
-        serial = isinstance(self._address, SerialAddress)
-        whole = (_RTU_OVERHEAD if serial else _TCP_OVERHEAD) + 2 * block.count
-        if len(self._heard) < whole:
-            return f"an answer that was cut short: {len(self._heard)} bytes for {whole}"
-        if serial and not _checksum_fits(self._heard):
-            return f"an answer with a wrong checksum ({len(self._heard)} bytes)"
-        if not self._can_be_decoded(self._heard):
-            return f"an answer that makes no sense ({len(self._heard)} bytes)"
-        return f"an answer that belongs to another question ({len(self._heard)} bytes)"
-
-    async def _why_not(self) -> str:
-        if isinstance(self._address, TcpAddress):
-            return await ports.why_not_tcp(self._address.host, self._address.port, within_s=self._timeout_s)
+    async def _why_not(self, within_s: float) -> str:
+        if isinstance(self.address, TcpAddress):
+            return await ports.why_not_tcp(self.address.host, self.address.port, within_s=within_s)
         return "the port does not take these settings; look at baudrate, parity and stop_bits"
 
     def _now(self) -> float:
