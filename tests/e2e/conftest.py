@@ -1,6 +1,6 @@
 """One running stack for the tests that only look at it, and one of their own for those that break it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +11,7 @@ from tests.terraform.tool import ready_terraform
 
 MARKER = "any_maker"
 LONGEST_S = 600
+"""For a test that brings up a stack of its own, perhaps twice, or waits until Terraform has."""
 OWN = "own_stack"
 
 
@@ -20,12 +21,17 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """On Terraform's stack: what holds there too, and last what breaks the stack, as there is only one."""
+    ours = [item for item in items if Path(__file__).parent in item.path.parents]
     if MAKER == "evswap":
+        _give_time(item for item in ours if _breaks_the_stack(item))
         return
-    folder = Path(__file__).parent
-    others = [item for item in items if folder in item.path.parents and not item.get_closest_marker(MARKER)]
+    others = [item for item in ours if not item.get_closest_marker(MARKER)]
     config.hook.pytest_deselected(items=others)
     items[:] = sorted((item for item in items if item not in others), key=_breaks_the_stack)
+    _give_time(items)
+
+
+def _give_time(items: Iterable[pytest.Item]) -> None:
     for item in items:
         item.add_marker(pytest.mark.timeout(LONGEST_S))
 

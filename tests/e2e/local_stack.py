@@ -33,6 +33,9 @@ MAKER = os.environ.get("EVSWAP_E2E_WITH", "evswap")
 """Who makes the stacks that the suite runs on: `evswap`, or `terraform` by the configuration for AWS."""
 
 STATIONS = 3
+IN_TIME_S = 90
+"""What ingest could not take at once comes again after its queue's visibility time-out, 20 s here; perhaps
+more than once where the machine has much else to do."""
 EVER = datetime.min.replace(tzinfo=UTC)
 
 

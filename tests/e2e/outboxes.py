@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.e2e.local_stack import LocalStack
+from tests.repeats import connections, sent_again_at_most
 
 
 def numbers(last: dict[str, int]) -> set[tuple[str, int]]:
@@ -28,6 +29,13 @@ def last_sequences(stack: LocalStack) -> dict[str, int]:
     return {
         ask(outbox, named): ask(outbox, "SELECT sample_sequence FROM ledger") for outbox in outboxes(stack)
     }
+
+
+def sent_again_by_all_at_most(stack: LocalStack) -> int:
+    """How many messages the stations of the fleet, and of the one before it, may have sent twice."""
+    logs = sorted((stack.state_dir / "logs").glob("fleet.log*"))
+    connected = connections(line for log in logs for line in log.read_text(errors="replace").splitlines())
+    return sum(map(sent_again_at_most, connected.values()))
 
 
 def ask(database: Path, question: str) -> Any:

@@ -2,17 +2,18 @@
 
 import json
 import time
-from collections import Counter
+from collections import defaultdict
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
+from evswap_cloud.archive import readings_in
 from evswap_hil.deadline import wait_until
-from tests.e2e.local_stack import LocalStack
+from tests.e2e.local_stack import IN_TIME_S, LocalStack
 from tests.e2e.messages import seed_message
-from tests.e2e.outboxes import last_sequences, numbers, waiting
+from tests.e2e.outboxes import last_sequences, numbers, sent_again_by_all_at_most, waiting
 
 VISITOR = "visitor"
 BATCH_AGE_S = 600
@@ -29,9 +30,9 @@ def test_a_change_is_shown_at_once_and_leaves_history_to_its_batch(stack: LocalS
     stream, began = uuid4().hex, datetime.now(UTC)
     with stack.visitor() as visitor, stack.api() as api:
         visitor.publish(CHANGE, change(stream, 1, battery_available=61))
-        api.wait_until(lambda api: shows(api, 61), what="the first change, by a new worker", within=30)
+        api.wait_until(lambda api: shows(api, 61), what="the first change, by a new worker", within=IN_TIME_S)
         visitor.publish(CHANGE, change(stream, 2, battery_available=62))
-        shown = api.wait_until(lambda api: shows(api, 62), what="the change", within=5)
+        shown = api.wait_until(lambda api: shows(api, 62), what="the change", within=IN_TIME_S)
     print(f"a change is shown after {shown.seconds:.2f} s")
     assert shown.found["sequence"] == 2
     assert stack.keys("telemetry/", of=VISITOR, since=began) == []
@@ -50,7 +51,7 @@ def test_a_change_that_breaks_the_contract_is_kept(stack: LocalStack) -> None:
     [kept] = wait_until(
         lambda: [each for each in stack.objects("quarantine/") if each.body == payload],
         what="the message in quarantine",
-        within=30,
+        within=IN_TIME_S,
     ).found
     assert kept.metadata["reason"] == "invalid-field"
 
@@ -58,7 +59,7 @@ def test_a_change_that_breaks_the_contract_is_kept(stack: LocalStack) -> None:
 # --- the fleet, as `evswap up` has it report ---
 
 
-def test_a_fleet_that_reports_on_change_is_current_before_its_batches_and_archived_once(
+def test_a_fleet_that_reports_on_change_is_current_before_its_batches_and_archived(
     own_stack: LocalStack,
 ) -> None:
     began = time.monotonic()
@@ -84,18 +85,26 @@ def test_a_fleet_that_reports_on_change_is_current_before_its_batches_and_archiv
     assert stopped.returncode == 0, stopped.stderr
     assert waiting(own_stack) == 0, "a stop sends the batch that was filling"
     committed = numbers(last_sequences(own_stack))
-    copies = wait_until(
-        lambda: (found := archived(own_stack)).keys() >= committed and found, what="all archived", within=60
+    found = wait_until(
+        lambda: (found := arrivals(own_stack)).keys() >= committed and found,
+        what="all archived",
+        within=IN_TIME_S,
     ).found
-    print(f"{len(committed)} samples committed, each archived once")
-    assert set(copies.values()) == {1}
+    assert found.keys() == committed
+    repeats = {moment for moments in found.values() for moment in sorted(moments)[1:]}
+    assert len(repeats) <= sent_again_by_all_at_most(own_stack)
+    print(f"{len(committed)} samples committed, all archived; {len(repeats)} batches came again")
     assert own_stack.keys("telemetry/") == [], "no sample goes by itself"
 
 
-def archived(stack: LocalStack) -> Counter[tuple[str, int]]:
-    """How often the archive holds each reading, as `evswap` counts."""
-    listed = stack.run("archive", "list")
-    assert listed.returncode == 0, listed.stderr
-    return Counter(
-        (reading["stream_id"], reading["sequence"]) for reading in map(json.loads, listed.stdout.splitlines())
-    )
+def arrivals(stack: LocalStack) -> dict[tuple[str, int], set[tuple[str, str]]]:
+    """When each reading in the archive came: its station, and the moment, which a batch has in common.
+
+    What the queue behind the broker hands out twice lies there twice, and came once.
+    """
+    found: defaultdict[tuple[str, int], set[tuple[str, str]]] = defaultdict(set)
+    for stored in stack.objects("bulk/"):
+        for reading in map(json.loads, readings_in(stored.key, stored.body)):
+            arrival = (reading["station_id"], reading["received_at"])
+            found[reading["stream_id"], reading["sequence"]].add(arrival)
+    return found

@@ -16,7 +16,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.reasoncodes import ReasonCode
 
 from evswap_hil.deadline import wait_until
-from tests.e2e.local_stack import LocalStack
+from tests.e2e.local_stack import IN_TIME_S, LocalStack
 from tests.e2e.messages import seed_message, telemetry_topic
 
 pytestmark = pytest.mark.any_maker
@@ -70,7 +70,7 @@ def test_events_are_shown_once_the_newest_first_and_archived(stack: LocalStack) 
         for payload in (*sent, sent[0]):
             visitor.publish(EVENTS, payload)
     events = wait_until(
-        lambda: len(found := shown(stack, stream)) == len(sent) and found, what="the events", within=30
+        lambda: len(found := shown(stack, stream)) == len(sent) and found, what="the events", within=IN_TIME_S
     ).found
     assert [event["count"] for event in events] == [1, 2, 3]
     assert events[0]["alarm"] == "samples_dropped"
@@ -131,6 +131,6 @@ def test_a_station_that_asks_hears_what_the_cloud_has(stack: LocalStack) -> None
         wait_until(
             lambda: station.told >= {digest(payload) for payload in asking.values()},
             what="the acknowledgement of an event, of a reading, and of what is in quarantine",
-            within=60,
+            within=IN_TIME_S,
         )
     assert digest(silent) not in station.told

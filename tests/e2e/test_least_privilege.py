@@ -81,11 +81,17 @@ class Resources:
                 self.leave("change-failures"),
             ],
             "bulk": [self.put_item(self.table), self.put_object(f"bulk/{NOBODY}.jsonl.gz"), acknowledge],
-            "events": [self.put_event(), self.put_object(f"events/{NOBODY}.jsonl.gz"), acknowledge],
+            "events": [
+                self.put_event(),
+                self.put_object(f"events/{NOBODY}.jsonl.gz"),
+                acknowledge,
+                self.battery("get_item"),
+            ],
             "api": [
                 self.item("get_item"),
                 Call("dynamodb", "scan", {"TableName": self.table}),
                 self.query_events("by-time"),
+                self.battery("get_item"),
             ],
             "provision": [principals],
             "retire": [principals],
@@ -103,6 +109,7 @@ class Resources:
             self.receive("rule-errors"),
             self.publish(f"ev/station/{NOBODY}/commands/1"),
             self.query_events(None),
+            self.battery("delete_item"),
             Call("iam", "list_roles"),
             Call("iot", "list_things"),
         ]
@@ -136,6 +143,7 @@ class Resources:
             "api": [
                 self.put_item(self.table),
                 self.put_event(),
+                self.put_battery(),
                 self.object("get_object", f"telemetry/{NOBODY}.json"),
             ],
             "provision": [

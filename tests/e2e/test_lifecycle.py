@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from evswap_hil.deadline import wait_until
-from tests.e2e.local_stack import LocalStack
+from tests.e2e.local_stack import IN_TIME_S, LocalStack
 from tests.e2e.messages import seed_message, telemetry_topic
 
 
@@ -15,7 +15,7 @@ def test_what_was_written_is_there_after_down_and_up(own_stack: LocalStack) -> N
     with own_stack.visitor() as visitor:
         visitor.publish(telemetry_topic("visitor"), seed_message("visitor", battery_available=77))
     with own_stack.api() as api:
-        wait_until(lambda: api.station("visitor"), what="the visitor's state", within=30)
+        wait_until(lambda: api.station("visitor"), what="the visitor's state", within=IN_TIME_S)
     archived = {each.key for each in own_stack.objects("telemetry/")}
     certificate = own_stack.described.certificate_of("station-01").certificate.read_bytes()
 

@@ -7,12 +7,10 @@ import pytest
 
 from evswap_hil.deadline import wait_until
 from evswap_hil.observers.listeners import listeners
-from tests.e2e.local_stack import STATIONS, LocalStack
+from tests.e2e.local_stack import IN_TIME_S, STATIONS, LocalStack
 from tests.e2e.messages import SEED_FIELDS
 
 pytestmark = pytest.mark.any_maker
-
-MINUTE_S = 60
 
 
 def test_every_station_is_there_with_the_seven_fields(stack: LocalStack) -> None:
@@ -32,7 +30,7 @@ def test_their_state_keeps_changing(stack: LocalStack) -> None:
         wait_until(
             lambda: (api.station("station-01") or first)["timestamp"] > first["timestamp"],
             what="a newer reading of station-01",
-            within=MINUTE_S,
+            within=IN_TIME_S,
         )
 
 

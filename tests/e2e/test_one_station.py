@@ -16,7 +16,7 @@ import yaml
 
 from evswap_hil.deadline import wait_until
 from tests.authority import Authority, common_name, key_pem, new_key
-from tests.e2e.local_stack import LocalStack
+from tests.e2e.local_stack import IN_TIME_S, LocalStack
 
 pytestmark = pytest.mark.any_maker
 
@@ -63,11 +63,11 @@ def test_batches_reach_the_latest_state_and_the_archive(stack: LocalStack, tmp_p
         wait_until(
             lambda: (api.station(VISITOR) or {}).get("timestamp", "") > started.isoformat(),
             what="the station's state",
-            within=60,
+            within=IN_TIME_S,
         )
         station.send_signal(signal.SIGTERM)
         assert station.wait(30) == 0, "a clean stop"
-    wait_until(lambda: stack.keys("bulk/"), what="the batch in the archive", within=30)
+    wait_until(lambda: stack.keys("bulk/"), what="the batch in the archive", within=IN_TIME_S)
 
 
 def test_an_alarm_of_a_station_is_shown_in_the_cloud(stack: LocalStack, tmp_path: Path) -> None:
@@ -83,7 +83,7 @@ def test_an_alarm_of_a_station_is_shown_in_the_cloud(stack: LocalStack, tmp_path
         raised = wait_until(
             lambda: [event for event in events(stack) if event["timestamp"] > started.isoformat()],
             what="the alarm in the API",
-            within=60,
+            within=IN_TIME_S,
         ).found
     assert [(event["alarm"], event["state"]) for event in raised] == [("sensor_failed_climate", "raised")]
 

@@ -8,7 +8,7 @@ import yaml
 
 from evswap_hil.deadline import wait_until
 from evswap_schema import Channel, Connection, ConnectionState, broker_topic, decode_connection
-from tests.e2e.local_stack import LocalStack
+from tests.e2e.local_stack import IN_TIME_S, LocalStack
 from tests.e2e.test_one_station import VISITOR, configuration, running
 
 pytestmark = pytest.mark.any_maker
@@ -46,5 +46,5 @@ def kept_once(stack: LocalStack, state: ConnectionState) -> Connection:
             return False
         return told[-1].state is state
 
-    wait_until(is_so, what=f"a station that is {state}", within=30)
+    wait_until(is_so, what=f"a station that is {state}", within=IN_TIME_S)
     return told[-1]

@@ -7,12 +7,11 @@ import pytest
 
 from evswap_hil.deadline import wait_until
 from evswap_hil.observers.mqtt import REFUSALS, connect
-from tests.e2e.local_stack import LocalStack
+from tests.e2e.local_stack import IN_TIME_S, LocalStack
 from tests.e2e.messages import seed_message, telemetry_topic
 
 pytestmark = pytest.mark.any_maker
 
-SHOWN_WITHIN_S = 5
 VISITOR = "visitor"
 
 
@@ -22,12 +21,12 @@ def publish(stack: LocalStack, payload: bytes) -> None:
 
 
 def shown(stack: LocalStack, **fields: object) -> dict[str, Any]:
-    """The visitor's state once it shows `fields`, which it has to do in time."""
+    """The visitor's state once it shows `fields`."""
     with stack.api() as api:
         return wait_until(
             lambda: (state := api.station(VISITOR)) and state.items() >= fields.items() and state,
             what=f"the visitor showing {fields}",
-            within=SHOWN_WITHIN_S,
+            within=IN_TIME_S,
         ).found
 
 
@@ -49,7 +48,7 @@ def test_an_older_message_is_archived_and_changes_nothing(stack: LocalStack) -> 
     shown(stack, battery_available=21)
     old = seed_message(VISITOR, at=now - timedelta(hours=1), battery_available=22)
     publish(stack, old)
-    wait_until(lambda: old in archived(stack), what="the old message archived", within=30)
+    wait_until(lambda: old in archived(stack), what="the old message archived", within=IN_TIME_S)
     publish(stack, seed_message(VISITOR, battery_charging=9, battery_available=21))
     assert shown(stack, battery_charging=9)["battery_available"] == 21
 
@@ -84,7 +83,7 @@ def test_an_invalid_message_is_kept_and_never_shown(stack: LocalStack, payload: 
     [kept] = wait_until(
         lambda: [each for each in stack.objects("quarantine/") if each.body == payload],
         what="the message in quarantine, byte for byte",
-        within=30,
+        within=IN_TIME_S,
     ).found
     assert kept.metadata["field"] == field
     assert kept.metadata["reason"]
@@ -152,6 +151,6 @@ def archived(stack: LocalStack) -> list[bytes]:
 def nothing_holds(stack: LocalStack, forged: bytes, *, since: datetime) -> bool:
     """Whether `forged` went nowhere: a message that was sent after it has arrived, and it has not."""
     publish(stack, after := seed_message(VISITOR))
-    wait_until(lambda: after in archived(stack), what="the message after it archived", within=30)
+    wait_until(lambda: after in archived(stack), what="the message after it archived", within=IN_TIME_S)
     stored = stack.objects("telemetry/", since=since) + stack.objects("quarantine/", since=since)
     return forged not in [each.body for each in stored]
