@@ -1,5 +1,6 @@
-"""What a look at the buses brings to light: a driver's own ``probing`` module has ``scan``.
+"""What a look at the buses brings to light: a driver's own ``probing`` module has ``scan(settings)``.
 
+It gives findings, of which each is a line as text, and raises ``DriverError`` when it cannot look at all.
 Nothing is switched and nothing is written that could change a device: looking is safe at any time, except
 beside a station that has the same port open.
 """
@@ -16,6 +17,9 @@ class Found:
     what: str
     configure: str | None = None
 
+    def __str__(self) -> str:
+        return f"{self.place}: {self.what}" + (f"\n    {self.configure}" if self.configure else "")
+
 
 @dataclass(frozen=True, slots=True)
 class Hindered:
@@ -23,6 +27,9 @@ class Hindered:
 
     place: str
     reason: str
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.reason}"
 
 
 Finding = Found | Hindered
