@@ -7,6 +7,8 @@ from types import SimpleNamespace
 from evswap_cloud.api import build_app
 from evswap_cloud.events import EventReader
 from evswap_cloud.latest import LatestReader
+from evswap_cloud.ledger import BatteryReader, LedgerReader
+from evswap_cloud.ledger.shelves import MemoryShelf
 from evswap_cloud.memory import MemoryEvents
 from tests.cloud.logs import Log
 
@@ -16,9 +18,15 @@ EVENT = json.loads((Path(__file__).parent / "events" / "get_stations.json").read
 class Client:
     """One that has asked nothing yet; ``log`` is what the function wrote."""
 
-    def __init__(self, latest: LatestReader, events: EventReader | None = None) -> None:
+    def __init__(
+        self,
+        latest: LatestReader,
+        events: EventReader | None = None,
+        batteries: BatteryReader | None = None,
+    ) -> None:
         self.log = Log()
-        self._app = build_app(latest, events or MemoryEvents(), self.log.logger)
+        batteries = batteries or LedgerReader(MemoryShelf(), MemoryShelf())
+        self._app = build_app(latest, events or MemoryEvents(), batteries, self.log.logger)
 
     def request(self, path: str, method: str = "GET", **query: str) -> SimpleNamespace:
         event = EVENT | {

@@ -11,6 +11,12 @@ from evswap_schema import (
     Channel,
     Clock,
     Event,
+    InventoryBay,
+    InventoryEvent,
+    InventoryReason,
+    Occupancy,
+    RefusalEvent,
+    RefusalReason,
     Severity,
     SwapEvent,
     SwappedBattery,
@@ -51,6 +57,42 @@ def swap(sequence: int = 1, **changes: Any) -> SwapEvent:
         "batteries": (battery,),
     }
     return SwapEvent(**(fields | changes))
+
+
+def refusal(sequence: int = 1, **changes: Any) -> RefusalEvent:
+    """A customer of station-01 was turned away, one second before ``NOW``."""
+    fields: dict[str, Any] = {
+        "station_id": "station-01",
+        "stream_id": "e",
+        "sequence": sequence,
+        "timestamp": NOW - timedelta(seconds=1),
+        "clock": Clock.SYNCHRONIZED,
+        "reason": RefusalReason.NO_BATTERY,
+    }
+    return RefusalEvent(**(fields | changes))
+
+
+def inventory(sequence: int = 1, *bays: InventoryBay, **changes: Any) -> InventoryEvent:
+    """What stands in ``bays`` of station-01, one second before ``NOW``."""
+    fields: dict[str, Any] = {
+        "station_id": "station-01",
+        "stream_id": "e",
+        "sequence": sequence,
+        "timestamp": NOW - timedelta(seconds=1),
+        "clock": Clock.SYNCHRONIZED,
+        "reason": InventoryReason.START,
+        "bays": bays or (holds(1, "B-1"),),
+    }
+    return InventoryEvent(**(fields | changes))
+
+
+def holds(bay: int, serial_number: str | None) -> InventoryBay:
+    """A bay with this battery, or an empty one."""
+    if serial_number is None:
+        return InventoryBay(bay=bay, occupancy=Occupancy.EMPTY)
+    return InventoryBay(
+        bay=bay, occupancy=Occupancy.OCCUPIED, serial_number=serial_number, soc=90.0, soh=98.0
+    )
 
 
 def delivered_event(event: Event, record_id: str = "record-1", received_at: datetime = NOW) -> Delivery:

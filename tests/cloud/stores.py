@@ -14,6 +14,7 @@ from evswap_cloud.errors import (
 from evswap_cloud.events import Keeping, StationEvent
 from evswap_cloud.ingest import BulkIngest, ChangeIngest, EventIngest, LiveIngest
 from evswap_cloud.latest import LatestState, Offer
+from evswap_cloud.ledger import Book, LedgerReader, memory_book
 from evswap_cloud.memory import (
     MemoryArchive,
     MemoryEvents,
@@ -104,6 +105,7 @@ class Stores:
     quarantine: FailingQuarantine = field(default_factory=FailingQuarantine)
     latest: FailingLatestStates = field(default_factory=FailingLatestStates)
     kept: FailingEvents = field(default_factory=FailingEvents)
+    ledger: Book = field(default_factory=memory_book)
     messenger: FailingMessenger = field(default_factory=FailingMessenger)
 
     @property
@@ -120,7 +122,13 @@ class Stores:
 
     @property
     def events(self) -> EventIngest:
-        return EventIngest(archive=self.archive, events=self.kept, quarantine=self.quarantine)
+        return EventIngest(
+            archive=self.archive, events=self.kept, ledger=self.ledger, quarantine=self.quarantine
+        )
+
+    @property
+    def batteries(self) -> LedgerReader:
+        return LedgerReader(self.ledger.batteries, self.ledger.swaps)
 
     @property
     def acknowledger(self) -> Acknowledger:

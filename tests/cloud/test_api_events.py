@@ -11,10 +11,10 @@ from evswap_cloud.api.paging import encode_cursor
 from evswap_cloud.errors import EventStoreError
 from evswap_cloud.events import EventPage
 from evswap_cloud.memory import MemoryEvents, MemoryLatestStates
-from evswap_schema import Event, Reading
+from evswap_schema import Authority, Event, Reading, SwappedBattery
 from tests.cloud.api_client import Client
 from tests.cloud.messages import NOW, STACK, delivered, reading
-from tests.cloud.station_events import alarm, delivered_event, station_event, swap
+from tests.cloud.station_events import alarm, delivered_event, inventory, refusal, station_event, swap
 from tests.cloud.stores import Stores
 
 
@@ -126,13 +126,19 @@ def test_a_store_of_events_that_fails_is_our_fault_and_shows_nothing() -> None:
 
 def test_the_answers_are_as_the_description_says_and_hold_all_that_it_names() -> None:
     schemas: dict[str, Any] = yaml.safe_load((STACK / "openapi.yaml").read_text())["components"]["schemas"]
-    schemas["Event"]["properties"]["batteries"]["items"] = schemas["SwappedBattery"]
+    of_event = schemas["Event"]["properties"]
+    of_event["batteries"]["items"] = of_event["battery"] = schemas["SwappedBattery"]
+    of_event["bays"]["items"] = schemas["InventoryBay"]
     schemas["EventPage"]["properties"]["events"]["items"] = schemas["Event"]
     full = alarm(1, bay=3, detail="why", timestamp=NOW + timedelta(hours=1))
-    client = events_client(full, swap(2), alarm(3))
+    offline = swap(2, authority=Authority.OFFLINE, authorisation_id="A-1")
+    foreign = refusal(4, battery=SwappedBattery(bay=3, serial_number="X", soc=1.0, soh=2.0))
+    client = events_client(full, offline, alarm(3), foreign, inventory(5))
     page = client.request("/stations/station-01/events", limit="2").body
     OAS30Validator(schemas["EventPage"]).validate(page)
     assert page.keys() == schemas["EventPage"]["properties"].keys()
     shown = client.request("/stations/station-01/events").body["events"]
+    for event in shown:
+        OAS30Validator(schemas["Event"]).validate(event)
     assert {name for event in shown for name in event} == schemas["Event"]["properties"].keys()
     assert set.intersection(*(set(event) for event in shown)) == set(schemas["Event"]["required"])

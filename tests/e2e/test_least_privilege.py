@@ -25,9 +25,9 @@ class Resources:
     def __init__(self, stack: LocalStack) -> None:
         described = stack.described
         self.table, self.archive = described.stations_table, described.archive_bucket
-        self.events = next(
-            name for name in stack.aws("dynamodb").list_tables()["TableNames"] if name.endswith("-events")
-        )
+        tables = stack.aws("dynamodb").list_tables()["TableNames"]
+        self.events = next(name for name in tables if name.endswith("-events"))
+        self.batteries = next(name for name in tables if name.endswith("-batteries"))
         self.strange_table, self.strange_bucket = f"{self.table}-strange", f"{self.archive}-strange"
         queues = stack.aws("sqs").list_queues()["QueueUrls"]
         self.queues = {url.rsplit("/", 1)[-1]: url for url in queues}
@@ -39,6 +39,14 @@ class Resources:
     def put_event(self) -> Call:
         item = {"station_id": {"S": NOBODY}, "event_id": {"S": "x"}, "place": {"S": "x"}}
         return Call("dynamodb", "put_item", {"TableName": self.events, "Item": item})
+
+    def put_battery(self) -> Call:
+        item = {"serial_number": {"S": NOBODY}}
+        return Call("dynamodb", "put_item", {"TableName": self.batteries, "Item": item})
+
+    def battery(self, operation: str) -> Call:
+        key = {"serial_number": {"S": NOBODY}}
+        return Call("dynamodb", operation, {"TableName": self.batteries, "Key": key})
 
     def query_events(self, index: str | None) -> Call:
         arguments: dict[str, Any] = {

@@ -20,6 +20,9 @@ REGION = "us-east-1"
 BUCKET = "evswap-archive"
 TABLE = "evswap-stations"
 EVENTS = "evswap-events"
+BATTERIES = "evswap-batteries"
+LEDGER = "evswap-ledger"
+AUTHORISATIONS = "evswap-authorisations"
 
 _models = create_loader()
 """The descriptions of AWS's services, read once: they are what making a client costs."""
@@ -102,12 +105,10 @@ def aws() -> Iterator[Aws]:
         s3, dynamodb = boto3.client("s3"), boto3.client("dynamodb")
         s3.create_bucket(Bucket=BUCKET)
         s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
-        dynamodb.create_table(
-            TableName=TABLE,
-            BillingMode="PAY_PER_REQUEST",
-            KeySchema=[{"AttributeName": "station_id", "KeyType": "HASH"}],
-            AttributeDefinitions=[{"AttributeName": "station_id", "AttributeType": "S"}],
-        )
+        _make_table(dynamodb, TABLE, "station_id")
+        _make_table(dynamodb, BATTERIES, "serial_number")
+        _make_table(dynamodb, LEDGER, "station_id", "entry")
+        _make_table(dynamodb, AUTHORISATIONS, "authorisation_id")
         _make_events(dynamodb)
         _start_session()
         _forget_clients()
@@ -116,6 +117,18 @@ def aws() -> Iterator[Aws]:
         finally:
             _forget_clients()
             boto3.DEFAULT_SESSION = None
+
+
+def _make_table(dynamodb: Any, name: str, *key: str) -> None:
+    dynamodb.create_table(
+        TableName=name,
+        BillingMode="PAY_PER_REQUEST",
+        KeySchema=[
+            {"AttributeName": part, "KeyType": kind}
+            for part, kind in zip(key, ("HASH", "RANGE"), strict=False)
+        ],
+        AttributeDefinitions=[{"AttributeName": part, "AttributeType": "S"} for part in key],
+    )
 
 
 def _make_events(dynamodb: Any) -> None:
@@ -162,6 +175,8 @@ def _forget_clients() -> None:
         wiring.acknowledger,
         wiring.latest_reader,
         wiring.event_reader,
+        wiring.ledger,
+        wiring.battery_reader,
         api._app,
     ):
         made.cache_clear()

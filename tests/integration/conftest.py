@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.integration.aws import BUCKET, EVENTS, REGION, TABLE, Aws, aws
+from tests.integration.aws import AUTHORISATIONS, BATTERIES, BUCKET, EVENTS, LEDGER, REGION, TABLE, Aws, aws
 
 
 @pytest.fixture
@@ -17,6 +17,9 @@ def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[Aws]:
         "EVSWAP_ARCHIVE_BUCKET": BUCKET,
         "EVSWAP_STATIONS_TABLE": TABLE,
         "EVSWAP_EVENTS_TABLE": EVENTS,
+        "EVSWAP_BATTERIES_TABLE": BATTERIES,
+        "EVSWAP_LEDGER_TABLE": LEDGER,
+        "EVSWAP_AUTHORISATIONS_TABLE": AUTHORISATIONS,
     }
     for name, value in settings.items():
         monkeypatch.setenv(name, value)

@@ -9,6 +9,7 @@ CloudError
     ├── QuarantineError
     ├── LatestStateError
     ├── EventStoreError
+    ├── LedgerError
     ├── AcknowledgementError
     └── RegistryError
 """
@@ -89,6 +90,10 @@ class LatestStateError(StoreError):
 
 class EventStoreError(StoreError):
     """The table of events was not read or written."""
+
+
+class LedgerError(StoreError):
+    """A record of the ledger of batteries was not read or written."""
 
 
 class AcknowledgementError(StoreError):

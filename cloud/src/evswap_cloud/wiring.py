@@ -16,6 +16,7 @@ from evswap_cloud.errors import MissingSetting
 from evswap_cloud.events import DynamoEvents
 from evswap_cloud.ingest import BulkIngest, ChangeIngest, EventIngest, LiveIngest
 from evswap_cloud.latest import DynamoLatestStates
+from evswap_cloud.ledger import Book, LedgerReader, dynamo_book, dynamo_reader
 from evswap_cloud.provisioning import IotRegistry
 from evswap_cloud.quarantine import S3Quarantine
 
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 ARCHIVE_BUCKET: Final = "EVSWAP_ARCHIVE_BUCKET"
 STATIONS_TABLE: Final = "EVSWAP_STATIONS_TABLE"
 EVENTS_TABLE: Final = "EVSWAP_EVENTS_TABLE"
+BATTERIES_TABLE: Final = "EVSWAP_BATTERIES_TABLE"
+LEDGER_TABLE: Final = "EVSWAP_LEDGER_TABLE"
+AUTHORISATIONS_TABLE: Final = "EVSWAP_AUTHORISATIONS_TABLE"
 
 PARALLEL_WRITES: Final = 8
 """A write to S3 waits some 20-50 ms: one after the other, a batch of 100 would take seconds."""
@@ -85,6 +89,7 @@ def event_ingest() -> EventIngest:
     return EventIngest(
         archive=S3Archive(s3, bucket),
         events=_events(),
+        ledger=ledger(),
         quarantine=S3Quarantine(s3, bucket),
         each=_writers().map,
     )
@@ -106,6 +111,23 @@ def latest_reader() -> DynamoLatestStates:
 def event_reader() -> DynamoEvents:
     """Where the API finds events; raises ``MissingSetting``."""
     return _events()
+
+
+@cache
+def ledger() -> Book:
+    """The ledger of batteries; raises ``MissingSetting``."""
+    return dynamo_book(
+        _dynamodb(),
+        batteries=setting(BATTERIES_TABLE),
+        ledger=setting(LEDGER_TABLE),
+        authorisations=setting(AUTHORISATIONS_TABLE),
+    )
+
+
+@cache
+def battery_reader() -> LedgerReader:
+    """Where the API finds batteries; raises ``MissingSetting``."""
+    return dynamo_reader(_dynamodb(), batteries=setting(BATTERIES_TABLE), ledger=setting(LEDGER_TABLE))
 
 
 @cache

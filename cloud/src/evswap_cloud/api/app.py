@@ -1,8 +1,10 @@
 """The routes, and what every answer has in common."""
 
 import re
+from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Final
+from urllib.parse import unquote
 
 import msgspec
 from aws_lambda_powertools import Logger
@@ -18,9 +20,10 @@ from evswap_cloud.api.problems import (
     not_found,
     server_error,
 )
-from evswap_cloud.api.representation import event_page_json, page_json, station_json
+from evswap_cloud.api.representation import battery_json, event_page_json, page_json, station_json
 from evswap_cloud.events import PLACE_PATTERN, EventReader
 from evswap_cloud.latest import LatestReader, LatestState
+from evswap_cloud.ledger import BatteryReader
 from evswap_schema import STATION_ID_PATTERN
 
 JSON: Final = "application/json"
@@ -35,14 +38,20 @@ PREFLIGHT: Final = {
     "Access-Control-Max-Age": "86400",
 }
 
-_RESOURCE: Final = re.compile(r"/stations(/[^/]+(/events)?)?")
+_RESOURCE: Final = re.compile(r"/stations(/[^/]+(/events)?)?|/batteries/[^/]+")
+
+MAX_SERIAL_CHARACTERS: Final = 50
+"""As in OCPP 2.1."""
 
 
-def build_app(latest: LatestReader, events: EventReader, logger: Logger) -> APIGatewayRestResolver:
-    """The API over what ``latest`` and ``events`` give."""
+def build_app(
+    latest: LatestReader, events: EventReader, batteries: BatteryReader, logger: Logger
+) -> APIGatewayRestResolver:
+    """The API over what ``latest``, ``events`` and ``batteries`` give."""
     app = APIGatewayRestResolver()
     _add_stations(app, latest)
     _add_events(app, latest, events)
+    _add_batteries(app, batteries)
     _add_preflights(app)
     _add_problems(app, logger)
     return app
@@ -73,6 +82,20 @@ def _add_events(app: APIGatewayRestResolver, latest: LatestReader, events: Event
         return _answer(HTTPStatus.OK, JSON, event_page_json(page))
 
 
+def _add_batteries(app: APIGatewayRestResolver, batteries: BatteryReader) -> None:
+    @app.get("/batteries/<serial_number>")
+    def get_battery(serial_number: str) -> Response[str]:
+        wanted = unquote(serial_number)
+        if len(wanted) > MAX_SERIAL_CHARACTERS:
+            raise bad_parameter(
+                "serial_number", f"serial_number has at most {MAX_SERIAL_CHARACTERS} characters."
+            )
+        answer = batteries.find(wanted, datetime.now(UTC))
+        if answer is None:
+            raise not_found("No station has ever seen this battery.")
+        return _answer(HTTPStatus.OK, JSON, battery_json(answer))
+
+
 def _reported(latest: LatestReader, station_id: str) -> LatestState:
     """The station's state; raises ``ProblemError`` where it has none."""
     _demand_station_id(station_id)
@@ -98,6 +121,10 @@ def _add_preflights(app: APIGatewayRestResolver) -> None:
 
     @app.route("/stations/<station_id>/events", method="OPTIONS")
     def preflight_events(station_id: str) -> Response[str]:  # noqa: ARG001
+        return _preflight()
+
+    @app.route("/batteries/<serial_number>", method="OPTIONS")
+    def preflight_battery(serial_number: str) -> Response[str]:  # noqa: ARG001
         return _preflight()
 
 

@@ -1,5 +1,6 @@
 """How the API shows stations and events: numbers are JSON's own, what a station did not say is absent."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -9,6 +10,8 @@ from msgspec import Struct
 from evswap_cloud.api.paging import encode_cursor
 from evswap_cloud.events import EventPage, StationEvent
 from evswap_cloud.latest import Flag, LatestState, Page
+from evswap_cloud.ledger import Answer, Code, Place
+from evswap_cloud.ledger.batteries import Seen, Sighting
 from evswap_schema import Clock, StationStatus
 
 
@@ -45,6 +48,67 @@ class EventsOfStation(Struct, frozen=True, kw_only=True, omit_defaults=True):
     next_cursor: str | None = None
 
 
+class BatteryOnRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The schema ``Battery`` of openapi.yaml."""
+
+    serial_number: str
+    place: Place
+    station_id: str
+    bay: int
+    since: datetime
+    seen_at: datetime
+    soc: float | None = None
+    soh: float | None = None
+    id_token: str | None = None
+    owed: bool
+    orphan: bool
+    unregistered: bool
+    findings: tuple["FindingShown", ...] = ()
+    history: tuple["SightingShown", ...]
+
+
+class FindingShown(Struct, frozen=True, kw_only=True):
+    """The schema ``Finding`` of openapi.yaml."""
+
+    code: Code
+    detail: str
+
+
+class SightingShown(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The schema ``Sighting`` of openapi.yaml."""
+
+    seen: Seen
+    station_id: str
+    bay: int
+    timestamp: datetime
+    clock: Clock
+    soc: float | None = None
+    soh: float | None = None
+    request_id: int | None = None
+
+
+def battery_json(answer: Answer) -> str:
+    """One battery. State of charge and health are of the last sighting that knew them."""
+    battery, where = answer.battery, answer.whereabouts
+    shown = BatteryOnRecord(
+        serial_number=battery.serial_number,
+        place=where.place,
+        station_id=where.station_id,
+        bay=where.bay,
+        since=where.since,
+        seen_at=battery.last.stamp.at,
+        soc=_last_known(one.soc for one in battery.sightings),
+        soh=_last_known(one.soh for one in battery.sightings),
+        id_token=where.id_token,
+        owed=answer.is_owed,
+        orphan=answer.is_orphan,
+        unregistered=answer.is_unregistered,
+        findings=tuple(FindingShown(code=one.code, detail=one.detail) for one in answer.findings),
+        history=tuple(map(_sighting, battery.sightings)),
+    )
+    return _encode(shown)
+
+
 def station_json(state: LatestState) -> str:
     """One station."""
     return _encode(_station(state))
@@ -62,6 +126,23 @@ def event_page_json(page: EventPage) -> str:
     events = tuple(map(_event, page.events))
     cursor = encode_cursor(page.events[-1].place) if page.more else None
     return _encode(EventsOfStation(count=len(events), events=events, next_cursor=cursor))
+
+
+def _last_known(values: Iterable[float | None]) -> float | None:
+    return next((value for value in values if value is not None), None)
+
+
+def _sighting(one: Sighting) -> SightingShown:
+    return SightingShown(
+        seen=one.seen,
+        station_id=one.stamp.station_id,
+        bay=one.bay,
+        timestamp=one.stamp.at,
+        clock=one.stamp.clock,
+        soc=one.soc,
+        soh=one.soh,
+        request_id=one.request_id,
+    )
 
 
 def _event(one: StationEvent) -> dict[str, Any]:

@@ -5,13 +5,17 @@ from aws_lambda_powertools import Logger
 from evswap_cloud.acknowledge import Told
 from evswap_cloud.errors import StoreError
 from evswap_cloud.ingest import Failure, Report
+from evswap_cloud.ledger import Finding
 from evswap_cloud.quarantine import Quarantined
 
 
 def log_report(report: Report, records: int, logger: Logger) -> None:
-    """A line for what was put aside, one for what failed, and one for all that was done with ``records``."""
+    """A line for what was put aside, for what the ledger found wrong and for what failed, and one for all
+    that was done with ``records``."""
     for message in report.quarantined:
         _log_quarantined(message, logger)
+    for finding in report.findings:
+        _log_finding(finding, logger)
     for failure in report.failures:
         _log_failure(failure, logger)
     logger.info(
@@ -22,6 +26,7 @@ def log_report(report: Report, records: int, logger: Logger) -> None:
             "repeated": report.repeated,
             "moved": report.moved,
             "kept": report.kept,
+            "findings": len(report.findings),
             "quarantined": len(report.quarantined),
             "failed": len(report.failures),
         },
@@ -45,6 +50,14 @@ def _log_quarantined(message: Quarantined, logger: Logger) -> None:
             "client_id": message.client_id,
             "quarantine_key": message.key,
         },
+    )
+
+
+def _log_finding(finding: Finding, logger: Logger) -> None:
+    """No customer is named in it."""
+    logger.warning(
+        "ledger contradicted",
+        extra={"code": finding.code.value, "subject": finding.subject, "detail": finding.detail},
     )
 
 

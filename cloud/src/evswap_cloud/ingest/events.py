@@ -1,4 +1,5 @@
-"""Events: all that an invocation brings goes into one object a day, then each into the table, once."""
+"""Events: all that an invocation brings goes into one object a day, then each into the table, once, and into
+the ledger of batteries."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,6 +21,7 @@ from evswap_cloud.ingest.records import (
     Report,
     by_itself,
 )
+from evswap_cloud.ledger import Book, Finding, enter
 from evswap_cloud.quarantine import Quarantine, Quarantined
 from evswap_schema import Event, Identity, format_timestamp
 from evswap_schema.codec import parse_json
@@ -29,10 +31,17 @@ class EventIngest:
     """Takes what the event rule put into its queue."""
 
     def __init__(
-        self, *, archive: Archive, events: EventWriter, quarantine: Quarantine, each: Each = map
+        self,
+        *,
+        archive: Archive,
+        events: EventWriter,
+        ledger: Book,
+        quarantine: Quarantine,
+        each: Each = map,
     ) -> None:
         self._archive = archive
         self._events = events
+        self._ledger = ledger
         self._quarantine = quarantine
         self._each = each
 
@@ -42,14 +51,16 @@ class EventIngest:
         received = [outcome for outcome in taken if isinstance(outcome, Received)]
         archived = archive_lines(self._archive, LinesFolder.EVENTS, received, _lines)
         kept = self._keep(archived.messages)
+        entered = self._enter(archived.messages)
         failed = (outcome for outcome in taken if isinstance(outcome, Failure))
         quarantined = tuple(outcome for outcome in taken if isinstance(outcome, Quarantined))
         return Report(
-            failures=(*failed, *archived.failures, *kept.failures),
+            failures=(*failed, *archived.failures, *kept.failures, *entered.failures),
             quarantined=quarantined,
             archived=archived.stored,
             repeated=archived.repeated,
             kept=kept.count,
+            findings=entered.findings,
             receipts=receipts_of(archived.messages, quarantined),
         )
 
@@ -74,6 +85,20 @@ class EventIngest:
                 failures.append(Failure(record_id=message.record_id, error=outcome))
         kept = sum(outcome is Keeping.KEPT for outcome in outcomes.values())
         return _Kept(count=kept, failures=tuple(failures))
+
+    def _enter(self, messages: Sequence[Received[Event]]) -> "_Entered":
+        """Into the ledger, whether the table knew the event or not: the time before may have ended here."""
+        entry = enter(self._ledger, [_station_event(message) for message in messages], self._each)
+        failures = (
+            Failure(record_id=messages[place].record_id, error=error)
+            for place, error in entry.failures.items()
+        )
+        return _Entered(findings=entry.findings, failures=tuple(failures))
+
+
+class _Entered(Struct, frozen=True, kw_only=True):
+    findings: tuple[Finding, ...]
+    failures: tuple[Failure, ...]
 
 
 class _Kept(Struct, frozen=True, kw_only=True):

@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from evswap_cloud.envelope import Envelope
 from evswap_cloud.errors import InvalidEnvelope, Reason, Refusal
+from evswap_cloud.ledger import Finding
 from evswap_cloud.quarantine import Quarantined
 
 T = TypeVar("T")
@@ -55,7 +56,8 @@ class Receipt(Struct, frozen=True, kw_only=True):
 
 class Report(Struct, frozen=True, kw_only=True):
     """What an invocation did: counts, what it put aside, what has to be delivered again, and what the
-    stations may forget. ``moved`` counts latest states, ``kept`` events that were new.
+    stations may forget. ``moved`` counts latest states, ``kept`` events that were new. ``findings``
+    are what the ledger of batteries found wrong.
     """
 
     failures: tuple[Failure, ...]
@@ -64,6 +66,7 @@ class Report(Struct, frozen=True, kw_only=True):
     repeated: int = 0
     moved: int = 0
     kept: int = 0
+    findings: tuple[Finding, ...] = ()
     receipts: tuple[Receipt, ...] = ()
 
 

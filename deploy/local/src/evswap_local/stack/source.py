@@ -28,6 +28,10 @@ class Values:
     compacted_bucket: str
     stations_table: str
     events_table: str
+    batteries_table: str
+    ledger_table: str
+    authorisations_table: str
+    bays_table: str
 
     @classmethod
     def of(cls, folder: Path, *, region: str, account_id: str) -> "Values":

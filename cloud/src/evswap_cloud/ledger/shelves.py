@@ -1,0 +1,175 @@
+"""Where the ledger's records stand: read, changed by a pure function, and written only where nobody else has
+changed them meanwhile."""
+
+from collections.abc import Callable, Iterator
+from copy import copy
+from datetime import datetime
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
+
+import msgspec
+from botocore.exceptions import BotoCoreError, ClientError
+from msgspec import Struct
+
+from evswap_cloud.aws import error_code
+from evswap_cloud.errors import LedgerError
+
+if TYPE_CHECKING:
+    from types_boto3_dynamodb.client import DynamoDBClient
+    from types_boto3_dynamodb.type_defs import AttributeValueTypeDef, PutItemInputTypeDef
+
+K = TypeVar("K")
+R = TypeVar("R")
+
+ATTEMPTS: Final = 5
+"""How often a change is tried while others change the same record; then the queue brings it again."""
+
+ENTRY: Final = "entry"
+RECORD: Final = "record"
+VERSION: Final = "version"
+EXPIRY: Final = "expires_at"
+
+
+class Change(Struct, Generic[R], frozen=True, kw_only=True):
+    """A record before and after; the same where the facts were known."""
+
+    before: R | None
+    after: R
+
+
+class Shelf(Protocol[K, R]):
+    """Records by their keys. All methods raise ``LedgerError``."""
+
+    def get(self, key: K) -> R | None:
+        """The record, as it was last written."""
+
+    def change(self, key: K, transition: Callable[[R | None], R]) -> Change[R]:
+        """Let ``transition``, which may be called several times, have its way."""
+
+    def every(self) -> Iterator[tuple[K, R]]:
+        """All records, one after the other."""
+
+    def remove(self, key: K) -> None:
+        """Take the record away, if it is there."""
+
+
+class MemoryShelf(Generic[K, R]):
+    """Records in a dictionary."""
+
+    def __init__(self) -> None:
+        self.records: dict[K, R] = {}
+        self._lock = Lock()
+
+    def get(self, key: K) -> R | None:
+        return self.records.get(key)
+
+    def change(self, key: K, transition: Callable[[R | None], R]) -> Change[R]:
+        with self._lock:
+            before = self.records.get(key)
+            after = transition(before)
+            self.records[key] = after
+        return Change(before=before, after=after)
+
+    def every(self) -> Iterator[tuple[K, R]]:
+        yield from copy(self.records).items()
+
+    def remove(self, key: K) -> None:
+        self.records.pop(key, None)
+
+
+class Layout(Struct, Generic[K, R], frozen=True, kw_only=True):
+    """How a kind of record lies in its table: the item's key, what it is made of, and when it may go (None:
+    never). Where several kinds share a table, the sort keys of this one begin with ``entries``.
+    """
+
+    kind: type[R]
+    to_item_key: Callable[[K], dict[str, Any]]
+    key_of: Callable[[R], K]
+    expires_at: Callable[[R], datetime | None] | None = None
+    entries: str = ""
+
+
+class DynamoShelf(Generic[K, R]):
+    """Records in a DynamoDB table, each an item: its key, the record as JSON, and a version."""
+
+    def __init__(self, client: "DynamoDBClient", table: str, layout: Layout[K, R]) -> None:
+        self._client = client
+        self._table = table
+        self._layout = layout
+        self._decoder = msgspec.json.Decoder(layout.kind)
+
+    def get(self, key: K) -> R | None:
+        return self._read(key)[0]
+
+    def change(self, key: K, transition: Callable[[R | None], R]) -> Change[R]:
+        """One read, and a conditional write where the record changes."""
+        for _ in range(ATTEMPTS):
+            before, version = self._read(key)
+            after = transition(before)
+            if after == before or self._write(key, after, version):
+                return Change(before=before, after=after)
+        raise LedgerError(operation="write", target=str(key), code="Contended")
+
+    def every(self) -> Iterator[tuple[K, R]]:
+        """By a scan of the table: for a command, not for a request."""
+        try:
+            for page in self._client.get_paginator("scan").paginate(
+                TableName=self._table, ConsistentRead=True
+            ):
+                for item in page["Items"]:
+                    if item.get(ENTRY, {"S": ""})["S"].startswith(self._layout.entries):
+                        record = self._decoder.decode(item[RECORD]["S"])
+                        yield self._layout.key_of(record), record
+        except (ClientError, BotoCoreError) as error:
+            raise self._failed("scan", self._table, error) from error
+
+    def remove(self, key: K) -> None:
+        try:
+            self._client.delete_item(TableName=self._table, Key=self._layout.to_item_key(key))
+        except (ClientError, BotoCoreError) as error:
+            raise self._failed("remove", str(key), error) from error
+
+    def to_item(self, key: K, record: R, version: int) -> dict[str, "AttributeValueTypeDef"]:
+        """``record`` as DynamoDB's attribute values."""
+        item: dict[str, AttributeValueTypeDef] = {
+            **self._layout.to_item_key(key),
+            RECORD: {"S": msgspec.json.encode(record).decode()},
+            VERSION: {"N": str(version)},
+        }
+        expiry = self._layout.expires_at and self._layout.expires_at(record)
+        if expiry:
+            item[EXPIRY] = {"N": str(int(expiry.timestamp()))}
+        return item
+
+    def _read(self, key: K) -> tuple[R | None, int]:
+        try:
+            answer = self._client.get_item(
+                TableName=self._table, Key=self._layout.to_item_key(key), ConsistentRead=True
+            )
+        except (ClientError, BotoCoreError) as error:
+            raise self._failed("read", str(key), error) from error
+        item = answer.get("Item")
+        if item is None:
+            return None, 0
+        return self._decoder.decode(item[RECORD]["S"]), int(item[VERSION]["N"])
+
+    def _write(self, key: K, record: R, version: int) -> bool:
+        """False where somebody else was faster."""
+        request: PutItemInputTypeDef = {
+            "TableName": self._table,
+            "Item": self.to_item(key, record, version + 1),
+            "ConditionExpression": "attribute_not_exists(version)",
+        }
+        if version:
+            request["ConditionExpression"] = "version = :version"
+            request["ExpressionAttributeValues"] = {":version": {"N": str(version)}}
+        try:
+            self._client.put_item(**request)
+        except self._client.exceptions.ConditionalCheckFailedException:
+            return False
+        except (ClientError, BotoCoreError) as error:
+            raise self._failed("write", str(key), error) from error
+        return True
+
+    def _failed(self, operation: str, target: str, error: ClientError | BotoCoreError) -> LedgerError:
+        return LedgerError(operation=operation, target=target, code=error_code(error))

@@ -1,0 +1,145 @@
+"""The ledger's shelves: one contract, kept in memory and in DynamoDB; and the ledger on both is the same."""
+
+from datetime import timedelta
+from typing import Any
+
+import boto3
+import pytest
+from msgspec import Struct
+
+from evswap_cloud.errors import LedgerError
+from evswap_cloud.ledger import LedgerReader, Place, SwapKey, dynamo_book, enter, memory_book
+from evswap_cloud.ledger.authorisations import Account, Grant, granted
+from evswap_cloud.ledger.shelves import ATTEMPTS, DynamoShelf, Layout, MemoryShelf, Shelf
+from evswap_schema import SwapStep
+from tests.cloud.messages import NOW
+from tests.cloud.station_events import holds, inventory, station_event, swap
+from tests.integration.aws import AUTHORISATIONS, BATTERIES, LEDGER, Aws
+
+
+class Number(Struct, frozen=True):
+    """The simplest record."""
+
+    name: str
+    value: int
+
+
+LAYOUT = Layout[str, Number](
+    kind=Number,
+    to_item_key=lambda name: {"serial_number": {"S": name}},
+    key_of=lambda number: number.name,
+    expires_at=lambda number: NOW if number.value > 5 else None,
+)
+Numbers = Shelf[str, Number]
+
+
+@pytest.fixture(params=["memory", "aws"])
+def numbers(request: pytest.FixtureRequest) -> Numbers:
+    if request.param == "memory":
+        return MemoryShelf()
+    request.getfixturevalue("cloud")
+    return DynamoShelf(boto3.client("dynamodb"), BATTERIES, LAYOUT)
+
+
+def more(number: Number | None) -> Number:
+    return Number("n", 1 if number is None else number.value + 1)
+
+
+def test_a_record_is_made_changed_found_listed_and_removed(numbers: Numbers) -> None:
+    assert numbers.get("n") is None
+    first, second = numbers.change("n", more), numbers.change("n", more)
+    assert (first.before, first.after) == (None, Number("n", 1))
+    assert (second.before, second.after) == (Number("n", 1), Number("n", 2))
+    assert numbers.get("n") == Number("n", 2)
+    assert list(numbers.every()) == [("n", Number("n", 2))]
+    numbers.remove("n")
+    numbers.remove("n")
+    assert numbers.get("n") is None
+
+
+def test_a_record_that_does_not_change_is_not_written(cloud: Aws) -> None:
+    shelf = DynamoShelf(boto3.client("dynamodb"), BATTERIES, LAYOUT)
+    shelf.change("n", more)
+    repair = cloud.refuse("dynamodb.PutItem", "ThrottlingException")
+    again = DynamoShelf(boto3.client("dynamodb"), BATTERIES, LAYOUT)
+    assert again.change("n", lambda number: number or Number("n", 0)).after == Number("n", 1)
+    with pytest.raises(LedgerError, match="ThrottlingException"):
+        again.change("n", more)
+    repair()
+    assert again.change("n", more).after == Number("n", 2)
+
+
+def test_what_others_write_meanwhile_is_not_lost(cloud: Aws) -> None:
+    mine = DynamoShelf(boto3.client("dynamodb"), BATTERIES, LAYOUT)
+    others = DynamoShelf(boto3.client("dynamodb"), BATTERIES, LAYOUT)
+    interruptions = iter(range(ATTEMPTS - 1))
+
+    def interrupted(number: Number | None) -> Number:
+        if next(interruptions, None) is not None:
+            others.change("n", more)
+        return more(number)
+
+    assert mine.change("n", interrupted).after == Number("n", ATTEMPTS)
+
+
+def test_a_record_that_others_never_cease_to_change_comes_again(cloud: Aws) -> None:
+    mine = DynamoShelf(boto3.client("dynamodb"), BATTERIES, LAYOUT)
+    others = DynamoShelf(boto3.client("dynamodb"), BATTERIES, LAYOUT)
+
+    def interrupted(number: Number | None) -> Number:
+        others.change("n", more)
+        return more(number)
+
+    with pytest.raises(LedgerError, match="Contended"):
+        mine.change("n", interrupted)
+
+
+@pytest.mark.parametrize(
+    ("operation", "act"),
+    [
+        ("GetItem", lambda shelf: shelf.get("n")),
+        ("GetItem", lambda shelf: shelf.change("n", more)),
+        ("PutItem", lambda shelf: shelf.change("n", more)),
+        ("DeleteItem", lambda shelf: shelf.remove("n")),
+        ("Scan", lambda shelf: list(shelf.every())),
+    ],
+    ids=["get", "change-read", "change-write", "remove", "every"],
+)
+def test_what_dynamodb_refuses_says_so(cloud: Aws, operation: str, act: Any) -> None:
+    cloud.refuse(f"dynamodb.{operation}", "InternalServerError")
+    with pytest.raises(LedgerError, match="InternalServerError"):
+        act(DynamoShelf(boto3.client("dynamodb"), BATTERIES, LAYOUT))
+
+
+def test_a_record_that_may_go_says_when(cloud: Aws) -> None:
+    shelf = DynamoShelf(boto3.client("dynamodb"), BATTERIES, LAYOUT)
+    shelf.change("n", lambda _: Number("n", 6))
+    item = cloud.dynamodb.get_item(TableName=BATTERIES, Key={"serial_number": {"S": "n"}})["Item"]
+    assert item["expires_at"] == {"N": str(int(NOW.timestamp()))}
+
+
+def test_the_ledger_on_dynamodb_is_the_one_in_memory(cloud: Aws) -> None:
+    def step(minute: int, what: SwapStep, **changes: Any) -> Any:
+        return swap(minute, step=what, timestamp=NOW + timedelta(minutes=minute - 60), **changes)
+
+    events = [
+        step(1, SwapStep.BATTERY_IN, request_id=1),
+        step(2, SwapStep.BATTERY_OUT, request_id=2),
+        inventory(3, holds(3, None), holds(4, "B-1"), timestamp=NOW),
+        inventory(4, holds(4, None), timestamp=NOW + timedelta(seconds=1)),
+    ]
+    tables = {"batteries": BATTERIES, "ledger": LEDGER, "authorisations": AUTHORISATIONS}
+    memory, dynamo = memory_book(), dynamo_book(boto3.client("dynamodb"), **tables)
+    for book in (memory, dynamo):
+        for event in events[::-1]:
+            assert enter(book, [station_event(event)]).failures == {}
+        book.accounts.change("A", lambda account: granted(account, "A", Grant("0" * 64, 1, NOW)))
+    for serial, battery in memory.batteries.every():
+        assert dynamo.batteries.get(serial) == battery
+    for shelf in ("batteries", "slots", "swaps", "accounts"):
+        assert dict(getattr(dynamo, shelf).every()) == dict(getattr(memory, shelf).every())
+    answer = LedgerReader(dynamo.batteries, dynamo.swaps).find("B-1", NOW)
+    assert answer is not None
+    assert answer.whereabouts.place is Place.MISSING
+    assert dynamo.swaps.get(SwapKey("station-01", 1, "0" * 64)) is not None
+    assert dynamo.accounts.get("A") == Account("A", Grant("0" * 64, 1, NOW), ())
