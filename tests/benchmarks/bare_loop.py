@@ -10,6 +10,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, Final
@@ -139,16 +140,16 @@ def take_and_deliver_batched(
     table: BareTable,
     link: BareLink,
     topic: str,
-    bodies: Sequence[bytes],
+    bodies: Iterable[bytes],
     *,
     together: int,
     pack: Callable[[Sequence[bytes]], Sequence[bytes]],
 ) -> None:
     """The same with batches: `together` samples a commit, packed into messages, forgotten in one commit."""
-    number = 0
+    number = start = 0
     waiting: dict[int, list[int]] = {}
-    for start in range(0, len(bodies), together):
-        share = bodies[start : start + together]
+    bodies = iter(bodies)
+    while share := list(islice(bodies, together)):
         table.add(share)
         messages = pack(share)
         for message in messages:
@@ -156,6 +157,7 @@ def take_and_deliver_batched(
             last = message is messages[-1]
             waiting[number] = list(range(start + 1, start + len(share) + 1)) if last else []
             _forget_all(table, waiting, link.publish(topic, number, message))
+        start += len(share)
     _forget_all(table, waiting, link.rest())
 
 

@@ -3,15 +3,21 @@
 import asyncio
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import quantiles
 from typing import Final
 
-from msgspec.structs import replace
-
-from evswap_schema import Channel, Reading, broker_topic, decode_own_reading, encode_batches, encode_reading
+from evswap_schema import (
+    Channel,
+    Reading,
+    broker_topic,
+    decode_own_reading,
+    encode_batches,
+    encode_reading,
+    identified,
+)
 from tests.benchmarks.bare_loop import (
     BareLink,
     BareTable,
@@ -40,6 +46,7 @@ _OFFLINE_S: Final = 3.0
 """How long the broker is away before it is called back: the station has stopped to dial at once by then."""
 _LOOK_EVERY_S: Final = 0.002
 _LIVE_EVERY_S: Final = 0.1
+_ROUNDS: Final = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,9 +144,16 @@ def _bare_loop_drains(folder: Path, broker: Mosquitto, count: int) -> float:
 
 
 def throughput(folder: Path, broker: Mosquitto, count: int, plain_count: int) -> list[Bar]:
-    """Samples a second, each durable on disk and acknowledged by the broker at the end."""
-    station_per_s = count / asyncio.run(_station_delivers(folder, broker, count))
-    plain_per_s, batched_per_s = _bare_loops_deliver(folder, broker, plain_count, count)
+    """Samples a second, each durable on disk and acknowledged by the broker at the end: the best of some
+    rounds, as whatever else the machine does can only slow one down."""
+    stations, plain, batched = [], [], []
+    for number in range(_ROUNDS):
+        round_folder = folder / str(number)
+        stations.append(count / asyncio.run(_station_delivers(round_folder / "station", broker, count)))
+        plain_per_s, batched_per_s = _bare_loops_deliver(round_folder, broker, plain_count, count)
+        plain.append(plain_per_s)
+        batched.append(batched_per_s)
+    station_per_s, plain_per_s, batched_per_s = max(stations), max(plain), max(batched)
     return [
         Bar(
             name="samples durable and acknowledged, in times of the plain loop",
@@ -202,13 +216,11 @@ def _bare_loops_deliver(folder: Path, broker: Mosquitto, plain: int, batched: in
     return plain / plain_s, batched / batched_s
 
 
-def _bodies(samples: Sequence[Reading]) -> list[bytes]:
-    """Encoded with an identity, as a station stores them."""
+def _bodies(samples: Sequence[Reading]) -> Iterator[bytes]:
+    """The same bytes as a station stores, made when they are asked for, as a station makes them."""
     stream = "0" * 32
-    return [
-        encode_reading(replace(sample, stream_id=stream, sequence=number))
-        for number, sample in enumerate(samples, start=1)
-    ]
+    for number, sample in enumerate(samples, start=1):
+        yield encode_reading(identified(sample, stream_id=stream, sequence=number))
 
 
 def _packed(share: Sequence[bytes], topic: str) -> list[bytes]:

@@ -26,7 +26,8 @@ from tests.shared.cabinets import minute_of_readings
 STATION: Final = "station-01"
 
 TOGETHER: Final = 360
-"""So many samples are under way to the disk at once: what many bays, sensors and events would be."""
+"""So many samples are stored at once, by the station and by the loop with the same batches."""
+_GROUPS_UNDER_WAY: Final = 2
 _BATCH_AGE_S: Final = 2.0
 """Shorter than the outages, so that what is stored in one is sealed while it lasts, as in any long one."""
 _LOOK_EVERY_S: Final = 0.002
@@ -93,14 +94,16 @@ class AtWork:
     time: SystemTime
 
     async def record(self, samples: Sequence[Reading]) -> None:
-        """Return when all of them are durable."""
-        coming = iter(samples)
+        """Return when all of them are durable. As in a station, what is measured next does not wait for the
+        disk to have taken what was measured before."""
+        groups = iter([samples[start : start + TOGETHER] for start in range(0, len(samples), TOGETHER)])
 
-        async def sensor() -> None:
-            for reading in coming:
-                await self.recorder.record(reading, stamp_now(self.time))
+        async def measure() -> None:
+            for together in groups:
+                stamp = stamp_now(self.time)
+                await self.recorder.record([(reading, stamp) for reading in together])
 
-        await asyncio.gather(*(sensor() for _ in range(TOGETHER)))
+        await asyncio.gather(*(measure() for _ in range(_GROUPS_UNDER_WAY)))
 
     async def until_nothing_waits(self) -> None:
         """Return when all that was stored is acknowledged, and forgotten durably."""

@@ -11,7 +11,7 @@ from evswap_edge.outbox import Bounds, NewParcel, OutboxFull, Sample
 from evswap_edge.outbox.disk import DiskStore
 from evswap_edge.outbox.keeper import Keeper
 from evswap_edge.outbox.opening import open_disk
-from evswap_edge.outbox.operations import Append, Operation, Release, Seal, Take
+from evswap_edge.outbox.operations import NewEvent, NewSample, Operation, Release, Seal, Take
 from evswap_edge.outbox.parts import parts_of
 from evswap_edge.outbox.records import Item, Kind
 from evswap_edge.outbox.store import Changes
@@ -38,12 +38,12 @@ def stamp(uptime: float = 1.0, *, boot_id: str = "boot", clock: Clock = Clock.SY
     return Stamp(boot_id, uptime, OFFSET_S, clock)
 
 
-def sample(body: bytes = b"{}", *, uptime: float = 1.0, changed: bool = False) -> Append:
-    return Append(Kind.SAMPLE, lambda stream_id, sequence: body, stamp(uptime), changed)
+def sample(body: bytes = b"{}", *, uptime: float = 1.0, changed: bool = False) -> NewSample:
+    return NewSample(lambda stream_id, sequence: body, stamp(uptime), changed)
 
 
-def event(body: bytes = b"{}", *, uptime: float = 1.0) -> Append:
-    return Append(Kind.EVENT, lambda stream_id, sequence: body, stamp(uptime))
+def event(body: bytes = b"{}", *, uptime: float = 1.0) -> NewEvent:
+    return NewEvent(lambda stream_id, sequence: body, stamp(uptime))
 
 
 def parcel_of(samples: Sequence[Sample], body: bytes = b"parcel", *, changed: bool = False) -> NewParcel:

@@ -4,7 +4,7 @@ import asyncio
 import json
 import logging
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -208,8 +208,8 @@ async def test_a_silent_sensor_costs_its_own_fields_and_two_lines(
     caplog.set_level(logging.INFO, logger="evswap_edge.sampler")
     readings: list[Reading] = []
 
-    async def keep(reading: Reading, stamp: Stamp) -> None:
-        readings.append(reading)
+    async def keep(measured: Sequence[tuple[Reading, Stamp]]) -> None:
+        readings.extend(reading for reading, _ in measured)
 
     async with plugged_in(RTU) as wire:
         whole = await cabinet(file, wire)

@@ -10,7 +10,7 @@ import pytest
 
 from evswap_edge.__main__ import main
 from evswap_edge.outbox.keeper import Keeper
-from evswap_edge.outbox.operations import Append, Forget, PutAside, Seal, Take
+from evswap_edge.outbox.operations import Forget, NewSample, PutAside, Seal, Take
 from evswap_edge.outbox.records import Bounds, Kind
 from evswap_schema import Channel, aws_topic, decode_reading, encode_batches, encode_reading
 from tests.edge.conftest import MakeReading
@@ -53,7 +53,7 @@ def outbox(path: Path, make_reading: MakeReading) -> Iterator[Keeper]:
             msgspec.structs.replace(readings[number], stream_id=stream_id, sequence=sequence)
         )
 
-    samples = ask(outbox, *[Append(Kind.SAMPLE, body(number), stamp(5.0 * number)) for number in range(4)])
+    samples = ask(outbox, *[NewSample(body(number), stamp(5.0 * number)) for number in range(4)])
     (batch,) = encode_batches(
         [decode_reading(stored.body) for stored in samples[:2]], topic=aws_topic(Channel.BATCH, "station-01")
     )

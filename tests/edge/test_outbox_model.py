@@ -14,7 +14,17 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from evswap_edge.outbox import Parcel, StoredEvent
 from evswap_edge.outbox.keeper import Failure
 from evswap_edge.outbox.leases import samples_in
-from evswap_edge.outbox.operations import Forget, Learn, Look, MarkBacklog, PutAside, Release, Seal, Take
+from evswap_edge.outbox.operations import (
+    Forget,
+    Learn,
+    Look,
+    MarkBacklog,
+    NewSample,
+    PutAside,
+    Release,
+    Seal,
+    Take,
+)
 from evswap_edge.outbox.records import Item, Kind, Losses, Ticket
 from evswap_edge.testing import ManualTime
 from tests.edge.outboxes import (
@@ -74,8 +84,7 @@ class OutboxModel(RuleBasedStateMachine):
         def fails(stream_id: str, sequence: int) -> bytes:
             raise ZeroDivisionError
 
-        failing = sample()
-        failing = type(failing)(failing.kind, fails, failing.stamp)
+        failing = NewSample(fails, sample().stamp)
         first, failed, last = ask(self.keeper, sample(body), failing, sample(body))
         assert isinstance(failed, Failure)
         assert isinstance(failed.error, ZeroDivisionError)

@@ -29,7 +29,7 @@ class Recording:
         )
 
     async def record(self, reading: Any) -> None:
-        await self.recorder.record(reading, stamp_now(self.time))
+        await self.recorder.record([(reading, stamp_now(self.time))])
 
 
 async def test_readings_get_their_identity_in_the_order_in_which_they_are_recorded(
@@ -56,7 +56,7 @@ async def test_news_that_could_not_be_stored_is_news_again(
         raise OutboxFull(outbox.path, "database or disk is full")
 
     with monkeypatch.context() as patched:
-        patched.setattr(outbox, "append", full)
+        patched.setattr(outbox, "append_all", full)
         with pytest.raises(OutboxFull):
             await recording.record(make_reading())
     await recording.record(make_reading())

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from evswap_edge.clock import Stamp
 from evswap_edge.hal import Climate, SensorError
 from evswap_edge.outbox import OutboxFull
-from evswap_edge.sampler import Sampler, derive_status
+from evswap_edge.sampler import Record, Sampler, derive_status
 from evswap_edge.testing import ManualTime, ScriptedCabinet, charged_bay, settle
 from evswap_edge.vitals import Vitals
 from evswap_schema import Bay, Charge, Clock, Health, Quality, Reading, Reservation, StationStatus
@@ -21,9 +21,7 @@ from evswap_schema import Bay, Charge, Clock, Health, Quality, Reading, Reservat
 class Run:
     """A sampler at work on a scripted cabinet, and what it recorded when."""
 
-    def __init__(
-        self, *, record: Callable[[Reading, Stamp], Awaitable[None]] | None = None, **options: Any
-    ) -> None:
+    def __init__(self, *, record: Record | None = None, **options: Any) -> None:
         self.time = ManualTime()
         self.cabinet = ScriptedCabinet()
         self.vitals = Vitals()
@@ -42,10 +40,11 @@ class Run:
         )
         self._task = asyncio.create_task(self.sampler.run(self.stop))
 
-    async def keep(self, reading: Reading, stamp: Stamp) -> None:
-        self.readings.append(reading)
-        self.stamps.append(stamp)
-        self.moments.append(round(self.time.monotonic() - self.start, 6))
+    async def keep(self, measured: Sequence[tuple[Reading, Stamp]]) -> None:
+        for reading, stamp in measured:
+            self.readings.append(reading)
+            self.stamps.append(stamp)
+            self.moments.append(round(self.time.monotonic() - self.start, 6))
 
     @property
     def ticks(self) -> list[float]:
@@ -228,10 +227,10 @@ async def test_a_sample_that_cannot_be_stored_is_reported_once_and_sampling_goes
     caplog.set_level(logging.INFO)
     full = True
 
-    async def record(reading: Reading, stamp: Stamp) -> None:
+    async def record(measured: Sequence[tuple[Reading, Stamp]]) -> None:
         if full:
             raise OutboxFull(Path("outbox.sqlite"), "database or disk is full")
-        await run.keep(reading, stamp)
+        await run.keep(measured)
 
     async with (run := Run(record=record)):
         await run.time.advance(20.0)
@@ -245,29 +244,33 @@ async def test_a_sample_that_cannot_be_stored_is_reported_once_and_sampling_goes
 
 async def test_a_disk_that_takes_its_time_does_not_hold_up_the_ticks() -> None:
     disk = asyncio.Event()
+    groups: list[int] = []
 
-    async def record(reading: Reading, stamp: Stamp) -> None:
+    async def record(measured: Sequence[tuple[Reading, Stamp]]) -> None:
+        groups.append(len(measured))
         await disk.wait()
-        await run.keep(reading, stamp)
+        await run.keep(measured)
 
     async with (run := Run(record=record, interval_s=0.005)):
         for _ in range(20):
             await run.time.advance(0.005)
         assert run.vitals.samples >= 20
         assert run.readings == []
+        groups.clear()
         disk.set()
         await settle()
     assert run.ticks == sorted(run.ticks)
     assert len(run.ticks) == run.vitals.samples
+    assert groups[0] >= 19, "what was measured meanwhile is stored together"
     assert run.vitals.skipped == 0
 
 
 async def test_a_disk_that_hangs_holds_up_the_ticks_before_the_memory_is_full() -> None:
     disk = asyncio.Event()
 
-    async def record(reading: Reading, stamp: Stamp) -> None:
+    async def record(measured: Sequence[tuple[Reading, Stamp]]) -> None:
         await disk.wait()
-        await run.keep(reading, stamp)
+        await run.keep(measured)
 
     async with (run := Run(record=record, interval_s=0.005)):
         for _ in range(200):
@@ -280,7 +283,7 @@ async def test_a_disk_that_hangs_holds_up_the_ticks_before_the_memory_is_full() 
 
 
 async def test_a_bug_in_storing_ends_it() -> None:
-    async def record(reading: Reading, stamp: Stamp) -> None:
+    async def record(measured: Sequence[tuple[Reading, Stamp]]) -> None:
         raise LookupError("a bug")
 
     run = Run(record=record)

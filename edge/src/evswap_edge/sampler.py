@@ -23,15 +23,15 @@ from evswap_schema import Bay, Charge, Health, Quality, Reading, Reservation, St
 from evswap_schema.fields import Celsius, Percent
 
 ValueT = TypeVar("ValueT")
-Record = Callable[[Reading, Stamp], Awaitable[None]]
-"""Stores a reading that was measured at a moment."""
+Record = Callable[[Sequence[tuple[Reading, Stamp]]], Awaitable[None]]
+"""Stores readings, each measured at its moment, in their order. Raises ``OutboxError``."""
 OnSensor = Callable[[str, str | None], None]
 """Called with a sensor's name and why it failed; None: it works."""
 
 _SHARE_OF_INTERVAL: Final = 0.8
 """A sensor may take at most this share of the interval, so that a hanging one never delays the next tick."""
 
-_MOST_BEING_STORED: Final = 64
+_MOST_MEASURED: Final = 64
 """A disk that stalls holds this many samples up before it holds up the sampling: a third of a second at 200
 a second."""
 
@@ -156,7 +156,10 @@ class Sampler:
         self._bays = self._guarded(self._read_bays, "bays", sensor_timeout_s)
         self._storage = Episode(_log, "storing samples", monotonic=time.monotonic)
         self._measuring = asyncio.Lock()
-        self._being_stored: set[asyncio.Task[None]] = set()
+        self._measured: list[tuple[Reading, Stamp]] = []
+        """Not being stored yet."""
+        self._is_storing = False
+        self._has_room = asyncio.Event()
         self._last_counts: BayCounts | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -168,14 +171,14 @@ class Sampler:
                 await self._time.wait_until(start + tick * self._interval_s, unless=stop)
                 if stop.is_set():
                     return
-                await self._begin_to_store(*await self._measure(), being_stored)
+                await self._store_soon(await self._measure(), being_stored)
                 tick = self._next_tick(tick, elapsed_s=self._time.monotonic() - start)
 
     async def sample(self) -> Reading:
         """Take a sample now, beside those of the ticks, and return it when it is stored, or could not be."""
-        reading, stamp = await self._measure()
-        await self._store(reading, stamp)
-        return reading
+        measured = await self._measure()
+        await self._store([measured])
+        return measured[0]
 
     async def _measure(self) -> tuple[Reading, Stamp]:
         """Read all sensors at once and say how good each value is."""
@@ -215,18 +218,28 @@ class Sampler:
         )
         return known or BayCounts(available=0, charging=0), quality
 
-    async def _begin_to_store(self, reading: Reading, stamp: Stamp, tasks: asyncio.TaskGroup) -> None:
+    async def _store_soon(self, measured: tuple[Reading, Stamp], tasks: asyncio.TaskGroup) -> None:
         """Storing takes as long as the disk takes; the next tick does not wait for it, unless too many are
         behind already."""
-        task = tasks.create_task(self._store(reading, stamp), name="store a sample")
-        self._being_stored.add(task)
-        task.add_done_callback(self._being_stored.discard)
-        if len(self._being_stored) >= _MOST_BEING_STORED:
-            await asyncio.wait(self._being_stored, return_when=asyncio.FIRST_COMPLETED)
+        self._measured.append(measured)
+        if not self._is_storing:
+            self._is_storing = True
+            tasks.create_task(self._store_measured(), name="store samples")
+        if len(self._measured) >= _MOST_MEASURED:
+            self._has_room.clear()
+            await self._has_room.wait()
 
-    async def _store(self, reading: Reading, stamp: Stamp) -> None:
+    async def _store_measured(self) -> None:
+        """What is measured while the disk is busy is stored together, next."""
+        while self._measured:
+            group, self._measured = self._measured, []
+            self._has_room.set()
+            await self._store(group)
+        self._is_storing = False
+
+    async def _store(self, measured: Sequence[tuple[Reading, Stamp]]) -> None:
         try:
-            await self._record(reading, stamp)
+            await self._record(measured)
         except OutboxError as error:
             self._storage.begin(error)
         else:

@@ -52,21 +52,15 @@ def encode_batches(
 def _uniform_runs(readings: Iterable[Reading]) -> Iterator[list[Reading]]:
     """Cut ``readings`` where something changes that a batch can say but once."""
     run: list[Reading] = []
+    said: tuple[object, ...] = ()
     for reading in readings:
-        if run and not _may_follow(run[-1], reading):
+        before, said = said, _said_once(reading)
+        if run and not (said == before and _sequence(reading) > _sequence(run[-1]) and reading.part is None):
             yield run
             run = []
         run.append(reading)
     if run:
         yield run
-
-
-def _may_follow(before: Reading, after: Reading) -> bool:
-    return (
-        _sequence(after) > _sequence(before)
-        and _said_once(before) == _said_once(after)
-        and after.part is None
-    )
 
 
 def _said_once(reading: Reading) -> tuple[object, ...]:

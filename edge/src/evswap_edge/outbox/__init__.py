@@ -15,6 +15,7 @@ from evswap_edge.outbox.errors import (
 from evswap_edge.outbox.facade import Outbox
 from evswap_edge.outbox.freshness import written_at
 from evswap_edge.outbox.machine import machine_name
+from evswap_edge.outbox.operations import NewSample
 from evswap_edge.outbox.records import (
     LEAST_BYTES,
     Bounds,
@@ -34,6 +35,7 @@ __all__ = [
     "Bounds",
     "Losses",
     "NewParcel",
+    "NewSample",
     "Outbox",
     "OutboxClosed",
     "OutboxDamaged",

@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
@@ -11,7 +12,7 @@ from evswap_edge.outbox import schema
 from evswap_edge.outbox.claim import Claim
 from evswap_edge.outbox.errors import OutboxDamaged, OutboxFull, OutboxOutdated, OutboxTooNew, translated
 from evswap_edge.outbox.parts import bytes_of, log_of, size_of
-from evswap_edge.outbox.records import Bounds, Item, Kind, Losses, Ticket, Waiting, kind_of
+from evswap_edge.outbox.records import SERIAL_STEP, Bounds, Item, Kind, Losses, Ticket, Waiting, kind_of
 from evswap_edge.outbox.rows import Rows, aside_row
 from evswap_edge.outbox.schema import PAGE_BYTES, Allowance, scalar
 from evswap_edge.outbox.store import Changes, Leaving, Sequences
@@ -31,6 +32,7 @@ _ALONE_BYTES: Final = 2_000
 _UNUSED_PAGES: Final = 256
 _GIVEN_BACK_PAGES: Final = 32
 _KEPT_BOOTS: Final = 50
+_ROWS_AT_ONCE: Final = 30
 
 
 class DiskStore:
@@ -88,8 +90,7 @@ class DiskStore:
         self._require_short_log()
         sequences = changes.sequences or self.sequences
         losses = self.losses + changes.lost
-        newest = max((item.ticket for item in changes.coming), default=NO_TICKET)
-        newest = max(newest, self.newest_ticket)
+        newest = max(changes.newest_ticket, self.newest_ticket)
         try:
             with self._transaction() as db:
                 counts = self._apply(db, changes)
@@ -105,7 +106,7 @@ class DiskStore:
     def _apply(self, db: sqlite3.Connection, changes: Changes) -> dict[str, int]:
         """Returns what is there then."""
         rows, counts = self._rows, dict(self._counts)
-        counts["samples"] += _insert(db, "samples", map(rows.of_sample, changes.samples))
+        counts["samples"] += _insert(db, "samples", rows.of_samples(changes.samples))
         counts["parcels"] += _insert(db, "parcels", map(rows.of_parcel, changes.parcels))
         counts["parcel_samples"] += sum(parcel.samples for parcel in changes.parcels)
         counts["events"] += _insert(db, "events", map(rows.of_event, changes.events))
@@ -123,8 +124,8 @@ class DiskStore:
             by_kind.setdefault(kind_of(thing.ticket), []).append(thing)
         for kind, some in by_kind.items():
             table = _TABLES[kind]
-            delete = f"DELETE FROM {table} WHERE ticket = ?"  # noqa: S608 - our own names
-            counts[table] -= db.executemany(delete, [(thing.ticket,) for thing in some]).rowcount
+            delete = f"DELETE FROM {table} WHERE ticket BETWEEN ? AND ?"  # noqa: S608 - our own names
+            counts[table] -= db.executemany(delete, _runs([thing.ticket for thing in some])).rowcount
             if kind is Kind.PARCEL:
                 counts["parcel_samples"] -= sum(thing.samples for thing in some)
 
@@ -142,7 +143,7 @@ class DiskStore:
 
     def lacks(self, coming: Iterable[Item]) -> int:
         """How many bytes have to be given up before ``coming`` may be written; 0: none."""
-        needed = _PAGES_BESIDE + sum(_pages(len(item.body) + _ROW_BYTES) for item in coming)
+        needed = _PAGES_BESIDE + sum(map(_pages, [len(item.body) + _ROW_BYTES for item in coming]))
         return max(0, int((needed - self._free_pages()) * PAGE_BYTES))
 
     def unused_pages(self) -> int:
@@ -328,12 +329,33 @@ def _forget_old_boots(db: sqlite3.Connection) -> None:
 
 
 def _insert(db: sqlite3.Connection, table: str, rows: Iterable[tuple[object, ...]]) -> int:
-    """Returns how many there were."""
+    """Returns how many there were.
+
+    SQLite lets go of Python's lock for each statement, so one for many rows spares both this thread and the
+    event loop as many hand-overs.
+    """
     listed = list(rows)
-    if listed:
-        marks = ", ".join("?" * len(listed[0]))
-        db.executemany(f"INSERT INTO {table} VALUES ({marks})", listed)  # noqa: S608 - our own names
+    if not listed:
+        return 0
+    row = f"({', '.join('?' * len(listed[0]))})"
+    full = len(listed) - len(listed) % _ROWS_AT_ONCE
+    for start in range(0, full, _ROWS_AT_ONCE):
+        values = list(chain.from_iterable(listed[start : start + _ROWS_AT_ONCE]))
+        db.execute(f"INSERT INTO {table} VALUES {', '.join([row] * _ROWS_AT_ONCE)}", values)  # noqa: S608 - our own names
+    db.executemany(f"INSERT INTO {table} VALUES {row}", listed[full:])  # noqa: S608 - our own names
     return len(listed)
+
+
+def _runs(tickets: Sequence[Ticket]) -> Iterator[tuple[Ticket, Ticket]]:
+    """The first and the last of those that followed each other without anything between them: a range is
+    deleted in a fraction of the time that its rows take one by one."""
+    first = last = tickets[0]
+    for ticket in tickets[1:]:
+        if ticket != last + SERIAL_STEP:
+            yield first, last
+            first = ticket
+        last = ticket
+    yield first, last
 
 
 def _drop_oldest_aside(db: sqlite3.Connection, count: int) -> int:

@@ -9,6 +9,7 @@ import asyncio
 import contextvars
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,13 @@ from evswap_edge.outbox.keeper import Failure, Keeper
 from evswap_edge.outbox.machine import machine_name
 from evswap_edge.outbox.opening import open_disk
 from evswap_edge.outbox.operations import (
-    Append,
     Body,
     Forget,
     Learn,
     Look,
     MarkBacklog,
+    NewEvent,
+    NewSample,
     Operation,
     PutAside,
     Release,
@@ -66,7 +68,7 @@ class Outbox:
         self._keeper = keeper
         self._on_trouble = on_trouble
         self._on_loss = on_loss
-        self._queue: list[tuple[Operation, asyncio.Future[Any] | None]] = []
+        self._queue: list[tuple[Sequence[Operation], asyncio.Future[Sequence[Any]] | None]] = []
         self._flushing: asyncio.Task[None] | None = None
         self._closed = False
         self._told = keeper.standing
@@ -103,12 +105,18 @@ class Outbox:
         ``body`` gets the sample's stream and number and gives the bytes to store; it may be asked again, with
         other ones, and runs in another thread. What it raises is raised here, and no number is used up.
         """
-        done: Sample = await self._promised(Append(Kind.SAMPLE, body, stamp, changed))
+        done: Sample = await self._done(NewSample(body, stamp, changed))
         return done
 
+    async def append_all(self, samples: Sequence[NewSample]) -> list[Sample | BaseException]:
+        """Store samples in their order, as ``append`` does each. One that cannot be stored harms no other: in
+        its place is what ``append`` would raise."""
+        done = await self._promised(samples)
+        return [one.error if isinstance(one, Failure) else one for one in done]
+
     async def append_event(self, body: Body, *, stamp: Stamp) -> StoredEvent:
-        """Store one event, as ``append`` does a sample. Events count in a stream of their own."""
-        done: StoredEvent = await self._done(Append(Kind.EVENT, body, stamp))
+        """Store one event. Events count in a stream of their own. Raises what ``body`` raises, too."""
+        done: StoredEvent = await self._done(NewEvent(body, stamp))
         return done
 
     async def seal(self, samples: Sequence[Sample], parcels: Sequence[NewParcel]) -> list[Parcel]:
@@ -143,7 +151,7 @@ class Outbox:
     def mark_backlog(self) -> None:
         """What is stored now is backlog, what comes later is live. What was there when the outbox was opened
         is backlog, too."""
-        self._ask(MarkBacklog(), None)
+        self._ask([MarkBacklog()])
 
     def newest(self) -> Sample | None:
         """The newest sample known, sent or not; None when there was none since the start and none waits."""
@@ -183,7 +191,7 @@ class Outbox:
 
     def release(self, tickets: Sequence[Ticket]) -> None:
         """These were not delivered: lend them again."""
-        self._ask(Release(tuple(tickets)), None)
+        self._ask([Release(tuple(tickets))])
 
     async def set_aside(self, tickets: Sequence[Ticket], reason: str) -> None:
         """These can never be delivered: keep them for a technician, out of the way of the others."""
@@ -209,18 +217,23 @@ class Outbox:
     # --- the queue ----------------------------------------------------------------------------------------
 
     async def _done(self, operation: Operation) -> Any:
-        return await self._promised(operation)
+        [outcome] = await self._promised([operation])
+        if isinstance(outcome, Failure):
+            raise outcome.error
+        return outcome
 
-    def _promised(self, operation: Operation) -> "asyncio.Future[Any]":
-        """What it gives, in time."""
+    def _promised(self, operations: Sequence[Operation]) -> "asyncio.Future[Sequence[Any]]":
+        """What they give, in time."""
         future = asyncio.get_running_loop().create_future()
-        self._ask(operation, future)
+        self._ask(operations, future)
         return future
 
-    def _ask(self, operation: Operation, future: "asyncio.Future[Any] | None") -> None:
+    def _ask(
+        self, operations: Sequence[Operation], future: "asyncio.Future[Sequence[Any]] | None" = None
+    ) -> None:
         if self._closed:
             raise OutboxClosed(self.path)
-        self._queue.append((operation, future))
+        self._queue.append((operations, future))
         if self._flushing is None and future is not None:
             self._flushing = asyncio.create_task(self._flush(), name="outbox flush")
 
@@ -229,9 +242,11 @@ class Outbox:
         try:
             while self._queue:
                 group, self._queue = self._queue, []
-                outcomes = await self._perform([operation for operation, _ in group])
-                for (_, future), outcome in zip(group, outcomes, strict=True):
-                    _settle(future, outcome)
+                outcomes = iter(await self._perform([one for operations, _ in group for one in operations]))
+                for operations, future in group:
+                    own = list(islice(outcomes, len(operations)))
+                    if future is not None and not future.done():
+                        future.set_result(own)
                 self._tell()
         finally:
             self._flushing = None
@@ -250,12 +265,3 @@ class Outbox:
             self._on_trouble(self.trouble)
         if self.losses != before.losses:
             self._on_loss(self.losses)
-
-
-def _settle(future: "asyncio.Future[Any] | None", outcome: object) -> None:
-    if future is None or future.done():
-        return
-    if isinstance(outcome, Failure):
-        future.set_exception(outcome.error)
-    else:
-        future.set_result(outcome)

@@ -20,11 +20,12 @@ from evswap_edge.outbox.disk import DiskStore
 from evswap_edge.outbox.errors import OutboxDamaged, OutboxError, OutboxRefused, OutboxUnwritable
 from evswap_edge.outbox.leases import Leases
 from evswap_edge.outbox.operations import (
-    Append,
     Forget,
     Learn,
     Look,
     MarkBacklog,
+    NewEvent,
+    NewSample,
     Operation,
     PutAside,
     Release,
@@ -75,13 +76,13 @@ class Standing(Struct, frozen=True, kw_only=True):
 
 @dataclass(slots=True)
 class _Stage:
-    """What some operations come to, before it is done; outcomes by the operations' places in their group."""
+    """What some operations come to, before it is done; outcomes in their order."""
 
     disk: Changes = field(default_factory=Changes)
     memory: Changes = field(default_factory=Changes)
-    outcomes: dict[int, object] = field(default_factory=dict)
+    outcomes: list[object] = field(default_factory=list)
     gone: set[Ticket] = field(default_factory=set)
-    superseding: list[tuple[list[Ticket], list[Ticket]]] = field(default_factory=list)
+    superseding: list[tuple[Sequence[Ticket], Sequence[Ticket]]] = field(default_factory=list)
     newest: Sample | None = None
     bytes: int = 0
 
@@ -128,17 +129,16 @@ class Keeper:
 
     def _perform(self, operations: Sequence[Operation]) -> list[object]:
         self._shelves.recover()
-        outcomes: list[object] = [None] * len(operations)
-        writing = [(at, one) for at, one in enumerate(operations) if isinstance(one, _WRITING)]
-        while writing:
-            done = self._write(writing)
-            writing = writing[len(done) :]
-            for at, outcome in done.items():
-                outcomes[at] = outcome
-        for at, one in enumerate(operations):
-            if not isinstance(one, _WRITING):
-                outcomes[at] = self._read(one)
+        written = iter(self._written([one for one in operations if isinstance(one, _WRITING)]))
+        outcomes = [next(written) if isinstance(one, _WRITING) else self._read(one) for one in operations]
         self._keep_house()
+        return outcomes
+
+    def _written(self, operations: Sequence[Operation]) -> list[object]:
+        """In as many transactions as it takes."""
+        outcomes: list[object] = []
+        while len(outcomes) < len(operations):
+            outcomes += self._write(operations[len(outcomes) :])
         return outcomes
 
     def close(self) -> None:
@@ -157,7 +157,7 @@ class Keeper:
             last_event=(shelves.durable.stream_id(Kind.EVENT), shelves.durable.last.event),
         )
 
-    def _write(self, operations: Sequence[tuple[int, Operation]]) -> dict[int, object]:
+    def _write(self, operations: Sequence[Operation]) -> list[object]:
         """Do the first of these, as many as make a transaction."""
         mended = False
         while True:
@@ -173,7 +173,7 @@ class Keeper:
                     mended = True
                     self._shelves.mend()
                 else:
-                    return dict.fromkeys(stage.outcomes, Failure(error))
+                    return [Failure(error)] * len(stage.outcomes)
             else:
                 return stage.outcomes
 
@@ -184,22 +184,24 @@ class Keeper:
         for parcels, samples in stage.superseding:
             self._shelves.supersede(parcels, samples)
 
-    def _staged(self, operations: Sequence[tuple[int, Operation]]) -> _Stage:
+    def _staged(self, operations: Sequence[Operation]) -> _Stage:
         """One that fails here does so alone."""
         stage = _Stage()
-        for at, one in operations:
+        add_sample = self._adder_of_samples(stage)
+        for one in operations:
             if stage.bytes > self._at_once or len(stage.gone) > _GONE_AT_ONCE:
                 break
             try:
-                stage.outcomes[at] = self._stage(stage, one)
+                done = add_sample(one) if isinstance(one, NewSample) else self._stage(stage, one)
             except Exception as error:  # noqa: BLE001 - the caller's own code makes bodies: it gets its error
-                stage.outcomes[at] = Failure(error)
+                done = Failure(error)
+            stage.outcomes.append(done)
         return stage
 
     def _stage(self, stage: _Stage, one: Operation) -> object:
         match one:
-            case Append():
-                return self._append(stage, one)
+            case NewEvent():
+                return self._add_event(stage, one)
             case Seal():
                 return self._seal(stage, one)
             case Forget():
@@ -213,44 +215,58 @@ class Keeper:
 
     # --- new things ---------------------------------------------------------------------------------------
 
-    def _append(self, stage: _Stage, one: Append) -> Sample | StoredEvent:
+    def _adder_of_samples(self, stage: _Stage) -> Callable[[NewSample], Sample]:
+        """Puts samples on ``stage``. They come by the hundred, so what is the same for all of them is looked
+        up once."""
+        numbers, tickets, largest = self._shelves.numbers, self._shelves.tickets, self._largest
+        coming = self._coming(stage).samples
+
+        def add(one: NewSample) -> Sample:
+            stream_id, sequence = numbers.candidate(Kind.SAMPLE)
+            body = one.body(stream_id, sequence)
+            if len(body) > largest:
+                raise self._too_large(body)
+            numbers.use(Kind.SAMPLE)
+            sample = Sample(tickets.next(Kind.SAMPLE), stream_id, sequence, one.stamp, one.changed, body)
+            coming.append(sample)
+            stage.newest = sample
+            stage.bytes += len(body)
+            return sample
+
+        return add
+
+    def _add_event(self, stage: _Stage, one: NewEvent) -> StoredEvent:
         numbers = self._shelves.numbers
-        stream_id, sequence = numbers.candidate(one.kind)
-        body = self._sound(one.body(stream_id, sequence))
-        numbers.use(one.kind)
-        ticket = self._shelves.tickets.next(one.kind)
-        if one.kind is Kind.EVENT:
-            event = StoredEvent(
-                ticket=ticket, stream_id=stream_id, sequence=sequence, stamp=one.stamp, body=body
-            )
-            self._add(stage, event)
-            return event
-        stage.newest = Sample(
-            ticket=ticket,
-            stream_id=stream_id,
-            sequence=sequence,
-            stamp=one.stamp,
-            changed=one.changed,
-            body=body,
-        )
-        self._add(stage, stage.newest)
-        return stage.newest
+        stream_id, sequence = numbers.candidate(Kind.EVENT)
+        body = one.body(stream_id, sequence)
+        if len(body) > self._largest:
+            raise self._too_large(body)
+        numbers.use(Kind.EVENT)
+        ticket = self._shelves.tickets.next(Kind.EVENT)
+        event = StoredEvent(ticket, stream_id, sequence, one.stamp, body)
+        self._coming(stage).events.append(event)
+        stage.bytes += len(body)
+        return event
+
+    def _coming(self, stage: _Stage) -> Changes:
+        """Where new things go."""
+        return stage.disk if self._shelves.trouble is None else stage.memory
 
     def _seal(self, stage: _Stage, one: Seal) -> list[Parcel]:
         """Parcels are new bytes for what is there: they go to the disk only when it takes new things."""
         tickets = [sample.ticket for sample in one.samples]
         self._require_free(stage, tickets)
-        bodies = [self._sound(parcel.body) for parcel in one.parcels]
-        parcels = [
-            Parcel(**_fields(parcel), ticket=self._shelves.tickets.next(Kind.PARCEL))
-            for parcel, _ in zip(one.parcels, bodies, strict=True)
-        ]
-        for parcel in parcels:
-            self._add(stage, parcel)
+        for new in one.parcels:
+            if len(new.body) > self._largest:
+                raise self._too_large(new.body)
+        tickets_of_parcels = self._shelves.tickets
+        parcels = [Parcel(**_fields(new), ticket=tickets_of_parcels.next(Kind.PARCEL)) for new in one.parcels]
+        coming = stage.disk if self._shelves.trouble is None else stage.memory
+        coming.parcels += parcels
+        stage.bytes += sum(len(parcel.body) for parcel in parcels)
         stage.gone.update(tickets)
-        held = [ticket for ticket in tickets if self._shelves.in_memory(ticket)]
+        held, stored = self._shelves.told_apart(tickets)
         stage.memory.leaving += [Leaving(ticket, 1) for ticket in held]
-        stored = [ticket for ticket in tickets if not self._shelves.in_memory(ticket)]
         if self._shelves.trouble is None:
             stage.disk.leaving += [Leaving(ticket, 1) for ticket in stored]
         elif stored:
@@ -258,22 +274,14 @@ class Keeper:
         return parcels
 
     def _require_free(self, stage: _Stage, tickets: Sequence[Ticket]) -> None:
-        for ticket in tickets:
-            if ticket in self._leases or ticket in stage.gone:
-                raise OutboxRefused(self._path, "a sample that is being sent cannot be put into a parcel")
+        if self._leases.any_of(tickets) or not stage.gone.isdisjoint(tickets):
+            raise OutboxRefused(self._path, "a sample that is being sent cannot be put into a parcel")
 
-    def _add(self, stage: _Stage, item: Item) -> None:
-        changes = stage.disk if self._shelves.trouble is None else stage.memory
-        changes.add(item)
-        stage.bytes += len(item.body)
-
-    def _sound(self, body: bytes) -> bytes:
-        if len(body) > self._largest:
-            raise OutboxRefused(
-                self._path,
-                f"a body of {len(body)} bytes is larger than a sixteenth of max_bytes ({self._largest})",
-            )
-        return body
+    def _too_large(self, body: bytes) -> OutboxRefused:
+        return OutboxRefused(
+            self._path,
+            f"a body of {len(body)} bytes is larger than a sixteenth of max_bytes ({self._largest})",
+        )
 
     # --- what leaves --------------------------------------------------------------------------------------
 
@@ -337,7 +345,7 @@ class Keeper:
             self._shelves.keep_house()
 
 
-_WRITING: Final = (Append, Seal, Forget, PutAside, Learn)
+_WRITING: Final = (NewSample, NewEvent, Seal, Forget, PutAside, Learn)
 _GONE_AT_ONCE: Final = 512
 
 

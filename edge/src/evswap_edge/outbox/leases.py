@@ -41,6 +41,10 @@ class Leases:
         """How many things of ``kind`` are lent."""
         return self._count[kind]
 
+    def any_of(self, tickets: Iterable[Ticket]) -> bool:
+        """Whether one of these is lent."""
+        return not self._lent.keys().isdisjoint(tickets)
+
     def samples(self, ticket: Ticket) -> int:
         """How many samples the thing stands for, which has to be lent."""
         return self._lent[ticket]
@@ -59,6 +63,8 @@ class Leases:
 
     def end(self, tickets: Iterable[Ticket]) -> None:
         """Nobody has these any more."""
+        if not self._lent:
+            return
         for ticket in tickets:
             if self._lent.pop(ticket, None) is not None:
                 self._count[kind_of(ticket)] -= 1

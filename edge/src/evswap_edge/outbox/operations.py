@@ -11,13 +11,19 @@ Body = Callable[[str, int], bytes]
 """Gives the bytes to store under a stream and a sequence number."""
 
 
-class Append(Struct, frozen=True):
-    """Store a sample, or an event; gives what was stored."""
+class NewSample(Struct, frozen=True, gc=False):
+    """Store a sample; gives what was stored. ``changed``: it says something that the one before did not."""
 
-    kind: Kind
     body: Body
     stamp: Stamp
     changed: bool = False
+
+
+class NewEvent(Struct, frozen=True, gc=False):
+    """Store an event; gives what was stored."""
+
+    body: Body
+    stamp: Stamp
 
 
 class Seal(Struct, frozen=True):
@@ -71,6 +77,6 @@ class MarkBacklog(Struct, frozen=True):
     """What is here now is backlog."""
 
 
-Writing = Append | Seal | Forget | PutAside | Learn
+Writing = NewSample | NewEvent | Seal | Forget | PutAside | Learn
 Reading = Take | Look | Release | MarkBacklog
 Operation = Writing | Reading

@@ -90,10 +90,19 @@ def _convert(old: sqlite3.Connection, new: sqlite3.Connection, *, keep_streams: 
     rows = Rows(new)
     columns = ("sequence", "boot", "uptime", "body")
     serials = count()
-    for sequence, boot, uptime, body in readable_rows(old, "samples", "sequence", columns):
-        boot_id = boots.get(boot, f"unknown-{boot}")
-        sample = _sample(next(serials), sequence, uptime, body, boot_id=boot_id, stream_id=stream_id)
-        new.execute("INSERT INTO samples VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows.of_sample(sample))
+    samples = (
+        _sample(
+            next(serials),
+            sequence,
+            uptime,
+            body,
+            boot_id=boots.get(boot, f"unknown-{boot}"),
+            stream_id=stream_id,
+        )
+        for sequence, boot, uptime, body in readable_rows(old, "samples", "sequence", columns)
+    )
+    for row in rows.of_samples(samples):
+        new.execute("INSERT INTO samples VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
     aside = readable_rows(old, "set_aside", "sequence", ("sequence", "reason", "body"))
     for sequence, reason, body in aside:
         sample = _sample(next(serials), sequence, 0.0, body, boot_id="", stream_id=stream_id)

@@ -22,6 +22,8 @@ class Kind(IntEnum):
     EVENT = 2
 
 
+SERIAL_STEP: Final = 1 << _KIND_BITS
+"""By so much the tickets of two things of one kind differ, when nothing came between them."""
 _KINDS: Final = tuple(Kind)
 """Indexing costs a tenth of what calling an enumeration does, and this is done several times a sample."""
 _KIND_MASK: Final = (1 << _KIND_BITS) - 1
@@ -42,7 +44,7 @@ def serial_of(ticket: Ticket) -> int:
     return ticket >> _KIND_BITS
 
 
-class Sample(Struct, frozen=True, kw_only=True, gc=False):
+class Sample(Struct, frozen=True, gc=False):
     """One stored reading. ``changed``: it says something that the one before did not."""
 
     ticket: Ticket
@@ -80,7 +82,7 @@ class Parcel(NewParcel, frozen=True, kw_only=True, gc=False):
     level: int = 0
 
 
-class StoredEvent(Struct, frozen=True, kw_only=True, gc=False):
+class StoredEvent(Struct, frozen=True, gc=False):
     """One stored event. Events count in a stream of their own."""
 
     ticket: Ticket

@@ -121,6 +121,13 @@ class Shelves:
         """Whether the thing is held in memory."""
         return ticket in self._memory
 
+    def told_apart(self, tickets: Sequence[Ticket]) -> tuple[Sequence[Ticket], Sequence[Ticket]]:
+        """Those of these that are held in memory, and the others."""
+        if not len(self._memory):
+            return (), tickets
+        held = [ticket for ticket in tickets if ticket in self._memory]
+        return held, [ticket for ticket in tickets if ticket not in self._memory]
+
     def free(self, kind: Kind, *, after: Ticket, upto: Ticket, limit: int) -> list[Ticket]:
         """The oldest of a kind that nobody has, with a ticket above ``after`` and not above ``upto``."""
         look_at = limit + self._leases.count(kind)
@@ -378,6 +385,8 @@ class Shelves:
 
     def _oldest_of(self, kind: Kind) -> Stamp | None:
         """Read again only when another thing has become the oldest."""
+        if not self._memory.count(kind) and not (self._disk and self._disk.count(kind)):
+            return None
         owed = {thing.ticket for thing in self._owed.leaving}
         oldest = self._tickets(kind, after=NO_TICKET, upto=LAST_TICKET, limit=1 + len(owed))
         first = [ticket for ticket in oldest if ticket not in owed][:1]

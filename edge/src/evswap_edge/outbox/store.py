@@ -16,7 +16,7 @@ from evswap_edge.outbox.records import (
     Ticket,
     Waiting,
 )
-from evswap_edge.outbox.thinning import Fronts, Shelf
+from evswap_edge.outbox.thinning import NO_TICKET, Fronts, Shelf
 
 
 class SetAside(Struct, frozen=True):
@@ -83,6 +83,12 @@ class Changes:
         self.lost += other.lost
         self.sequences = other.sequences or self.sequences
         return self
+
+    @property
+    def newest_ticket(self) -> Ticket:
+        """Of what is new; things of a kind stand in their order."""
+        newest = [kind[-1].ticket for kind in (self.samples, self.parcels, self.events) if kind]
+        return max(newest, default=NO_TICKET)
 
     @property
     def coming(self) -> Iterator[Item]:

@@ -15,6 +15,9 @@ from evswap_schema.limits import MAX_BATCH_SAMPLES
 
 TAKES: Final = MAX_BATCH_SAMPLES
 """How many samples are sealed at once, at most; so many do not wait until the oldest is of age."""
+_MOST_AT_HAND: Final = 8 * TAKES
+"""Where they come faster than one transaction after another can seal them, several parcels are made in
+one."""
 
 
 class Sealing:
@@ -64,7 +67,7 @@ class Sealing:
         """What comes from now on counts anew."""
         self._come = 0
         self.next_at, before = math.inf, self.next_at
-        at_hand = self._at_hand.oldest(TAKES)
+        at_hand = self._at_hand.oldest(_MOST_AT_HAND)
         if at_hand is not None:
             return at_hand
         try:
@@ -74,8 +77,10 @@ class Sealing:
             raise
 
     def _due(self, samples: Sequence[Known], *, flush: bool) -> Sequence[Known]:
-        if flush or (self._gathers and len(samples) >= TAKES):
+        if flush:
             return samples
+        if self._gathers and len(samples) >= TAKES:
+            return samples[: len(samples) - len(samples) % TAKES]
         of_age = [known for known in samples if self._age_of(known[0]) >= self._age_s]
         if of_age:
             return samples if self._gathers else of_age

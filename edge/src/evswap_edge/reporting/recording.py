@@ -1,14 +1,16 @@
 """A sample becomes durable, and whoever sends it hears of it."""
 
-from collections.abc import Callable
-
-from msgspec.structs import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from evswap_edge.clock import Stamp
-from evswap_edge.outbox import Outbox, OutboxError, Sample
+from evswap_edge.outbox import NewSample, Outbox, OutboxError, Sample
 from evswap_edge.reporting.changes import Changes
 from evswap_edge.reporting.truth import ClockWatch
-from evswap_schema import Reading, encode_reading
+from evswap_schema import Reading, encode_reading, identified
+
+Measured = tuple[Reading, Stamp]
+"""What was measured, and when."""
 
 
 class Recorder:
@@ -30,23 +32,42 @@ class Recorder:
         self._on_sample = on_sample
         self._clock = ClockWatch(outbox)
 
-    async def record(self, reading: Reading, stamp: Stamp) -> None:
-        """Store ``reading``, which was measured at ``stamp``. Readings that are recorded one after another
-        are stored in that order, also where one call begins before the other ends. Raises
-        ``OutboxError``."""
+    async def record(self, measured: Sequence[Measured]) -> None:
+        """Store readings, in their order, also where one call begins before another ends. One that cannot be
+        stored harms no other; raises its ``OutboxError`` when the others are stored and told of."""
+        said = [_Said(reading) for reading, _ in measured]
+        alarms = self._alarms()
+        new = [
+            NewSample(one.body, stamp, self._changes.is_news(one.reading, alarms))
+            for one, (_, stamp) in zip(said, measured, strict=True)
+        ]
+        failure: BaseException | None = None
+        for one, stored in zip(said, await self._stored(new), strict=True):
+            if isinstance(stored, Sample):
+                self._on_sample(stored, one.reading)
+            else:
+                failure = failure or stored
+        if failure is not None:
+            self._changes.forget()
+            raise failure
+        for _, stamp in measured:
+            if self._clock.has_turned(stamp):
+                await self._clock.see(stamp)
 
-        said = reading
-
-        def body(stream_id: str, sequence: int) -> bytes:
-            nonlocal said
-            said = replace(reading, stream_id=stream_id, sequence=sequence)
-            return encode_reading(said)
-
-        changed = self._changes.is_news(reading, self._alarms())
+    async def _stored(self, new: Sequence[NewSample]) -> Sequence[Sample | BaseException]:
         try:
-            sample = await self._outbox.append(body, stamp=stamp, changed=changed)
+            return await self._outbox.append_all(new)
         except OutboxError:
             self._changes.forget()
             raise
-        self._on_sample(sample, said)
-        await self._clock.see(stamp)
+
+
+@dataclass(slots=True)
+class _Said:
+    """A reading, under its identity as soon as it has one."""
+
+    reading: Reading
+
+    def body(self, stream_id: str, sequence: int) -> bytes:
+        self.reading = identified(self.reading, stream_id=stream_id, sequence=sequence)
+        return encode_reading(self.reading)

@@ -127,6 +127,8 @@ def _uniform_runs(reads: Iterable[_Read]) -> Iterator[list[_Read]]:
 
 def _may_share(first: _Read, other: _Read) -> bool:
     one, two = first.stamp, other.stamp
+    if one is two:
+        return first.sample.stream_id == other.sample.stream_id
     return (
         first.sample.stream_id == other.sample.stream_id
         and one.boot_id == two.boot_id

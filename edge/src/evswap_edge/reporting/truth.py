@@ -51,11 +51,13 @@ class ClockWatch:
         self._outbox = outbox
         self._was: Clock | None = None
 
+    def has_turned(self, stamp: Stamp) -> bool:
+        """Whether ``stamp`` says otherwise of the wall clock than the one that was seen last."""
+        return stamp.clock is not self._was
+
     async def see(self, stamp: Stamp) -> None:
-        """``stamp`` was taken just now. Raises ``OutboxError``."""
+        """``stamp``, which was taken just now, has turned. Raises ``OutboxError``."""
         was, self._was = self._was, stamp.clock
-        if stamp.clock is was:
-            return
         if stamp.clock is Clock.ESTIMATED:
             _log.warning("the wall clock is not set by a time source: times are estimated")
             return
