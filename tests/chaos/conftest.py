@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-LONGEST_WAIT_S = 20.0
+LONGEST_WAIT_S = 60.0
 
 
 @pytest.fixture(scope="session")

@@ -90,7 +90,7 @@ def failed(stack_file):
 
     def check():
         stack = read_stack(stack_file)
-        limits = Limits(stations=len(STATIONS), visible_within=0.3, shown_within=0.3, moves_within=0.3)
+        limits = Limits(stations=len(STATIONS), visible_within=2, shown_within=2, moves_within=2)
         with RestObserver(stack.api_url) as api:
             outcomes = [carry_out(item, MISBEHAVIOUR) for item in Acceptance(stack, api, limits).checks()]
         return {outcome.name for outcome in outcomes if not outcome.passed}

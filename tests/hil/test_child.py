@@ -10,7 +10,7 @@ from evswap_hil.child import Child, Ended, Silent, StillRunning, tail
 from evswap_hil.deadline import wait_until
 from tests.hil.programs import program
 
-WITHIN_S = 20
+WITHIN_S = 60
 STUBBORN = """
 import signal, sys, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)

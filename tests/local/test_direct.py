@@ -76,9 +76,9 @@ def publish(event: Any, arn: str = ARN) -> None:
 def test_no_more_run_at_once_than_the_function_reserves_and_all_run(ministack: Ministack) -> None:
     for number in range(20):
         publish(number)
-    wait_until(lambda: len(ministack.begun) == 2, what="two calls at work", within=30)
+    wait_until(lambda: len(ministack.begun) == 2, what="two calls at work", within=90)
     ministack.go_on.set()
-    wait_until(lambda: len(ministack.begun) == 20, what="all calls", within=30)
+    wait_until(lambda: len(ministack.begun) == 20, what="all calls", within=90)
     assert sorted(ministack.begun) == list(range(20))
     assert ministack.most_at_once == 2
 
@@ -88,7 +88,7 @@ def test_what_fails_is_tried_as_often_as_the_function_says_then_left(ministack: 
     ministack.go_on.set()
     for event in ("bad", "good"):
         publish(event)
-    wait_until(lambda: ministack.left, what="the failure's end", within=30)
+    wait_until(lambda: ministack.left, what="the failure's end", within=90)
     assert ministack.left == [(QUEUE, "bad")]
     assert sorted(ministack.begun) == ["bad", "bad", "good"]
 
@@ -99,7 +99,7 @@ def test_a_function_without_a_destination_loses_it_and_goes_on(ministack: Minist
     ministack.go_on.set()
     for event in ("bad", "bad", "bad", "good"):
         publish(event)
-    wait_until(lambda: "good" in ministack.begun, what="the call after the failures", within=30)
+    wait_until(lambda: "good" in ministack.begun, what="the call after the failures", within=90)
     assert ministack.left == []
 
 
@@ -110,7 +110,7 @@ def test_a_defect_ends_no_worker(ministack: Ministack, caplog: pytest.LogCapture
     functions._route_async_failure = None
     for event in ("bad", "bad", "bad", "good"):
         publish(event)
-    wait_until(lambda: "good" in ministack.begun, what="the call after the defect", within=30)
+    wait_until(lambda: "good" in ministack.begun, what="the call after the defect", within=90)
     assert "a call of evswap-change could not be carried out" in caplog.text
 
 

@@ -102,7 +102,7 @@ def test_the_new_certificate_works_and_the_former_one_is_revoked(
     assert station.key_file.read_bytes() != former_key
     folder, station_id = station.certificate_file.parent, station.station_id
     assert certificate_state(clients, folder, station_id) is State.GOOD
-    wait_until(lambda: status(clients, former) == "REVOKED", what="the former certificate's end", within=60)
+    wait_until(lambda: status(clients, former) == "REVOKED", what="the former certificate's end", within=120)
     with ClaimConnection(shown(station), station_id):
         pass
     assert renew(station) is Done.RENEWED, "and again"
@@ -117,7 +117,7 @@ def test_a_revoked_certificate_is_refused_and_what_is_said_tells_what_to_do(
         shutil.copy(getattr(station, name), path)
     former = station.certificate_file.read_bytes()
     renew(station)
-    wait_until(lambda: status(clients, former) == "REVOKED", what="the former certificate's end", within=60)
+    wait_until(lambda: status(clients, former) == "REVOKED", what="the former certificate's end", within=120)
     with (
         pytest.raises(NotReached, match="that the station certificate is still active"),
         ClaimConnection(shown(station, **copy), station.station_id),

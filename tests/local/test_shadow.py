@@ -92,7 +92,7 @@ class Station:
 
     def reports(self, section: str, key: str, value: Any) -> None:
         wait_until(
-            lambda: self.reported.get(section, {}).get(key) == value, what=f"{section}.{key}", within=30
+            lambda: self.reported.get(section, {}).get(key) == value, what=f"{section}.{key}", within=90
         )
 
     def send(self, command_id: str, action: Any) -> None:
@@ -116,7 +116,7 @@ class Station:
             return done and not journal.untold(1)
 
         try:
-            wait_until(told, what=f"the result of {command_id}", within=30)
+            wait_until(told, what=f"the result of {command_id}", within=90)
         finally:
             journal.close()
 
@@ -173,7 +173,7 @@ def test_what_is_wished_for_is_followed_reported_refused_and_remembered(
         assert station.reported["sampling"]["interval_s"] == 7.0
         station.wish({"sampling": {"interval_s": 8}})
         station.reports("sampling", "interval_s", 8.0)
-        wait_until(lambda: shadow.REFUSED not in station.reported, what="the refusal's end", within=30)
+        wait_until(lambda: shadow.REFUSED not in station.reported, what="the refusal's end", within=90)
     station.wish({"log": {"level": "warning"}})
     with station.running():
         station.reports("log", "level", "warning")

@@ -278,7 +278,7 @@ def test_a_terraform_left_running_by_a_command_that_was_killed_is_ended_first(pl
     wait_until(
         lambda: not process.is_running() or process.status() == psutil.STATUS_ZOMBIE,
         what="its end",
-        within=10,
+        within=60,
     )
     assert (played.folder / "ended").exists()
     left.close()  # type: ignore[attr-defined]
