@@ -5,6 +5,8 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from evswap_edge.outbox import Bounds, Losses, Parcel, Sample, StoredEvent
 from evswap_edge.outbox.disk import DiskStore
@@ -76,6 +78,22 @@ def test_what_leaves_is_gone_and_what_waits_is_counted(store: Store) -> None:
     assert everything(store) == [a_sample(2), a_sample(5), an_event(4)]
     waiting = store.waiting
     assert (waiting.samples, waiting.parcels, waiting.parcel_samples, waiting.events) == (2, 0, 0, 1)
+
+
+@pytest.mark.parametrize("store", ["disk"], indirect=True)
+@given(serials=st.sets(st.integers(1, 100)), leaving=st.lists(st.integers(1, 100), unique=True))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
+def test_just_what_leaves_is_gone_whatever_lies_between(
+    store: Store, serials: set[int], leaving: list[int]
+) -> None:
+    """Those that followed each other leave as a range."""
+    everything = store.items(Kind.SAMPLE, NO_TICKET, LAST_TICKET)
+    store.write(Changes(leaving=[Leaving(item.ticket, 1) for item in everything]))
+    store.write(Changes(samples=[a_sample(serial) for serial in sorted(serials)]))
+    store.write(Changes(leaving=[Leaving(ticket_of(serial, Kind.SAMPLE), 1) for serial in leaving]))
+    left = store.tickets(Kind.SAMPLE, after=NO_TICKET, upto=LAST_TICKET, limit=ALL)
+    assert left == [ticket_of(serial, Kind.SAMPLE) for serial in sorted(serials - set(leaving))]
+    assert store.waiting.samples == len(left)
 
 
 def test_losses_add_up(store: Store) -> None:
