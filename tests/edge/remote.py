@@ -16,6 +16,7 @@ from evswap_edge.hal import Climate, Hardware
 from evswap_edge.remote.adjustments import Adjustments, adjusted
 from evswap_edge.remote.control import Refusal
 from evswap_edge.remote.desk import Desk
+from evswap_edge.swaps.cabinet import told
 from evswap_edge.testing import ManualTime
 from evswap_edge.transports import Caller
 from evswap_edge.transports.memory import MemoryTransport
@@ -33,6 +34,7 @@ from evswap_schema import (
     encode_command,
 )
 from tests.edge.conftest import LONGEST_WAIT_S, Eventually
+from tests.edge.swapping import swapping
 
 STATION = "station-01"
 
@@ -83,12 +85,6 @@ class ActingCabinet:
         await self._order("set_charging", bay, enabled)
         if self.obeys:
             await self.inside.set_charging(bay, enabled=enabled)
-        await self._ordered()
-
-    async def reserve(self, bay: int, *, seconds: float) -> None:
-        await self._order("reserve", bay, seconds)
-        if self.obeys:
-            await self.inside.reserve(bay, seconds=seconds)
         await self._ordered()
 
     async def aclose(self) -> None:
@@ -168,21 +164,28 @@ class Bench:
                 desk.on_link(up)
 
         self.link = MemoryTransport(caller=Caller(station_id=STATION, time=self.time, on_link=on_link))
-        desk = Desk(
-            self.config,
-            cabinet=cabinet or self.cabinet,  # type: ignore[arg-type]
-            transport=self.link,
-            time=self.time,
-            take_reading=self._take_reading,
-            control=self.control,
-        )
-        desks.append(desk)
-        await desk.listen()
+        async with swapping(self.config, cabinet or self.cabinet, self.time) as swaps:
+            desk = Desk(
+                self.config,
+                cabinet=told(cabinet or self.cabinet, swaps.told),  # type: ignore[arg-type]
+                transport=self.link,
+                time=self.time,
+                take_reading=self._take_reading,
+                control=self.control,
+                swaps=swaps,
+            )
+            desks.append(desk)
+            await desk.listen()
+            async with self._connected(desk, stop, connected=connected):
+                yield self
+
+    @asynccontextmanager
+    async def _connected(self, desk: Desk, stop: asyncio.Event, *, connected: bool) -> AsyncIterator[None]:
         working = asyncio.create_task(desk.run(stop))
         try:
             if connected:
                 await self.link.connect()
-            yield self
+            yield
         finally:
             stop.set()
             await working

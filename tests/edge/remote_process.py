@@ -18,6 +18,7 @@ from evswap_edge.testing import charged_bay
 from evswap_edge.transports import Assurance
 from evswap_schema import Bay, Channel, Clock, Lock, broker_topic
 from tests.edge.remote import STATION, configuration
+from tests.edge.swapping import swapping
 
 NOWHERE: Final = "nowhere"
 BEFORE_INTENT: Final = "before the intent is written down"
@@ -74,9 +75,6 @@ class MechanicalCabinet:
             die()
 
     async def set_charging(self, bay: int, *, enabled: bool) -> None:
-        raise AssertionError
-
-    async def reserve(self, bay: int, *, seconds: float) -> None:
         raise AssertionError
 
     async def aclose(self) -> None:
@@ -155,22 +153,25 @@ async def main(folder: Path, point: str) -> None:
     booby_trap(point, marked)
     wire = Wire(folder, point)
     (config,) = configuration(folder, feedback_s=0.5).stations
-    desk = Desk(
-        config,
-        cabinet=MechanicalCabinet(folder, point),
-        transport=wire,
-        time=Synchronized(),
-        take_reading=None,  # type: ignore[arg-type]
-        control=None,
-    )
-    await desk.listen()
-    working = asyncio.create_task(desk.run(stop))
-    desk.on_link(True)
-    await wire.connect()
-    async with asyncio.timeout(20):
-        await marked.wait()
-    stop.set()
-    await working
+    time, cabinet = Synchronized(), MechanicalCabinet(folder, point)
+    async with swapping(config, cabinet, time) as swaps:
+        desk = Desk(
+            config,
+            cabinet=cabinet,
+            transport=wire,
+            time=time,
+            take_reading=None,  # type: ignore[arg-type]
+            control=None,
+            swaps=swaps,
+        )
+        await desk.listen()
+        working = asyncio.create_task(desk.run(stop))
+        desk.on_link(True)
+        await wire.connect()
+        async with asyncio.timeout(20):
+            await marked.wait()
+        stop.set()
+        await working
 
 
 def live(folder: str, point: str) -> None:

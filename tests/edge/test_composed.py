@@ -28,7 +28,7 @@ from evswap_edge.hal import (
 from evswap_edge.sampler import Sampler
 from evswap_edge.testing import ManualTime, ScriptedCabinet
 from evswap_edge.vitals import Vitals
-from evswap_schema import Charge, Lock, Occupancy, Quality, Reading, Reservation, StationStatus
+from evswap_schema import Lock, Occupancy, Quality, Reading, StationStatus
 from tests.edge.banks import part, station
 from tests.edge.climate import RTU, Wire, emulator, next_good, plugged_in
 from tests.edge.conftest import LONGEST_WAIT_S, Eventually
@@ -104,7 +104,10 @@ def test_a_driver_is_only_taken_for_what_it_does(file: Path) -> None:
         file, STATION.replace("{name: simulated, bays: 12}", "{name: modbus, port: a, registers: sht20}")
     )
     assert error.key == "driver.bays.name"
-    assert "modbus is for batteries and chargers and climate, not for bays; name a driver for each role" in str(error)
+    assert (
+        "modbus is for batteries and chargers and climate, not for bays; name a driver for each role"
+        in str(error)
+    )
 
 
 def test_a_driver_that_is_no_whole_station_cannot_stand_alone(file: Path) -> None:
@@ -152,11 +155,8 @@ async def test_what_is_to_be_done_goes_to_the_driver_of_the_bays(file: Path) -> 
     assert isinstance(whole, BayActuators)
     await whole.unlock(2)
     await whole.set_charging(2, enabled=False)
-    charged = next(bay.bay for bay in await whole.read_bays() if bay.charge is Charge.CHARGED)
-    await whole.reserve(charged, seconds=60.0)
     bays = await whole.read_bays()
     assert bays[1].lock is Lock.UNLOCKED
-    assert bays[charged - 1].reservation is Reservation.RESERVED
     with pytest.raises(ActionRefused, match="bay 13: there are bays 1-12"):
         await whole.unlock(13)
 

@@ -205,7 +205,7 @@ def test_a_commit_waits_for_the_disk(tmp_path: Path) -> None:
     one = opened(tmp_path)
     one.begin(command("c-1"))
     assert one._book.rows("PRAGMA synchronous") == [(2,)]
-    assert one._db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    assert one._book.rows("PRAGMA journal_mode") == [("wal",)]
     one.close()
 
 

@@ -36,6 +36,10 @@ from evswap_edge.reporting.sealing import Sealer
 from evswap_edge.reporting.truth import Truth
 from evswap_edge.reporting.wording import Wording
 from evswap_edge.sampler import Sampler
+from evswap_edge.swaps.cabinet import told
+from evswap_edge.swaps.controller import Surroundings as SwapSurroundings
+from evswap_edge.swaps.controller import Swaps
+from evswap_edge.swaps.journal import SwapJournal
 from evswap_edge.transports import Assurance, Caller, CredentialsError, Transport
 from evswap_edge.transports.broker import BrokerSettings
 from evswap_edge.vitals import Vitals
@@ -140,6 +144,8 @@ class Station:
         self._confirmations = _confirmations(config, time, link)
         self._changes = _changes(config)
         self.publisher = self._make_publisher()
+        self.swaps = self._make_swaps(cabinet)
+        cabinet = told(cabinet, self.swaps.told)
         self.sampler = self._make_sampler(cabinet, phase_s=phase_s)
         self.alarms.on_event = self.publisher.happened
         signals.link.append(self.publisher.link_changed)
@@ -147,6 +153,7 @@ class Station:
         signals.storage.append(self._look_at_storage)
         self.beside: dict[str, Part] = {}
         """What else runs until the station is to stop, by name."""
+        self.beside["swaps"] = self.swaps.run
         self._desk: Desk | None = None
         if renewals := _renewals(config, link, time, self._on_certificate):
             self.beside["renewals"] = renewals.run
@@ -162,8 +169,11 @@ class Station:
         _log.info("station starts, %d samples wait in the outbox", told["waiting"], extra=told)
         self._look_at_storage()
         await self._listen()
-        with first_failure():
-            await self._run_parts(stop)
+        try:
+            with first_failure():
+                await self._run_parts(stop)
+        finally:
+            await asyncio.to_thread(self.swaps.close)
         _log.info("station stops, %d samples wait in the outbox", self.outbox.waiting.all_samples)
 
     async def _listen(self) -> None:
@@ -242,6 +252,21 @@ class Station:
             with_bays=config.reporting.mode is Mode.ON_CHANGE,
         )
 
+    def _make_swaps(self, cabinet: Cabinet) -> Swaps:
+        """Before anything is told: it looks how far the outbox's numbers have come."""
+        config = self._config
+        around = SwapSurroundings(
+            station_id=config.station_id,
+            cabinet=cabinet,
+            outbox=self.outbox,
+            alarms=self.alarms,
+            time=self.time,
+            answer_timeout_s=config.commands.answer_timeout_s,
+            veto=lambda bay: None,  # noqa: ARG005
+            on_event=self.publisher.happened,
+        )
+        return Swaps(config.swaps, SwapJournal(config.outbox_path, station_id=config.station_id), around)
+
     def _make_desk(self, cabinet: Cabinet, control: Control | None) -> Desk:
         return Desk(
             self._config,
@@ -250,6 +275,7 @@ class Station:
             time=self.time,
             take_reading=self._take_reading,
             control=control,
+            swaps=self.swaps,
         )
 
     async def _take_reading(self) -> None:

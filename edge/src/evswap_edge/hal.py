@@ -182,7 +182,7 @@ class BayActuators(Protocol):
     """Acts on the bays. A driver of bays offers it where there is something to act with.
 
     A call returns when the hardware has taken the order. That it was carried out, ``read_bays`` shows: lock,
-    charge and reservation of a bay are feedback and never an echo of what was ordered. Each raises
+    and charge of a bay are feedback and never an echo of what was ordered. Each raises
     ``ActionRefused`` or ``ActuatorError``, and may be cancelled at any time.
     """
 
@@ -192,10 +192,6 @@ class BayActuators(Protocol):
 
     async def set_charging(self, bay: int, *, enabled: bool) -> None:
         """Let ``bay`` charge whatever battery is put into it, or not."""
-        ...
-
-    async def reserve(self, bay: int, *, seconds: float) -> None:
-        """Promise the battery in ``bay`` to somebody for so many seconds; then it is free again."""
         ...
 
 

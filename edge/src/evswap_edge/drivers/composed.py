@@ -222,10 +222,6 @@ class ComposedCabinet:
             actuators = await self._actuators(bay, lacking="no driver has its charger")
             await actuators.set_charging(bay, enabled=enabled)
 
-    async def reserve(self, bay: int, *, seconds: float) -> None:
-        actuators = await self._actuators(bay, lacking="its driver keeps no reservations")
-        await actuators.reserve(bay, seconds=seconds)
-
     async def aclose(self) -> None:
         """Give back all that was opened, also when one of them fails at that."""
         for banks in (self._whole, self._batteries, self._locks, self._chargers):

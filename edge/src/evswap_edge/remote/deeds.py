@@ -4,8 +4,7 @@ Nothing is believed because it was ordered. What a bay is asked to do, its feedb
 configuration is asked to be, it has to be.
 """
 
-import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Hashable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, auto
@@ -13,10 +12,16 @@ from typing import Any, Protocol, TypeVar
 
 from evswap_edge.clock import TimeSource
 from evswap_edge.documents import ConfigurationError
-from evswap_edge.hal import ActionRefused, BayActuators, Cabinet, DriverError
+from evswap_edge.hal import ActionRefused, BayActuators, Cabinet
 from evswap_edge.remote.adjustments import Adjustments, patched, shallow
 from evswap_edge.remote.control import Control
+from evswap_edge.swaps.answering import answer_within
+from evswap_edge.swaps.controller import NotPossible, Swaps
+from evswap_edge.swaps.floor import Declined, Request
+from evswap_edge.swaps.journal import SwapJournalError
+from evswap_edge.swaps.swap import Phase
 from evswap_schema import (
+    Authority,
     Bay,
     CacheAuthorisations,
     Charge,
@@ -44,6 +49,13 @@ class NotDone(Exception):
         super().__init__(reason)
 
 
+@dataclass(frozen=True, slots=True)
+class Over:
+    """What was asked for is over, though not as it was meant: ``how`` it ended."""
+
+    how: str
+
+
 class Evidence(Enum):
     """Whether the station shows what was asked of it."""
 
@@ -51,14 +63,16 @@ class Evidence(Enum):
     NOT_SEEN = auto()
     NOTHING_TO_SEE = auto()
     """It looks the same either way."""
+    UNDER_WAY = auto()
+    """It is being done and will come to an end, however long that takes."""
 
 
 class Deed(Protocol):
     """What one command asks for. Any call may raise ``DriverError``."""
 
     @property
-    def bay(self) -> int | None:
-        """The bay that it is about; two deeds on one bay are done one after the other."""
+    def place(self) -> Hashable:
+        """What it is done to; two deeds in one place are done one after the other."""
         ...
 
     async def prepare(self) -> None:
@@ -69,7 +83,7 @@ class Deed(Protocol):
         """Give the order. Raises ``NotDone`` when it was not taken."""
         ...
 
-    async def evidence(self) -> Evidence:
+    async def evidence(self) -> Evidence | Over:
         """What is to be seen of it now. Raises ``NotDone`` when it is seen that it was refused."""
         ...
 
@@ -85,23 +99,13 @@ class Means:
     take_reading: Callable[[], Awaitable[None]]
     """Sample now, and send it at once."""
     control: Control | None
+    swaps: Swaps
     wish: Callable[[Adjustments], Awaitable[None]]
     """Tell the station's shadow what is wished for, where there is one."""
 
     async def in_time(self, call: Coroutine[Any, Any, ResultT]) -> ResultT:
-        """What the hardware answers to ``call``. Whatever goes wrong in a driver is a ``DriverError``."""
-        answer = asyncio.create_task(call)
-        try:
-            await asyncio.wait({answer}, timeout=self.answer_timeout_s)
-        finally:
-            if not answer.done():
-                _give_up(answer)
-        if not answer.done() or answer.cancelled():
-            raise DriverError(f"no answer within {self.answer_timeout_s:g} s")
-        error = answer.exception()
-        if error is None or isinstance(error, DriverError):
-            return answer.result()
-        raise DriverError(f"the driver failed: {error!r}") from error
+        """What the hardware answers to ``call``. Raises ``DriverError``."""
+        return await answer_within(self.answer_timeout_s, call)
 
     async def look_at(self, number: int) -> Bay:
         """The bay as its feedback shows it. Raises ``NotDone`` when there is none, and ``DriverError``."""
@@ -127,19 +131,29 @@ class Means:
 
 def deed_of(command: Command, means: Means) -> Deed:
     """The work that ``command`` is."""
+    deed: Deed
     match command.action:
         case Unlock() as unlock:
-            return _Unlock(unlock.bay, means)
+            deed = _Unlock(unlock.bay, means)
         case SetCharging() as charging:
-            return _SetCharging(charging.bay, charging.enabled, means)
+            deed = _SetCharging(charging.bay, charging.enabled, means)
         case Reserve() as reserve:
-            return _Reserve(reserve.bay, reserve.until, command.issued_at, means)
+            deed = _Reserve(reserve, command.issued_at, means)
         case ReadNow():
-            return _ReadNow(means)
-        case SetConfiguration() as wanted:
-            return _SetConfiguration(shallow(wanted.configuration), means)
-        case RequestSwap() | CacheAuthorisations():
-            return _RequestSwap()
+            deed = _ReadNow(means)
+        case SetConfiguration() as changes:
+            deed = _SetConfiguration(shallow(changes.configuration), means)
+        case RequestSwap() as wanted:
+            deed = _RequestSwap(_request_of(wanted), means)
+        case CacheAuthorisations() as brought:
+            deed = _CacheAuthorisations(brought, command.issued_at, means)
+    return deed
+
+
+def _request_of(wanted: RequestSwap) -> Request:
+    return Request(
+        request_id=wanted.request_id, id_token=wanted.id_token, authority=Authority.ONLINE, tier=wanted.tier
+    )
 
 
 # --- on a bay ---------------------------------------------------------------------------------------------
@@ -149,6 +163,10 @@ def deed_of(command: Command, means: Means) -> Deed:
 class _Unlock:
     bay: int
     means: Means
+
+    @property
+    def place(self) -> Hashable:
+        return self.bay
 
     async def prepare(self) -> None:
         self.means.actuators()
@@ -166,6 +184,10 @@ class _SetCharging:
     bay: int
     enabled: bool
     means: Means
+
+    @property
+    def place(self) -> Hashable:
+        return self.bay
 
     async def prepare(self) -> None:
         self.means.actuators()
@@ -186,32 +208,43 @@ class _SetCharging:
 
 @dataclass(frozen=True, slots=True)
 class _Reserve:
-    bay: int
-    until: datetime
+    wanted: Reserve
     issued_at: datetime
     means: Means
 
+    @property
+    def place(self) -> Hashable:
+        return self.wanted.bay
+
     async def prepare(self) -> None:
-        self.means.actuators()
         if self._seconds() <= 0:
             raise NotDone("its until is over")
-        bay = await self.means.look_at(self.bay)
+        bay = await self._look()
         if bay.reservation is Reservation.RESERVED:
-            raise NotDone(f"bay {self.bay} is reserved already")
+            raise NotDone(f"bay {bay.bay} is reserved already")
         if bay.charge is not Charge.CHARGED or bay.health is not Health.HEALTHY:
-            raise NotDone(f"bay {self.bay} has no battery to give: charge {bay.charge}, health {bay.health}")
+            raise NotDone(f"bay {bay.bay} has no battery to give: charge {bay.charge}, health {bay.health}")
 
     async def begin(self) -> None:
-        await self.means.order(self.means.actuators().reserve(self.bay, seconds=self._seconds()))
+        wanted = self.wanted
+        try:
+            await self.means.swaps.reserve(
+                wanted.bay, id_token=wanted.id_token, seconds=self._seconds(), until=wanted.until
+            )
+        except NotPossible as obstacle:
+            raise NotDone(obstacle.reason) from obstacle
 
     async def evidence(self) -> Evidence:
-        return _seen((await self.means.look_at(self.bay)).reservation is Reservation.RESERVED)
+        return _seen((await self._look()).reservation is Reservation.RESERVED)
+
+    async def _look(self) -> Bay:
+        return await self.means.look_at(self.wanted.bay)
 
     def _seconds(self) -> float:
         """By a clock that may be wrong, as long as it was meant to be in the first place."""
         time = self.means.time
         start = time.now() if time.state() is Clock.SYNCHRONIZED else self.issued_at
-        return (self.until - start).total_seconds()
+        return (self.wanted.until - start).total_seconds()
 
 
 # --- on the station ---------------------------------------------------------------------------------------
@@ -220,7 +253,7 @@ class _Reserve:
 @dataclass(frozen=True, slots=True)
 class _ReadNow:
     means: Means
-    bay: int | None = None
+    place: Hashable = None
 
     async def prepare(self) -> None:
         """A reading can always be taken: what a sensor does not tell is null in it."""
@@ -236,7 +269,7 @@ class _ReadNow:
 class _SetConfiguration:
     patch: Adjustments
     means: Means
-    bay: int | None = None
+    place: Hashable = None
 
     async def prepare(self) -> None:
         control = self._control()
@@ -270,20 +303,69 @@ class _SetConfiguration:
         return self.means.control
 
 
+# --- on swaps ---------------------------------------------------------------------------------------------
+
+
 @dataclass(frozen=True, slots=True)
 class _RequestSwap:
-    bay: int | None = None
+    """It is done when the swap is over, which may be minutes from now, or in the life of the next process."""
+
+    request: Request
+    means: Means
+
+    @property
+    def place(self) -> Hashable:
+        return "swap", self.request.request_id
 
     async def prepare(self) -> None:
-        raise NotDone(
-            "this station does not run swaps: it authorises none, and its doors open by unlock alone"
-        )
+        try:
+            await self.means.swaps.may_begin(self.request)
+        except Declined as declined:
+            raise _not_begun(declined) from declined
 
     async def begin(self) -> None:
-        await self.prepare()
+        try:
+            await self.means.swaps.begin(self.request)
+        except Declined as declined:
+            raise _not_begun(declined) from declined
+
+    async def evidence(self) -> Evidence | Over:
+        """The swap's own journal knows, also of what the process before this one began."""
+        if not self.means.swaps.loaded:
+            return Evidence.UNDER_WAY
+        try:
+            swap = await self.means.swaps.find(self.request.request_id)
+        except SwapJournalError:
+            return Evidence.UNDER_WAY
+        if swap is None:
+            raise NotDone("the station ended before the swap was begun")
+        if swap.phase is Phase.COMPLETED:
+            return Evidence.SEEN
+        return Over(swap.phase) if swap.over else Evidence.UNDER_WAY
+
+
+@dataclass(frozen=True, slots=True)
+class _CacheAuthorisations:
+    wanted: CacheAuthorisations
+    issued_at: datetime
+    means: Means
+    place: Hashable = "authorisations"
+
+    async def prepare(self) -> None:
+        """Whether they are to be believed is seen when they are taken: all of them, or none."""
+
+    async def begin(self) -> None:
+        try:
+            await self.means.swaps.cache(self.wanted, as_of=self.issued_at)
+        except NotPossible as obstacle:
+            raise NotDone(obstacle.reason) from obstacle
 
     async def evidence(self) -> Evidence:
         return Evidence.NOTHING_TO_SEE
+
+
+def _not_begun(declined: Declined) -> NotDone:
+    return NotDone(f"{declined.reason}: {declined.detail}")
 
 
 def _seen(shown: bool) -> Evidence:
@@ -292,9 +374,3 @@ def _seen(shown: bool) -> Evidence:
 
 async def _all_bays(cabinet: Cabinet) -> list[Bay]:
     return list(await cabinet.read_bays())
-
-
-def _give_up(answer: "asyncio.Task[Any]") -> None:
-    """It ends whenever it does; nobody waits for it."""
-    answer.cancel()
-    answer.add_done_callback(lambda late: late.cancelled() or late.exception())

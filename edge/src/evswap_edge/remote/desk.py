@@ -21,6 +21,7 @@ from evswap_edge.remote.deeds import Means
 from evswap_edge.remote.executor import Executor
 from evswap_edge.remote.journal import Journal, JournalError
 from evswap_edge.remote.shadow import Shadow
+from evswap_edge.swaps.controller import Swaps
 from evswap_edge.transports import Rejected, Transport
 from evswap_schema import Channel, Clock, Command, InvalidTopic, aws_topic, broker_topic, topic_filter
 
@@ -46,6 +47,7 @@ class Desk:
         time: TimeSource,
         take_reading: Callable[[], Awaitable[None]],
         control: Control | None,
+        swaps: Swaps,
     ) -> None:
         """``take_reading`` samples at once and has the sample sent; without ``control`` the configuration
         stays as it is."""
@@ -67,6 +69,7 @@ class Desk:
                 answer_timeout_s=config.commands.answer_timeout_s,
                 take_reading=take_reading,
                 control=control,
+                swaps=swaps,
                 wish=self._wish,
             ),
             feedback_timeout_s=config.commands.feedback_timeout_s,

@@ -9,7 +9,7 @@ by what the station shows when it begins anew. Where that shows nothing, the res
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from datetime import datetime, timedelta
 from enum import Enum, auto
 from typing import Final
@@ -17,7 +17,7 @@ from typing import Final
 from evswap_edge.clock import TimeSource
 from evswap_edge.episode import Episode
 from evswap_edge.hal import DriverError
-from evswap_edge.remote.deeds import Deed, Evidence, Means, NotDone, deed_of
+from evswap_edge.remote.deeds import Deed, Evidence, Means, NotDone, Over, deed_of
 from evswap_edge.remote.journal import Entry, Journal, JournalCrowded, JournalError
 from evswap_schema import Clock, Command, CommandResult, InvalidMessage, Outcome, Unlock, decode_command
 from evswap_schema.limits import FUTURE_TOLERANCE
@@ -64,7 +64,7 @@ class Executor:
         self._tell = tell
         self._ending = ending
         self._under_way: dict[str, _Stage] = {}
-        self._bays: defaultdict[int | None, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._places: defaultdict[Hashable, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._writing = Episode(_log, "journal of commands", monotonic=self._time.monotonic)
 
     async def leftovers(self) -> list[Command]:
@@ -78,7 +78,7 @@ class Executor:
         """Find out what became of one of the ``leftovers``, without doing any of it again."""
         deed = deed_of(command, self._means)
         try:
-            async with self._bays[deed.bay]:
+            async with self._places[deed.place]:
                 verdict = await self._seen_of(deed, trouble=_ENDED, at_once=True)
             if verdict is not None:
                 await self._finish(command.command_id, verdict, expires_at=command.expires_at)
@@ -151,7 +151,7 @@ class Executor:
 
     async def _carry_out(self, command: Command) -> None:
         deed = deed_of(command, self._means)
-        async with self._bays[deed.bay]:
+        async with self._places[deed.place]:
             verdict = await self._judged(command, deed)
             if verdict is not None:
                 return await self._write_result(command.command_id, verdict, expires_at=command.expires_at)
@@ -207,27 +207,33 @@ class Executor:
 
     async def _seen_of(self, deed: Deed, *, trouble: str | None, at_once: bool = False) -> Verdict | None:
         """What the station shows within the time for that, or, ``at_once``, when it first shows anything.
+        What is under way is waited for.
 
         ``trouble`` is why the order alone proves nothing. None: the station is about to end.
         """
         deadline = self._time.monotonic() + self._feedback_timeout_s
         while True:
-            evidence: Evidence | None = None
+            evidence: Evidence | Over | None = None
             try:
                 evidence = await deed.evidence()
             except NotDone as refusal:
                 return Outcome.REJECTED, refusal.reason
             except DriverError as error:
                 trouble = trouble or str(error)
+            if isinstance(evidence, Over):
+                return Outcome.DONE, evidence.how
             if evidence is Evidence.SEEN or (evidence is Evidence.NOTHING_TO_SEE and trouble is None):
                 return Outcome.DONE, None
             final = evidence is Evidence.NOTHING_TO_SEE or (at_once and evidence is not None)
             now = self._time.monotonic()
-            if final or now >= deadline:
-                return Outcome.UNKNOWN, trouble or f"was not seen within {self._feedback_timeout_s:g} s"
+            again = now + _LOOK_EVERY_S
+            if evidence is not Evidence.UNDER_WAY:
+                if final or now >= deadline:
+                    return Outcome.UNKNOWN, trouble or f"was not seen within {self._feedback_timeout_s:g} s"
+                again = min(deadline, again)
             if self._ending.is_set():
                 return None
-            await self._time.wait_until(min(deadline, now + _LOOK_EVERY_S), unless=self._ending)
+            await self._time.wait_until(again, unless=self._ending)
 
     # --- say so -------------------------------------------------------------------------------------------
 

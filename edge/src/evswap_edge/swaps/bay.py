@@ -76,6 +76,8 @@ class BayState(Struct, frozen=True, omit_defaults=True):
     content: Content | None = None
     request_id: RequestId | None = None
     promise: Promise | None = None
+    uncollected: bool = False
+    """Its battery was due to a customer who gave theirs and did not take it."""
     sighting: Sighting | None = None
 
     def durable(self) -> "BayState":
@@ -195,7 +197,7 @@ def _believing(state: BayState, bay: Bay, seen: Content) -> tuple[BayState, tupl
 def _freed(state: BayState) -> BayState:
     """A promise is of the battery that was there."""
     use = Use.IDLE if state.use is Use.RESERVED else state.use
-    return replace(state, promise=None, use=use)
+    return replace(state, promise=None, use=use, uncollected=False)
 
 
 def _served(state: BayState, bay: Bay) -> BayState:
@@ -238,7 +240,7 @@ def assigned(state: BayState, request_id: int, use: Use) -> BayState:
     """It serves a swap from now on; a promise is kept by that. Raises ``BayNotFree``."""
     if state.use not in {Use.IDLE, Use.RESERVED}:
         raise BayNotFree(state, use)
-    return replace(state, use=use, request_id=request_id, promise=None)
+    return replace(state, use=use, request_id=request_id, promise=None, uncollected=False)
 
 
 def turned_around(state: BayState) -> BayState:
@@ -248,10 +250,10 @@ def turned_around(state: BayState) -> BayState:
     return replace(state, use=Use.OFFERED_IN)
 
 
-def let_go(state: BayState) -> BayState:
-    """Its swap is over."""
+def let_go(state: BayState, *, uncollected: bool = False) -> BayState:
+    """Its swap is over; ``uncollected``: the customer was due its battery."""
     use = state.use if state.use is Use.QUARANTINED else Use.CLOSING
-    return replace(state, use=use, request_id=None)
+    return replace(state, use=use, request_id=None, uncollected=uncollected)
 
 
 def condemned(state: BayState) -> BayState:

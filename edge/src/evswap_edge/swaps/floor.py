@@ -267,7 +267,8 @@ class _Look:
         del self._swaps[swap.request_id]
         self._ended.append(swap)
         for number in {swap.bay_in, swap.bay_out}:
-            self._bays[number] = bays_.let_go(self._bays[number])
+            due = swap.owes_battery and number == swap.bay_out
+            self._bays[number] = bays_.let_go(self._bays[number], uncollected=due)
 
     def _judge_what_stands_in(self, bay: Bay) -> None:
         """A battery of others is quarantined wherever it is found; one that has told late that it is ours is

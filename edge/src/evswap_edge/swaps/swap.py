@@ -70,6 +70,11 @@ class Swap(Struct, frozen=True, kw_only=True, omit_defaults=True):
         return self.phase is Phase.OUT_TIMED_OUT
 
     @property
+    def owes_battery(self) -> bool:
+        """The customer gave theirs and took none."""
+        return self.phase is Phase.OUT_TIMED_OUT and self.battery_in is not None
+
+    @property
     def awaits(self) -> Side | None:
         """Which battery is to move next; None when the swap is over."""
         match self.phase:
