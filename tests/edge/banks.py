@@ -14,7 +14,7 @@ from evswap_edge.testing import ManualTime
 from evswap_schema import Battery, Lock
 
 HANGS = "hangs"
-QUICK_S = 0.05
+QUICK_S = 0.25
 """For how long a scripted driver is waited for."""
 
 
