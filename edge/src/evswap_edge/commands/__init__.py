@@ -53,6 +53,9 @@ COMMANDS: Final[Mapping[str, Command]] = {
     ),
     "outbox": Command(module="outbox", help="look into what waits at a station: for a technician"),
     "csr": Command(module="csr", help="make this station's key and the request to certify it"),
+    "simulate": Command(
+        module="simulate", help="tell the story of a simulated station, and check its figures"
+    ),
     "emulate": Command(
         module="emulate", help="be a device or a service that is not there, with faults on demand"
     ),
