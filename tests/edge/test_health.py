@@ -88,12 +88,23 @@ def test_without_an_outbox_there_is_no_station(tmp_path: Path, health: Callable[
     assert health()[0] == 1
 
 
-def test_it_loads_nothing_that_only_a_running_station_needs(outbox: Keeper, file: Path) -> None:
+@pytest.mark.parametrize("transport", ["aws-iot", "mqtt"])
+def test_it_loads_nothing_that_only_a_running_station_needs(
+    outbox: Keeper, file: Path, transport: str
+) -> None:
     """It is asked every few seconds, on small computers."""
-    heavy = ("awscrt", "evswap_edge.app", "evswap_edge.publisher", "evswap_edge.commands.run", "cryptography")
+    file.write_text(STATION.replace("aws-iot", transport))
+    heavy = (
+        "awscrt",
+        "paho",
+        "evswap_edge.app",
+        "evswap_edge.publisher",
+        "evswap_edge.commands.run",
+        "cryptography",
+    )
     lines = (
         "import sys; from evswap_edge.__main__ import main; code = main(sys.argv[1:]);"
-        f" print(code, *[name for name in {heavy} if name in sys.modules])"
+        f" print(code, *[name for name in {heavy} if sys.modules.get(name)])"
     )
     command = [sys.executable, "-c", lines, "health", "--config", str(file)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)

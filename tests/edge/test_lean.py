@@ -59,7 +59,7 @@ def test_digests_are_the_same_without_it() -> None:
 @pytest.mark.parametrize(
     "lines",
     [
-        "transports.load_transport('mqtt')",
+        "transports.load_transport('mqtt'); import evswap_edge.transports.mqtt_transport",
         "drivers.load_driver('modbus')",
         METRICS,
     ],

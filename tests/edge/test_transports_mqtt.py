@@ -27,15 +27,16 @@ from evswap_edge import keys
 from evswap_edge.backoff import Backoff
 from evswap_edge.message import Message
 from evswap_edge.transports import (
+    CredentialsError,
     NotConnected,
     ReasonCode,
     Rejected,
     Transport,
-    TransportError,
     aws_iot,
+    mqtt_transport,
 )
 from evswap_edge.transports import mqtt as mqtt_module
-from evswap_edge.transports.dialling import told
+from evswap_edge.transports.dialling import tls_context, told
 from evswap_edge.transports.mqtt_link import MqttLink
 from evswap_edge.transports.subscriptions import matches
 from tests.authority import Authority, new_key
@@ -87,7 +88,7 @@ async def test_however_long_the_broker_was_away_it_is_dialled_within_two_seconds
             waits.append(super().next_s())
             return 0.0
 
-    monkeypatch.setattr(mqtt_module, "Backoff", partial(Hurried, chance=Unlucky()))
+    monkeypatch.setattr(mqtt_transport, "Backoff", partial(Hurried, chance=Unlucky()))
     settings = mqtt_module.Settings(
         host="127.0.0.1",
         port=free_port(),
@@ -156,12 +157,17 @@ async def test_every_code_of_a_puback_is_read_also_those_that_paho_does_not_know
         assert len(far.clients) == 1
 
 
-def test_aiomqtt_is_loaded_by_whoever_chooses_it_and_by_nobody_else() -> None:
+def test_aiomqtt_is_loaded_by_whoever_opens_a_link_with_it_and_by_nobody_else() -> None:
     program = (
-        "import sys\n"
-        "from evswap_edge.transports import load_transport\n"
+        "import asyncio, sys\n"
+        "from pathlib import Path\n"
+        "from evswap_edge.clock import SystemTime\n"
+        "from evswap_edge.transports import Caller, load_transport\n"
         "import evswap_edge.app\n"
-        "load_transport(sys.argv[1])\n"
+        "kind = load_transport(sys.argv[1])\n"
+        "assert not {'paho', 'awscrt'} & set(sys.modules)\n"
+        "settings = kind.settings(host='h', certificate_file=Path('c'), key_file=Path('k'))\n"
+        "asyncio.run(kind.open(settings, Caller(station_id='s', time=SystemTime())))\n"
         "print('paho' in sys.modules, 'awscrt' in sys.modules)\n"
     )
     printed = [
@@ -334,14 +340,24 @@ async def test_a_broker_that_never_says_whether_it_takes_a_connection_costs_no_f
     await eventually(lambda: open_files() <= before)
 
 
-async def test_a_key_behind_a_password_asks_nobody(tmp_path: Path) -> None:
+async def test_a_key_behind_a_password_asks_nobody(
+    tmp_path: Path, eventually: Eventually, caplog: pytest.LogCaptureFixture
+) -> None:
     async with mqtt(tmp_path) as (transport, _):
         locked = new_key().private_bytes(
             Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"secret")
         )
         keys.key_path(tmp_path, STATION).write_bytes(locked)
-        with pytest.raises(TransportError, match="encrypted"):
-            await transport.connect()
+        connecting = asyncio.create_task(transport.connect())
+        await eventually(lambda: "is protected by a password" in caplog.text)
+        assert not connecting.done()
+        connecting.cancel()
+        with pytest.raises(CredentialsError, match="encrypted"):
+            tls_context(
+                certificate_file=keys.certificate_path(tmp_path, STATION),
+                key_file=keys.key_path(tmp_path, STATION),
+                ca_file=None,
+            )
 
 
 async def test_a_packet_that_is_none_ends_the_link_and_the_next_one_works(
