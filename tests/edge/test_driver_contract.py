@@ -36,6 +36,7 @@ from evswap_edge.hal import (
 from evswap_edge.testing import ManualTime
 from evswap_schema import Bay, Lock
 from evswap_schema.fields import Celsius, Percent
+from tests.edge.can_bus import spoken_on
 from tests.edge.climate import RTU, TCP, plugged_in
 from tests.edge.i2c import machine
 from tests.edge.pins import board
@@ -87,6 +88,12 @@ async def sht3x() -> AsyncIterator[Any]:
         yield Sht3xSettings()
 
 
+@asynccontextmanager
+async def can_batteries() -> AsyncIterator[Any]:
+    async with spoken_on() as bus:
+        yield bus.settings()
+
+
 DRIVERS: Final[dict[str, tuple[str, Have]]] = {
     "simulated": ("simulated", simulated),
     "modbus-rtu": ("modbus", modbus_rtu),
@@ -94,6 +101,7 @@ DRIVERS: Final[dict[str, tuple[str, Have]]] = {
     "gpio-locks": ("gpio", gpio_locks),
     "gpio-safety": ("gpio", gpio_safety),
     "sht3x": ("sht3x", sht3x),
+    "can": ("can", can_batteries),
 }
 every_driver = pytest.mark.parametrize(("name", "have"), DRIVERS.values(), ids=DRIVERS)
 

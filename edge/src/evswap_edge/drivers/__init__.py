@@ -24,6 +24,7 @@ ENTRY_POINTS: Final = "evswap_edge.drivers"
 BUILTINS: Final = {
     "simulated": Builtin("evswap_edge.drivers.simulated:KIND"),
     "modbus": Builtin("evswap_edge.drivers.modbus:KIND", extra="modbus", needs_openssl=True),
+    "can": Builtin("evswap_edge.drivers.can:KIND", extra="can", needs_openssl=True),
     "gpio": Builtin("evswap_edge.drivers.gpio:KIND", extra="gpio"),
     "sht3x": Builtin("evswap_edge.drivers.sht3x:KIND", extra="sht3x"),
 }

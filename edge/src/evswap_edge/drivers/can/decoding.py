@@ -1,0 +1,124 @@
+"""Frames into a battery, without any I/O.
+
+NotMeasured   the frames arrived, and hold no battery that can be believed
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import cantools.errors
+import msgspec
+
+from evswap_edge.dbc import SerialEncoding
+from evswap_edge.drivers.can.layout import Layout, Place, Slot, Text
+from evswap_schema import Battery
+
+_DIGITS: Final = 4
+"""Behind the point: finer than any battery management system measures, coarse enough to hide binary
+fractions."""
+_FILLING: Final = b"\x00\xff "
+"""What stands behind a serial number that is shorter than its room."""
+
+Frames = Mapping[Slot, bytes]
+"""The data of the newest good frame in each slot."""
+_Values = Mapping[str, int | float]
+
+
+class NotMeasured(Exception):
+    """The frames hold no such battery; ``reason`` says why."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(reason)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a battery's management system says: its values, and the names of the faults that it sees."""
+
+    battery: Battery
+    faults: tuple[str, ...] = ()
+
+
+def is_present(layout: Layout, frames: Frames) -> bool:
+    """Whether there is a battery. Raises ``NotMeasured`` when the signal says neither."""
+    if layout.presence is None:
+        return True
+    slot, bits, presence = layout.presence
+    said = bits.of(frames[slot])
+    if said in presence.empty:
+        return False
+    if said in presence.occupied:
+        return True
+    raise NotMeasured(f"{presence.signal} is {said}, which is neither occupied nor empty")
+
+
+def decode(layout: Layout, frames: Frames) -> Report:
+    """What all ``frames`` together say. Raises ``NotMeasured``."""
+    values = {slot: _values(layout, slot, data) for slot, data in frames.items()}
+    fields: dict[str, object] = {"serial_number": _serial_number(layout, frames)}
+    for name, (measured, places) in layout.measured.items():
+        highest = max(_value(place, values, name=name) * measured.scale + measured.offset for place in places)
+        fields[name] = round(highest) if name == "cycles" else round(highest, _DIGITS)
+    faults = tuple(place.signal.name for place in layout.faults if _value(place, values, name="faults"))
+    return Report(_battery(fields), faults)
+
+
+def _values(layout: Layout, slot: Slot, data: bytes) -> _Values:
+    name, _ = slot
+    try:
+        return layout.kinds[name].message.decode(data, decode_choices=False)  # type: ignore[return-value]  # numbers, so asked for
+    except cantools.errors.Error as error:
+        raise NotMeasured(f"{name}: {error}") from error
+
+
+def _value(place: Place, values: Mapping[Slot, _Values], *, name: str) -> float:
+    """The signal's value, within the limits that the DBC file gives it."""
+    signal = place.signal
+    value = values[place.slot][signal.name]
+    least = -math.inf if signal.minimum is None else signal.minimum
+    greatest = math.inf if signal.maximum is None else signal.maximum
+    if not (math.isfinite(value) and least <= round(value, _DIGITS) <= greatest):
+        said = f"{place.slot[0]}.{signal.name} is {round(value, _DIGITS):g}"
+        raise NotMeasured(f"{name}: {said}, out of the range of its DBC file, {least:g} to {greatest:g}")
+    return value
+
+
+def _battery(fields: Mapping[str, object]) -> Battery:
+    """Within the limits of the contract, too."""
+    try:
+        return msgspec.convert(fields, Battery)
+    except msgspec.ValidationError as error:
+        name = str(error).rpartition("$.")[2].rstrip("`")
+        raise NotMeasured(f"{name}: {fields.get(name)} is out of the range of the contract") from error
+
+
+# --- serial numbers ---------------------------------------------------------------------------------------
+
+
+def _serial_number(layout: Layout, frames: Frames) -> str:
+    parts = [(text, text.bits.of(frames[text.slot])) for text in layout.serial]
+    if layout.encoding is SerialEncoding.ASCII:
+        return _characters(b"".join(_bytes(text, raw) for text, raw in parts))
+    number = 0
+    for text, raw in parts:
+        number = number << text.width | raw
+    if layout.encoding is SerialEncoding.DECIMAL:
+        return str(number)
+    return f"{number:0{math.ceil(sum(text.width for text, _ in parts) / 4)}X}"
+
+
+def _bytes(text: Text, raw: int) -> bytes:
+    return raw.to_bytes(text.width // 8, text.bits.order)
+
+
+def _characters(data: bytes) -> str:
+    try:
+        text = data.rstrip(_FILLING).decode("ascii")
+    except UnicodeDecodeError:
+        text = ""
+    if not (text and text.isprintable()):
+        raise NotMeasured(f"serial_number: {data.hex(' ')} is no text")
+    return text
