@@ -7,11 +7,12 @@ import argparse
 from types import ModuleType
 from typing import Final
 
-from evswap_edge.commands.emulate import climate, greengrass
-
-HELP: Final = "be a device or a service that is not there, with faults on demand"
+from evswap_edge.commands.emulate import bms_can, bms_modbus, charger_modbus, climate, greengrass
 
 _EMULATORS: Final[dict[str, ModuleType]] = {
+    "bms-can": bms_can,
+    "bms-modbus": bms_modbus,
+    "charger-modbus": charger_modbus,
     "climate": climate,
     "greengrass": greengrass,
 }
