@@ -178,7 +178,7 @@ async def archived(broker: Mosquitto) -> AsyncIterator[set[int]]:
         noting = asyncio.create_task(note(client))
         yield arrived
         noting.cancel()
-        await asyncio.wait({noting})
+        await asyncio.gather(noting, return_exceptions=True)  # who missed something is found by what lacks
 
 
 def complaints(caplog: pytest.LogCaptureFixture) -> list[str]:
