@@ -11,7 +11,7 @@ from tests.terraform.tool import ready_terraform
 
 MARKER = "any_maker"
 LONGEST_S = 600
-"""For a test that brings up a stack of its own, perhaps twice, or waits until Terraform has."""
+"""For a test that brings up a stack, perhaps twice, on a machine that has much else to do."""
 OWN = "own_stack"
 
 
@@ -23,7 +23,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """On Terraform's stack: what holds there too, and last what breaks the stack, as there is only one."""
     ours = [item for item in items if Path(__file__).parent in item.path.parents]
     if MAKER == "evswap":
-        _give_time(item for item in ours if _breaks_the_stack(item))
+        _give_time(ours)
         return
     others = [item for item in ours if not item.get_closest_marker(MARKER)]
     config.hook.pytest_deselected(items=others)

@@ -28,7 +28,7 @@ from tests.terraform.tool import find_plugins
 
 ROOT = Path(__file__).parents[2]
 EVSWAP = Path(sys.executable).with_name("evswap")
-UP_WITHIN_S = {"evswap": 120, "terraform": 400}
+UP_WITHIN_S = 400
 MAKER = os.environ.get("EVSWAP_E2E_WITH", "evswap")
 """Who makes the stacks that the suite runs on: `evswap`, or `terraform` by the configuration for AWS."""
 
@@ -114,7 +114,7 @@ class LocalStack:
             cwd=ROOT,
             capture_output=True,
             text=True,
-            timeout=UP_WITHIN_S[self.maker],
+            timeout=UP_WITHIN_S,
             env={**os.environ, **terraform_plugins()},
             check=False,
         )

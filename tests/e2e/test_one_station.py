@@ -2,6 +2,7 @@
 
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -123,7 +124,10 @@ def first_line_with(words: str, station: "subprocess.Popen[str]") -> str:
 
 def samples_on(station: "subprocess.Popen[str]", folder: Path) -> None:
     def samples() -> int:
-        return int(ask(folder / "outbox.sqlite", "SELECT samples + parcel_samples FROM ledger"))
+        try:
+            return int(ask(folder / "outbox.sqlite", "SELECT samples + parcel_samples FROM ledger"))
+        except sqlite3.OperationalError:  # the file is still being made
+            return 0
 
     before = samples()
     wait_until(lambda: samples() > before, what="another sample", within=IN_TIME_S)
