@@ -138,11 +138,15 @@ def surroundings(
 ) -> Surroundings:
     """``told`` gets what would become alarms."""
     told = {} if told is None else told
+
+    def tell(sensor: str, reason: str | None, bay: int | None) -> None:
+        told[sensor if bay is None else f"{sensor}/{bay}"] = reason
+
     return Surroundings(
         station_id="station-01",
         time=time or ManualTime(),
         answer_within_s=within_s,
-        on_sensor=told.__setitem__,
+        on_sensor=tell,
     )
 
 

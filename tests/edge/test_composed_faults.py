@@ -276,8 +276,8 @@ async def test_each_trouble_is_logged_when_it_begins_and_when_it_ends(
     assert [record.getMessage() for record in caplog.records] == [
         "sensor batteries_can: /dev/x: silence",
         "sensor batteries_can: works again after 0.0 s",
-        "sensor batteries_can_bay_2: stale",
-        "sensor batteries_can_bay_2: works again after 0.0 s",
+        "sensor batteries_can, bay 2: stale",
+        "sensor batteries_can, bay 2: works again after 0.0 s",
     ]
 
 

@@ -10,6 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from evswap_edge.clock import Stamp
+from evswap_edge.drivers.merging import unknown
 from evswap_edge.hal import Climate, SensorError
 from evswap_edge.outbox import OutboxFull
 from evswap_edge.sampler import Record, Sampler, derive_status
@@ -350,3 +351,55 @@ _AIR = Climate(temperature=20.0, humidity=50.0)
 )
 def test_status(bays: list[Bay] | None, climate: Climate | None, status: StationStatus) -> None:
     assert derive_status(bays, climate) is status
+
+
+# --- bays of which some cannot be read --------------------------------------------------------------------
+
+
+async def test_a_bay_that_cannot_be_read_counts_as_it_last_did_and_not_as_good() -> None:
+    async with Run() as run:
+        good = await run.one()
+        run.cabinet.bays = (charged_bay(1), unknown(2))
+        held = await run.one()
+        run.cabinet.bays = (unknown(1), replace(charged_bay(2), charge=Charge.CHARGING))
+        moved = await run.one()
+        run.cabinet.bays = (charged_bay(1), charged_bay(2))
+        well = await run.one()
+    assert (good.battery_available, good.quality) == (2, None)
+    assert (held.battery_available, held.status) == (2, StationStatus.DEGRADED)
+    assert held.quality == {
+        "battery_available": Quality.STALE,
+        "battery_charging": Quality.STALE,
+        "bays": Quality.FAILED,
+    }
+    assert held.bays == (charged_bay(1), unknown(2))
+    assert (moved.battery_available, moved.battery_charging) == (1, 1)
+    assert (well.battery_available, well.quality) == (2, None)
+
+
+async def test_a_bay_that_was_never_read_makes_the_counts_no_measurement() -> None:
+    async with Run(with_bays=False) as run:
+        run.cabinet.bays = (charged_bay(1), unknown(2))
+        run.sampler._last_seen.clear()
+        reading = await run.one()
+    assert reading.battery_available == 1
+    assert reading.quality == {
+        "battery_available": Quality.FAILED,
+        "battery_charging": Quality.FAILED,
+    }
+
+
+async def test_a_station_whose_bays_are_all_unknown_cannot_swap() -> None:
+    async with Run() as run:
+        run.cabinet.bays = (unknown(1), unknown(2))
+        assert (await run.one()).status is StationStatus.FAULT
+
+
+async def test_what_neither_bays_nor_climate_show_degrades_the_station_all_the_same() -> None:
+    broken = False
+    async with Run(ailing=lambda: broken) as run:
+        assert (await run.one()).status is StationStatus.OPERATIONAL
+        broken = True
+        assert (await run.one()).status is StationStatus.DEGRADED
+        run.cabinet.bays = (unknown(1),)
+        assert (await run.one()).status is StationStatus.FAULT

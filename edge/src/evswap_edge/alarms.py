@@ -85,6 +85,11 @@ class Alarms:
         self._noting = Episode(_log, f"alarms in {book}", monotonic=time.monotonic)
 
     @property
+    def of_sensors(self) -> bool:
+        """Whether one is raised that some sensor gives no values."""
+        return any(name.startswith(_SENSOR_FAILED) for name in self._raised)
+
+    @property
     def raised(self) -> frozenset[str]:
         """The alarms that are raised now: names, followed by ``/`` and the bay where they are about one."""
         return frozenset(self._raised)

@@ -19,7 +19,7 @@ from evswap_edge.backoff import Backoff
 from evswap_edge.clock import TimeSource
 from evswap_edge.config import StationConfig
 from evswap_edge.confirmations import Confirmations
-from evswap_edge.drivers import Surroundings, open_cabinet
+from evswap_edge.drivers import OnSensor, Surroundings, open_cabinet
 from evswap_edge.failures import first_failure
 from evswap_edge.hal import Cabinet
 from evswap_edge.logs import STATION
@@ -35,7 +35,7 @@ from evswap_edge.reporting.recording import Recorder
 from evswap_edge.reporting.sealing import Sealer
 from evswap_edge.reporting.truth import Truth
 from evswap_edge.reporting.wording import Wording
-from evswap_edge.sampler import Sampler
+from evswap_edge.sampler import Sampler, longest_answer_s
 from evswap_edge.swaps.cabinet import told
 from evswap_edge.swaps.controller import Surroundings as SwapSurroundings
 from evswap_edge.swaps.controller import Swaps
@@ -76,7 +76,7 @@ async def run_station(
     signals = Signals()
     async with (
         _outbox(config, time, signals) as outbox,
-        _cabinet(config, time) as cabinet,
+        _cabinet(config, time, signals) as cabinet,
         _transport(config, time, signals) as link,
     ):
         station = Station(
@@ -96,6 +96,8 @@ class Signals:
         """With True for each new link, and with False when one has ended."""
         self.credentials: list[Callable[[CredentialsError | None], None]] = []
         """With what is wrong with certificate and key, and with None when nothing is."""
+        self.sensors: list[OnSensor] = []
+        """With what a driver cannot read, and when it can again."""
         self.storage: list[Callable[[], None]] = []
         """When the outbox gets into trouble, out of it, or loses something."""
 
@@ -108,6 +110,11 @@ class Signals:
         """For the transport."""
         for listener in self.credentials:
             listener(problem)
+
+    def on_sensor(self, sensor: str, reason: str | None, bay: int | None) -> None:
+        """For a driver of which a part can fail."""
+        for listener in self.sensors:
+            listener(sensor, reason, bay)
 
     def on_storage(self, _: object = None) -> None:
         """For the outbox."""
@@ -150,6 +157,7 @@ class Station:
         self.alarms.on_event = self.publisher.happened
         signals.link.append(self.publisher.link_changed)
         signals.credentials.append(self._on_credentials)
+        signals.sensors.append(self._on_sensor)
         signals.storage.append(self._look_at_storage)
         self.beside: dict[str, Part] = {}
         """What else runs until the station is to stop, by name."""
@@ -248,6 +256,7 @@ class Station:
             sensor_timeout_s=config.sampling.sensor_timeout_s,
             vitals=self.vitals,
             on_sensor=self._on_sensor,
+            ailing=lambda: self.alarms.of_sensors,
             phase_s=phase_s,
             with_bays=config.reporting.mode is Mode.ON_CHANGE,
         )
@@ -306,8 +315,8 @@ class Station:
         severity = Severity.CRITICAL
         self.alarms.set(CREDENTIALS_UNUSABLE, problem is not None, severity=severity, detail=detail)
 
-    def _on_sensor(self, sensor: str, reason: str | None) -> None:
-        self.alarms.set(sensor_failed(sensor), reason is not None, detail=reason)
+    def _on_sensor(self, sensor: str, reason: str | None, bay: int | None = None) -> None:
+        self.alarms.set(sensor_failed(sensor), reason is not None, bay=bay, detail=reason)
 
 
 def _changes(config: StationConfig) -> Changes:
@@ -357,8 +366,14 @@ async def _outbox(config: StationConfig, time: TimeSource, signals: Signals) -> 
 
 
 @asynccontextmanager
-async def _cabinet(config: StationConfig, time: TimeSource) -> AsyncIterator[Cabinet]:
-    surroundings = Surroundings(station_id=config.station_id, time=time)
+async def _cabinet(config: StationConfig, time: TimeSource, signals: Signals) -> AsyncIterator[Cabinet]:
+    sampling = config.sampling
+    surroundings = Surroundings(
+        station_id=config.station_id,
+        time=time,
+        answer_within_s=longest_answer_s(sampling.interval_s, sampling.sensor_timeout_s),
+        on_sensor=signals.on_sensor,
+    )
     cabinet = await open_cabinet(config.driver.kind, config.driver.settings, surroundings)
     try:
         yield cabinet

@@ -19,7 +19,7 @@ from evswap_edge.episode import Episode
 from evswap_edge.hal import Cabinet, Climate, SensorError
 from evswap_edge.outbox import OutboxError
 from evswap_edge.vitals import Vitals
-from evswap_schema import Bay, Charge, Health, Quality, Reading, Reservation, StationStatus
+from evswap_schema import Bay, Charge, Health, Occupancy, Quality, Reading, Reservation, StationStatus
 from evswap_schema.fields import Celsius, Percent
 
 ValueT = TypeVar("ValueT")
@@ -34,6 +34,9 @@ _SHARE_OF_INTERVAL: Final = 0.8
 _MOST_MEASURED: Final = 64
 """A disk that stalls holds this many samples up before it holds up the sampling: a third of a second at 200
 a second."""
+
+_ANY_BAY: Final = frozenset({0})
+"""No bay has this number."""
 
 _log = logging.getLogger(__name__)
 
@@ -126,6 +129,12 @@ def derive_status(bays: Sequence[Bay] | None, climate: Climate | None) -> Statio
     return StationStatus.OPERATIONAL
 
 
+def longest_answer_s(interval_s: float, timeout_s: float) -> float:
+    """For how long a sensor that may take ``timeout_s`` is waited for, when there is a sample every
+    ``interval_s``."""
+    return min(timeout_s, interval_s * _SHARE_OF_INTERVAL)
+
+
 class Sampler:
     """Makes a ``Reading`` of a cabinet every ``interval_s`` seconds and hands it to ``record``."""
 
@@ -140,9 +149,11 @@ class Sampler:
         sensor_timeout_s: float,
         vitals: Vitals,
         on_sensor: OnSensor = lambda sensor, reason: None,  # noqa: ARG005
+        ailing: Callable[[], bool] = lambda: False,
         phase_s: float = 0.0,
         with_bays: bool = True,
     ) -> None:
+        """``ailing`` tells whether something is known to be broken that neither bays nor climate show."""
         self._station_id = station_id
         self._cabinet = cabinet
         self._record = record
@@ -152,6 +163,7 @@ class Sampler:
         self._with_bays = with_bays
         self._vitals = vitals
         self._on_sensor = on_sensor
+        self._ailing = ailing
         self._climate = self._guarded(self._read_climate, "climate", sensor_timeout_s)
         self._bays = self._guarded(self._read_bays, "bays", sensor_timeout_s)
         self._storage = Episode(_log, "storing samples", monotonic=time.monotonic)
@@ -160,7 +172,8 @@ class Sampler:
         """Not being stored yet."""
         self._is_storing = False
         self._has_room = asyncio.Event()
-        self._last_counts: BayCounts | None = None
+        self._last_seen: dict[int, Bay] = {}
+        """Each bay as it was when it could be read last."""
 
     async def run(self, stop: asyncio.Event) -> None:
         """Sample until ``stop`` is set. A sample that has begun is finished and stored."""
@@ -194,7 +207,7 @@ class Sampler:
             battery_charging=counts.charging,
             temperature=climate.temperature if climate else None,
             humidity=climate.humidity if climate else None,
-            status=derive_status(bays, climate),
+            status=self._status(bays, climate),
             timestamp=stamp.wall_clock,
             clock=stamp.clock,
             quality=quality or None,
@@ -205,18 +218,35 @@ class Sampler:
     def _judge(
         self, climate: Climate | None, bays: Sequence[Bay] | None
     ) -> tuple[BayCounts, dict[str, Quality]]:
-        """The counts to report, the last good ones when the bays cannot be read, and what is not fresh."""
+        """The counts to report, in which a bay that cannot be read counts as it last did, and what is not
+        fresh."""
         quality: dict[str, Quality] = {}
         if climate is None:
             quality |= dict.fromkeys(("temperature", "humidity"), Quality.FAILED)
-        if bays is not None:
-            self._last_counts = count_bays(bays)
-            return self._last_counts, quality
-        known = self._last_counts
-        quality |= dict.fromkeys(
-            ("battery_available", "battery_charging"), Quality.STALE if known else Quality.FAILED
-        )
-        return known or BayCounts(available=0, charging=0), quality
+        unread = self._remember(bays)
+        if unread:
+            all_seen = unread <= self._last_seen.keys()
+            counted = Quality.STALE if all_seen else Quality.FAILED
+            quality |= dict.fromkeys(("battery_available", "battery_charging"), counted)
+            if bays is not None and self._with_bays:
+                quality["bays"] = Quality.FAILED
+        return count_bays(tuple(self._last_seen.values())), quality
+
+    def _remember(self, bays: Sequence[Bay] | None) -> frozenset[int]:
+        """Which bays could not be read; of the others, it is known now how they are. All are meant where
+        nobody can say how many there are."""
+        if bays is None:
+            return frozenset(self._last_seen) or _ANY_BAY
+        unread = frozenset(bay.bay for bay in bays if bay.occupancy is Occupancy.UNKNOWN)
+        held = {number: bay for number, bay in self._last_seen.items() if number in unread}
+        self._last_seen = held | {bay.bay: bay for bay in bays if bay.bay not in unread}
+        return unread
+
+    def _status(self, bays: Sequence[Bay] | None, climate: Climate | None) -> StationStatus:
+        status = derive_status(bays, climate)
+        if status is StationStatus.OPERATIONAL and self._ailing():
+            return StationStatus.DEGRADED
+        return status
 
     async def _store_soon(self, measured: tuple[Reading, Stamp], tasks: asyncio.TaskGroup) -> None:
         """Storing takes as long as the disk takes; the next tick does not wait for it, unless too many are
@@ -260,7 +290,7 @@ class Sampler:
         return GuardedSensor(
             read,
             name=name,
-            timeout_s=min(timeout_s, self._interval_s * _SHARE_OF_INTERVAL),
+            timeout_s=longest_answer_s(self._interval_s, timeout_s),
             time=self._time,
             on_outcome=self._count_outcome,
         )

@@ -17,8 +17,8 @@ from evswap_edge.hal import Cabinet, DriverUnavailable, Hardware
 from evswap_edge.plugins import Builtin
 
 SettingsT = TypeVar("SettingsT", bound=Struct)
-OnSensor = Callable[[str, str | None], None]
-"""Called with a sensor's name and why it failed; None: it works."""
+OnSensor = Callable[[str, str | None, int | None], None]
+"""Called with a sensor's name, why it failed (None: it works), and the bay when it is about one."""
 
 ENTRY_POINTS: Final = "evswap_edge.drivers"
 BUILTINS: Final = {
@@ -63,7 +63,7 @@ class SettingRefused(Exception):
         super().__init__(f"{setting}: {problem}")
 
 
-def _tell_nobody(sensor: str, reason: str | None) -> None:
+def _tell_nobody(sensor: str, reason: str | None, bay: int | None) -> None:
     """Nobody wants to know."""
 
 

@@ -128,7 +128,7 @@ class _Bank(Generic[ValueT]):
             self._read, name=sensor, within_s=_SHARE_OF_PATIENCE * surroundings.answer_within_s
         )
         self._trouble = Trouble(_log, sensor, surroundings)
-        self._troubles = {bay: Trouble(_log, f"{sensor}_bay_{bay}", surroundings) for bay in seat.part.bays}
+        self._troubles = {bay: Trouble(_log, sensor, surroundings, bay=bay) for bay in seat.part.bays}
 
     async def read(self) -> ByBay[ValueT]:
         """Never raises."""

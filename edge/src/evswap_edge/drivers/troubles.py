@@ -14,13 +14,17 @@ CLEAR_AFTER_S: Final = 30.0
 
 
 class Trouble:
-    """What is known of the part called ``sensor``."""
+    """What is known of the part called ``sensor``, or of one ``bay`` of it."""
 
-    def __init__(self, logger: logging.Logger, sensor: str, surroundings: Surroundings) -> None:
+    def __init__(
+        self, logger: logging.Logger, sensor: str, surroundings: Surroundings, *, bay: int | None = None
+    ) -> None:
         self._sensor = sensor
+        self._bay = bay
         self._surroundings = surroundings
         self._monotonic = surroundings.time.monotonic
-        self._episode = Episode(logger, f"sensor {sensor}", monotonic=self._monotonic)
+        subject = f"sensor {sensor}" if bay is None else f"sensor {sensor}, bay {bay}"
+        self._episode = Episode(logger, subject, monotonic=self._monotonic)
         self._alarmed = False
         self._turned_at: float | None = None
 
@@ -31,7 +35,7 @@ class Trouble:
         else:
             self._episode.begin(reason)
         if self._settled(failing=reason is not None):
-            self._surroundings.on_sensor(self._sensor, reason)
+            self._surroundings.on_sensor(self._sensor, reason, self._bay)
 
     def _settled(self, *, failing: bool) -> bool:
         """Whether that has lasted for long enough to be told."""
