@@ -1,18 +1,22 @@
 """The simulated station: one seed, one story; batteries and customers as the real ones behave."""
 
 import asyncio
+from contextlib import suppress
+from datetime import UTC, datetime
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evswap_edge.drivers import Surroundings, load_driver, open_cabinet
-from evswap_edge.drivers.simulated import Settings, SimulatedCabinet
-from evswap_edge.hal import ActionRefused, BayActuators, Climate
+from evswap_edge.drivers import SettingRefused, Surroundings, load_driver, open_cabinet
+from evswap_edge.drivers.simulated import KIND, CustomersAre, Faults, Settings, SimulatedCabinet
+from evswap_edge.hal import ActionRefused, BayActuators, Climate, SafetyInputs, SensorError, TokenReader
 from evswap_edge.sampler import count_bays
+from evswap_edge.simulation.stations import StationType
 from evswap_edge.testing import ManualTime
-from evswap_schema import Bay, Charge, Lock, Occupancy, Reservation
+from evswap_schema import Bay, Charge, Health, Lock, Occupancy, Reservation
 
 Story = list[tuple[Climate, list[Bay]]]
 
@@ -178,3 +182,109 @@ async def test_what_cannot_be_done_is_refused_and_nothing_moves() -> None:
     with pytest.raises(ActionRefused, match="there is no battery in it"):
         await cabinet.reserve(empty, seconds=30.0)
     assert list(await cabinet.read_bays()) == before
+
+
+# --- customers who show a token, and what else there is -----------------------------------------------------
+
+
+def cabinet_of(**chosen: Any) -> tuple[SimulatedCabinet, ManualTime]:
+    time = ManualTime()
+    settings = Settings(**chosen)
+    return SimulatedCabinet(settings, Surroundings(station_id="station-01", time=time)), time
+
+
+async def test_a_customer_s_token_is_read_and_he_is_served_by_unlocking() -> None:
+    cabinet, time = cabinet_of(customers=CustomersAre.PRESENT_TOKENS, faults=Faults.NONE)
+    assert isinstance(cabinet, TokenReader)
+    reading = asyncio.create_task(cabinet.read_token())
+    while not reading.done():
+        await time.advance(60.0)
+    assert reading.result().startswith("station-01-rider-")
+    before = {bay.bay: bay.battery for bay in await cabinet.read_bays()}
+    empty, charged = await first(cabinet, Charge.NONE), await first(cabinet, Charge.CHARGED)
+    await cabinet.unlock(empty)
+    await time.advance(10.0)
+    assert (await bay_of(cabinet, empty)).battery is not None
+    await time.advance(15.0)
+    await cabinet.unlock(charged)
+    await time.advance(10.0)
+    taken = await bay_of(cabinet, charged)
+    assert before[charged] is not None
+    assert (taken.occupancy, taken.lock) == (Occupancy.EMPTY, Lock.LOCKED)
+
+
+async def test_no_token_is_lost_by_giving_up_to_wait_for_it() -> None:
+    cabinet, time = cabinet_of(customers=CustomersAre.PRESENT_TOKENS, faults=Faults.NONE)
+    while not cabinet.world.tokens:
+        waiting = asyncio.create_task(cabinet.read_token())
+        await time.advance(0.0)
+        waiting.cancel()
+        with suppress(asyncio.CancelledError):
+            await waiting
+        time.stall(60.0)
+        await cabinet.read_bays()
+    assert await cabinet.read_token()
+
+
+async def test_nobody_shows_a_token_where_customers_serve_themselves() -> None:
+    cabinet, time = cabinet_of()
+    reading = asyncio.create_task(cabinet.read_token())
+    await time.advance(6 * 3_600.0)
+    assert not reading.done()
+    reading.cancel()
+    with suppress(asyncio.CancelledError):
+        await reading
+
+
+@pytest.mark.parametrize("speed", [1.0, 25.0, 10_000.0])
+async def test_the_story_is_the_same_at_every_speed(speed: float) -> None:
+    cabinet, time = cabinet_of(speed=speed)
+    while cabinet.world.steps < 2_000:
+        await time.advance(500.0 / speed)
+        await cabinet.read_climate()
+    slow, slowly = cabinet_of()
+    await slowly.advance(cabinet.world.seconds)
+    await slow.read_bays()
+    assert slow.world.digest() == cabinet.world.digest()
+
+
+async def test_faults_are_seen_as_hardware_shows_them() -> None:
+    cabinet, time = cabinet_of(faults=Faults.FREQUENT, speed=100.0)
+    assert isinstance(cabinet, SafetyInputs)
+    blind, broken, unlocked_by_a_blocked_door = False, False, False
+    for _ in range(3_000):
+        await time.advance(20.0)
+        try:
+            await cabinet.read_climate()
+        except SensorError:
+            blind = True
+        for bay in await cabinet.read_bays():
+            if bay.occupancy is Occupancy.OCCUPIED and bay.battery is None:
+                assert (bay.health, bay.charge) == (Health.FAULT, Charge.WAITING)
+                broken = True
+        for number in (await cabinet.read_safety()).blocked_doors:
+            assert (await bay_of(cabinet, number)).lock is Lock.UNLOCKED
+            unlocked_by_a_blocked_door = True
+        if blind and broken and unlocked_by_a_blocked_door:
+            return
+    raise AssertionError("two years of faults a hundred times as frequent did not show")
+
+
+@pytest.mark.parametrize(("name", "bays"), [("kiosk", 8), ("street", 35), ("hub", 120)])
+async def test_a_type_of_station_says_how_many_bays_it_has(name: str, bays: int) -> None:
+    cabinet, _ = cabinet_of(station_type=StationType(name))
+    assert len(await cabinet.read_bays()) == bays
+    assert KIND.bays(Settings(station_type=StationType(name))) == tuple(range(1, bays + 1))
+
+
+def test_a_type_that_contradicts_the_number_of_bays_is_refused() -> None:
+    KIND.check(Settings(bays=35, station_type=StationType.STREET))
+    with pytest.raises(SettingRefused, match="a street has 35 bays, and bays says 12"):
+        KIND.check(Settings(bays=12, station_type=StationType.STREET))
+
+
+async def test_the_story_begins_when_it_is_told_to() -> None:
+    winter = datetime(2026, 1, 15, 3, tzinfo=UTC)
+    cold, _ = cabinet_of(start=winter, latitude=55.0)
+    warm, _ = cabinet_of(start=datetime(2026, 7, 15, 15, tzinfo=UTC), latitude=25.0)
+    assert (await cold.read_climate()).temperature < (await warm.read_climate()).temperature - 10.0

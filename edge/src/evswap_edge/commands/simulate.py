@@ -1,7 +1,7 @@
 """``evswap-edge simulate``."""
 
 import argparse
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,7 +14,8 @@ from evswap_edge.simulation.stations import BAYS, StationType
 from evswap_edge.simulation.world import Story
 from evswap_schema.limits import MAX_BAYS
 
-_START: Final = datetime(2026, 6, 1)  # noqa: DTZ001 - local time at the simulated station: a Monday
+_START: Final = datetime(2026, 6, 1, tzinfo=UTC)
+"""A Monday, in a warm month."""
 _DEFAULT_DAYS: Final = 7.0
 _NAME: Final = "simulated"
 

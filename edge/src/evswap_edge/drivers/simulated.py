@@ -199,7 +199,7 @@ _SHOWN_FAULTS: Final = frozenset({Fault.BMS_SILENT, Fault.CHARGER_FAILED, Fault.
 def _charge(slot: Slot) -> Charge:
     if slot.pack is None:
         return Charge.NONE
-    if slot.pack.full:
+    if slot.pack.full and slot.speaks:
         return Charge.CHARGED
     return Charge.CHARGING if slot.charges else Charge.WAITING
 

@@ -9,6 +9,8 @@ from evswap_edge.simulation.chance import Chance
 
 SWAPS_PER_BAY_AND_DAY: Final = 148.0 / 35.0
 """Of the largest network: about 148 swaps a station and day at about 35 bays."""
+CUSTOMERS_PER_SWAP: Final = 1.013
+"""One in eighty finds nothing charged and does not wait."""
 _NIGHT: Final = 0.25
 _RUSH_HOURS: Final = ((8.0, 1.5, 1.6), (12.5, 1.0, 0.6), (18.0, 2.0, 1.9))
 """Hour of the day, width in hours, height over the night: to work, lunch and deliveries, home."""

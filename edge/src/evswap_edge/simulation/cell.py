@@ -13,7 +13,7 @@ OHM: Final = 0.07
 and what Schmalstieg et al. measured in ten seconds."""
 CUT_OFF_A: Final = 0.05 * CAPACITY_AH
 """Charging ends when the constant voltage drives no more than C/20, as data sheets of such cells have it."""
-FULL_V: Final = 4.17
+FULL_V: Final = 4.169
 """The charger's constant voltage: what a new cell shows at rest when full, and the cut-off current's drop."""
 
 OPEN_CIRCUIT_V: Final = (

@@ -15,7 +15,7 @@ from datetime import datetime
 from typing import Final
 
 from evswap_edge.simulation.ageing import Wear
-from evswap_edge.simulation.arrivals import SWAPS_PER_BAY_AND_DAY, arrivals
+from evswap_edge.simulation.arrivals import CUSTOMERS_PER_SWAP, SWAPS_PER_BAY_AND_DAY, arrivals
 from evswap_edge.simulation.cabinet import Cabinet, Slot
 from evswap_edge.simulation.chance import Chance, stream
 from evswap_edge.simulation.customers import (
@@ -120,7 +120,7 @@ class World:
         self.cabinet.open_book()
         self._arrivals = arrivals(
             story.start,
-            mean_per_day=story.swaps_per_bay_and_day * story.bays,
+            mean_per_day=story.swaps_per_bay_and_day * story.bays * CUSTOMERS_PER_SWAP,
             chance=stream(story.seed, "arrivals"),
         )
         self._next_arrival = next(self._arrivals)
