@@ -384,7 +384,7 @@ def _require_section(document: Document, role: Role, section: Mapping[str, Any])
 
 def _parts(document: Document, role: Role, section: Any) -> Iterator[Part]:
     """The one driver of a role, or each of a list."""
-    if not isinstance(section, list):
+    if not isinstance(section, list) or not section:
         yield _part(document, role, section, ("driver", role))
         return
     for index, item in enumerate(section):

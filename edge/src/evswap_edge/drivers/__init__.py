@@ -94,6 +94,11 @@ def _claims_nothing(_: object) -> Mapping[str, str]:
     return {}
 
 
+def _somewhere(_: object, __: int | None) -> str:
+    """There is nothing to say."""
+    return ""
+
+
 @dataclass(frozen=True, slots=True)
 class DriverKind(Generic[SettingsT]):
     """A driver: what it lets be configured, what it does for a station, and how it is opened.
@@ -105,7 +110,8 @@ class DriverKind(Generic[SettingsT]):
 
     For a station of several drivers: ``bays`` are those that settings speak of; ``meant_for`` the roles that
     they can fill, where the driver provides more than one and settings are for some of them; ``claims`` what
-    nobody else may use, by the setting that names it, such as ``{"pins[0]": "GPIO17"}``.
+    nobody else may use, by the setting that names it, such as ``{"pins[0]": "GPIO17"}``; ``where`` says for
+    people where a bay, or with None the rest, is read.
     """
 
     settings: type[SettingsT]
@@ -115,6 +121,7 @@ class DriverKind(Generic[SettingsT]):
     bays: Callable[[SettingsT], tuple[int, ...]] = _no_bays
     meant_for: Callable[[SettingsT], frozenset[Role]] | None = None
     claims: Callable[[SettingsT], Mapping[str, str]] = _claims_nothing
+    where: Callable[[SettingsT, int | None], str] = _somewhere
 
 
 def load_driver(name: str) -> DriverKind[Any]:

@@ -13,6 +13,12 @@ from evswap_edge.drivers.bays import written
 
 BAY_ROLES: Final = (Role.BAYS, Role.BATTERIES, Role.LOCKS, Role.CHARGERS)
 """Those that are filled bay by bay."""
+_THINGS: Final = (
+    (Role.BATTERIES, "battery", ""),
+    (Role.LOCKS, "lock", "lock unknown, and not to be opened"),
+    (Role.CHARGERS, "charge", "charge from the battery's own current"),
+)
+"""What a bay has, beside who says it, and what is said where nobody does."""
 _FOR_ONE: Final = (Role.CLIMATE, Role.READER)
 """Those of which a station has one."""
 
@@ -46,6 +52,15 @@ class Composition(Struct, frozen=True):
     def bays(self) -> tuple[int, ...]:
         """All bays of the station, in order."""
         return tuple(sorted(_bays_of(self.of(Role.BAYS)) | _bays_of(self.of(Role.BATTERIES))))
+
+
+def outline(station: Composition) -> Iterator[str]:
+    """What is read from where, for people: first what is the station's, then bay by bay."""
+    for part in station.parts:
+        if part.role not in BAY_ROLES:
+            yield f"{part.role} from {_source(part, None)}"
+    for bay in station.bays:
+        yield f"bay {bay}: {'; '.join(_sources(station, bay))}"
 
 
 class CompositionRefused(Exception):
@@ -136,6 +151,20 @@ def _refuse_shared_claims(station: Composition) -> None:
             at = (*part.at, setting)
             if (owner := owners.setdefault(claimed, at)) is not at:
                 raise CompositionRefused(at, f"{claimed} is already used by {dotted(owner)}")
+
+
+def _sources(station: Composition, bay: int) -> Iterator[str]:
+    if whole := station.holder(Role.BAYS, bay):
+        yield f"everything from {_source(whole, bay)}"
+        return
+    for role, thing, otherwise in _THINGS:
+        part = station.holder(role, bay)
+        yield f"{thing} from {_source(part, bay)}" if part else otherwise
+
+
+def _source(part: Part, bay: int | None) -> str:
+    where = part.kind.where(part.settings, bay)
+    return f"{part.name} ({where})" if where else part.name
 
 
 def _common(one: Part, other: Part) -> Iterator[int]:

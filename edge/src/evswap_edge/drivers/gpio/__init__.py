@@ -10,7 +10,7 @@ from evswap_edge.drivers import DriverKind, Role, Surroundings
 from evswap_edge.drivers.gpio.locks import GpioLocks
 from evswap_edge.drivers.gpio.pins import Board
 from evswap_edge.drivers.gpio.safety import GpioSafety
-from evswap_edge.drivers.gpio.settings import Settings, check, claims, roles_of
+from evswap_edge.drivers.gpio.settings import Settings, check, claims, roles_of, where
 
 
 async def open_gpio(settings: Settings, surroundings: Surroundings) -> GpioLocks | GpioSafety:
@@ -33,4 +33,5 @@ KIND: Final = DriverKind(
     bays=lambda settings: settings.numbers,
     meant_for=roles_of,
     claims=claims,
+    where=where,
 )

@@ -99,6 +99,15 @@ def claims(settings: Settings) -> dict[str, str]:
     return {setting: f"GPIO{pin}{chip}" for setting, pin in pins(settings)}
 
 
+def where(settings: Settings, bay: int | None) -> str:
+    """The pins of ``bay``, or those that belong to none, as people call them."""
+    if bay is None:
+        return "" if settings.smoke is None else f"smoke GPIO{settings.smoke}"
+    index = settings.numbers.index(bay)
+    lock = f"GPIO{settings.locks[index]}"
+    return f"{lock}, feedback GPIO{settings.feedback[index]}" if settings.feedback else lock
+
+
 _BY_BAY: Final = ("locks", "feedback", "doors")
 
 

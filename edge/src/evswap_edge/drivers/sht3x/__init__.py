@@ -76,10 +76,14 @@ async def open_sht3x(settings: Settings, _: Surroundings) -> Sht3xClimate:
     return climate
 
 
-def _claims(settings: Settings) -> dict[str, str]:
-    return {"address": f"{device(settings.bus)} address {settings.address:#04x}"}
+def _where(settings: Settings, _: int | None = None) -> str:
+    return f"{device(settings.bus)} address {settings.address:#04x}"
 
 
 KIND: Final = DriverKind(
-    settings=Settings, open=open_sht3x, provides=frozenset({Role.CLIMATE}), claims=_claims
+    settings=Settings,
+    open=open_sht3x,
+    provides=frozenset({Role.CLIMATE}),
+    claims=lambda settings: {"address": _where(settings)},
+    where=_where,
 )
