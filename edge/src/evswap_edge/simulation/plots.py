@@ -25,8 +25,8 @@ _LOOK: Final[dict[Any, Any]] = {
     "grid.alpha": 0.3,
     "legend.frameon": False,
 }
-_EACH: Final = 2
-"""Every second sample is drawn: one in twenty minutes."""
+_EACH: Final = 3
+"""Every third sample is drawn: one in half an hour."""
 _CHARGER_W: Final = Electrics().charger_w
 _DAYS_OF_WEEK: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
@@ -94,8 +94,8 @@ def _charge(axes: "Sequence[Axes]") -> None:
         pack = Pack(serial_number=name, tier=tier, soc=0.1, wear=Wear(), temperature=25.0)
         hours, amperes, levels = [0.0], [0.0], [100.0 * pack.soc]
         while not pack.full:
-            pack.charge(300.0, pack.wanted_a(_CHARGER_W))
-            hours.append(hours[-1] + 300.0 / 3_600.0)
+            pack.charge(180.0, pack.wanted_a(_CHARGER_W))
+            hours.append(hours[-1] + 180.0 / 3_600.0)
             amperes.append(pack.current)
             levels.append(100.0 * pack.soc)
         current.plot(hours[1:], amperes[1:], label=f"{name}: A")
