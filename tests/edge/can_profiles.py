@@ -17,19 +17,19 @@ BS_:
 
 BU_: Pack Cabinet
 
-BO_ 2566844160 Status: 8 Pack
+BO_ 2566848512 Status: 8 Pack
  SG_ Soc : 7|8@0+ (0.5,0) [0|100] "%" Cabinet
  SG_ Soh : 15|8@0+ (0.5,0) [0|100] "%" Cabinet
  SG_ Alarm : 16|1@0+ (1,0) [0|1] "" Cabinet
  SG_ SerialHigh : 31|16@0+ (1,0) [0|0] "" Cabinet
  SG_ Check : 63|8@0+ (1,0) [0|255] "" Cabinet
 
-BO_ 2566844416 Values: 8 Pack
+BO_ 2566848768 Values: 8 Pack
  SG_ MilliVolts : 7|16@0+ (1,0) [0|60000] "mV" Cabinet
  SG_ Discharge : 23|16@0- (0.1,0) [-400|400] "A" Cabinet
  SG_ SerialLow : 39|32@0+ (1,0) [0|0] "" Cabinet
 
-BO_ 2566844672 Cells: 8 Pack
+BO_ 2566849024 Cells: 8 Pack
  SG_ Kind M : 7|4@0+ (1,0) [0|2] "" Cabinet
  SG_ T1 m1 : 15|8@0+ (1,-40) [-40|150] "degC" Cabinet
  SG_ T2 m1 : 23|8@0+ (1,-40) [-40|150] "degC" Cabinet

@@ -76,12 +76,13 @@ class CanBatteries:
         self._time = surroundings.time
         self._address = address
         self._stale_after_s = stale_after_s
+        self._settling_s = min(_SETTLING_S, surroundings.answer_within_s / 2)
         bays = sorted({bay for bay, _ in addressed.values()})
         self._slates = {bay: Slate(layout, stale_after_s=stale_after_s) for bay in bays}
         self._hearers = {key: (self._slates[bay], kind) for key, (bay, kind) in addressed.items()}
         self._heartbeat = heartbeat_key(layout)
         self._heard_at: float | None = None
-        self._troubles = {bay: Trouble(_log, f"bms_bay_{bay}", surroundings) for bay in bays}
+        self._troubles = {bay: Trouble(_log, "bms", surroundings, bay=bay) for bay in bays}
         wanted = [*addressed, *([] if self._heartbeat is None else [self._heartbeat])]
         self._listener = Listener(address, wanted=wanted, hear=self._hear, monotonic=self._time.monotonic)
 
@@ -90,7 +91,7 @@ class CanBatteries:
         self._listener.open()
 
     async def read_batteries(self) -> ByBay[Battery | None]:
-        deadline = asyncio.get_running_loop().time() + _SETTLING_S
+        deadline = asyncio.get_running_loop().time() + self._settling_s
         while True:
             self._reopen()
             reports = self._reports()
@@ -139,7 +140,7 @@ class CanBatteries:
     def _has_settled(self, reports: Mapping[int, Report | Unread | None]) -> bool:
         """Whether there is nothing to wait for: all is read, or the bus had its time."""
         listened_s = self._time.monotonic() - self._listener.since
-        return listened_s > _SETTLING_S or not any(isinstance(each, Unread) for each in reports.values())
+        return listened_s > self._settling_s or not any(isinstance(each, Unread) for each in reports.values())
 
     def _require_sound_bus(self) -> None:
         """Raises ``SensorError`` while the bus itself is what is wrong. That all bays are empty is believed
@@ -147,10 +148,9 @@ class CanBatteries:
         if trouble := self._listener.trouble():
             raise SensorError(sensor=str(self._address), reason=trouble)
         now = self._time.monotonic()
-        silent_since = now - self._stale_after_s
-        if self._heard_at is None or self._heard_at < silent_since:
+        if self._heard_at is None or now - self._heard_at > self._stale_after_s:
             heard = "yet" if self._heard_at is None else f"for {now - self._heard_at:.1f} s"
-            error = self._listener.last_error(since=silent_since)
+            error = self._listener.last_error(since=self._heard_at or 0.0)
             reason = f"no bay has been heard {heard}{error}; {_SILENCE_ADVICE}"
             raise SensorError(sensor=str(self._address), reason=reason)
 

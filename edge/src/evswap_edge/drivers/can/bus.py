@@ -122,8 +122,13 @@ def _require_up(name: str) -> None:
         raise DriverUnavailable(device=name, reason=f"is down; {_BRING_UP.format(name)}")
 
 
+def interfaces() -> list[str]:
+    """The CAN interfaces that the kernel knows, up or down."""
+    return sorted(kind.parent.name for kind in _INTERFACES.glob("*/type") if _is_can(kind))
+
+
 def _known() -> str:
-    found = sorted(kind.parent.name for kind in _INTERFACES.glob("*/type") if _is_can(kind))
+    found = interfaces()
     return f"there are {', '.join(found)}" if found else "there is none on this machine"
 
 

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Final
 
 from msgspec import Meta, Struct
 
@@ -11,7 +11,7 @@ from evswap_edge.dbc import names
 from evswap_edge.documents import NameOrFile
 from evswap_edge.drivers.can import read_layout
 from evswap_edge.drivers.can.addressing import BadAddress, places
-from evswap_edge.drivers.can.bus import Address, Interface, Key, identifier_of
+from evswap_edge.drivers.can.bus import Address, Interface, Key, identifier_of, interfaces
 from evswap_edge.drivers.can.layout import Layout
 from evswap_edge.drivers.can.listener import Listener
 from evswap_edge.hal import SensorError
@@ -26,6 +26,17 @@ class ScanSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     interface: Interface = Interface.SOCKETCAN
     profile: NameOrFile | None = None
     seconds: Annotated[float, Meta(gt=0, le=600)] = 3.0
+
+
+NOWHERE: Final = (
+    "there is no CAN interface; a HAT needs its overlay in /boot/firmware/config.txt, an adapter its plug"
+)
+"""What is said where ``everywhere`` finds nothing."""
+
+
+def everywhere() -> Sequence[Mapping[str, str]]:
+    """Where there is something to listen to, in the words of ``ScanSettings``."""
+    return [{"channel": name} for name in interfaces()]
 
 
 @dataclass(frozen=True, slots=True)
