@@ -259,7 +259,7 @@ async def test_gpiozeros_own_variable_chooses_another_way_to_the_pins(
 async def test_probing_says_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probing, "_DEVICES", tmp_path)
     monkeypatch.setattr(probing, "find_spec", lambda _: None)
-    findings = await probing.scan(probing.Scan())
+    findings = await probing.scan(probing.ScanSettings())
     assert all(isinstance(finding, Hindered) for finding in findings)
     assert "there is no GPIO chip" in str(findings[0])
     assert "python3-lgpio" in str(findings[1])
@@ -271,9 +271,9 @@ async def test_probing_tells_a_chip_from_something_else(
     (tmp_path / "gpiochip0").touch()
     monkeypatch.setattr(probing, "_DEVICES", tmp_path)
     monkeypatch.setattr(probing, "find_spec", lambda _: object())
-    (finding,) = await probing.scan(probing.Scan())
+    (finding,) = await probing.scan(probing.ScanSettings())
     assert str(finding) == f"{tmp_path}/gpiochip0: Inappropriate ioctl for device"
     info = b"gpiochip0".ljust(32, b"\0") + b"pinctrl-rp1".ljust(32, b"\0") + (54).to_bytes(4, sys.byteorder)
     monkeypatch.setattr("fcntl.ioctl", lambda *_: info)
-    (finding,) = await probing.scan(probing.Scan())
+    (finding,) = await probing.scan(probing.ScanSettings())
     assert str(finding) == f"{tmp_path}/gpiochip0: pinctrl-rp1, 54 lines"

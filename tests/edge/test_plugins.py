@@ -23,7 +23,7 @@ def test_an_unknown_name_is_refused_with_the_nearest() -> None:
     with pytest.raises(UnknownPlugin, match="did you mean 'simulated'") as refused:
         drivers.load_driver("simulator")
     assert refused.value.nearest == "simulated"
-    with pytest.raises(UnknownPlugin, match="known are: modbus, simulated"):
+    with pytest.raises(UnknownPlugin, match="known are: can, gpio, modbus, sht3x, simulated"):
         drivers.load_driver("xyz")
 
 

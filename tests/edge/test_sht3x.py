@@ -220,7 +220,7 @@ async def test_probing_finds_sensors_and_says_how_to_name_them(tmp_path: Path, m
         (tmp_path / f"i2c-{bus}").touch()
     monkeypatch.setattr(probing, "_DEVICES", tmp_path)
     with machine(Buses({0: {}, 1: {0x45: FakeSht3x(), 0x44: FakeSht3x(says=bytes(6))}})) as buses:
-        nothing, found = await probing.scan(probing.Scan())
+        nothing, found = await probing.scan(probing.ScanSettings())
     assert nothing == Found(place="/dev/i2c-0", what="no SHT3x at 0x44 or 0x45")
     assert found == Found(
         place="/dev/i2c-1",
@@ -232,9 +232,9 @@ async def test_probing_finds_sensors_and_says_how_to_name_them(tmp_path: Path, m
 
 async def test_probing_without_a_bus_says_how_to_have_one(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(probing, "_DEVICES", tmp_path)
-    (finding,) = await probing.scan(probing.Scan())
+    (finding,) = await probing.scan(probing.ScanSettings())
     assert isinstance(finding, Hindered)
     assert "raspi-config nonint do_i2c 0" in str(finding)
     with machine(Buses({})):
-        (finding,) = await probing.scan(probing.Scan(buses=(7,)))
+        (finding,) = await probing.scan(probing.ScanSettings(bus=7))
     assert str(finding).startswith("/dev/i2c-7: does not exist")

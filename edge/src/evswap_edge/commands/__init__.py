@@ -43,6 +43,7 @@ COMMANDS: Final[Mapping[str, Command]] = {
         is_service=True,
     ),
     "check": Command(module="check", help="say what a configuration would run, and what is wrong with it"),
+    "probe": Command(module="probe", help="look what is on the buses of this machine: for a technician"),
     "provision": Command(
         module="provision",
         help="obtain this station's certificate by showing the claim certificate, or renew it",

@@ -4,7 +4,7 @@ import asyncio
 import fcntl
 import os
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
@@ -21,11 +21,16 @@ of lines."""
 _CHIP_INFO: Final = struct.Struct("32s32sI")
 
 
-class Scan(Struct, frozen=True, kw_only=True):
+class ScanSettings(Struct, frozen=True, kw_only=True):
     """There is nothing to choose."""
 
 
-async def scan(_: Scan) -> Sequence[Finding]:
+def everywhere() -> Sequence[Mapping[str, str]]:
+    """One look finds all there is."""
+    return [{}]
+
+
+async def scan(_: ScanSettings) -> Sequence[Finding]:
     """Ask each chip who it is."""
     return await asyncio.to_thread(lambda: [*_chips(), *_library()])
 

@@ -1,11 +1,11 @@
 """Look for SHT3x sensors on the I2C buses of this machine."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from evswap_edge.drivers.probing import Finding, Found, Hindered
 from evswap_edge.drivers.sht3x.decoding import Repeatability
@@ -19,20 +19,25 @@ _NO_BUS: Final = (
 )
 
 
-class Scan(Struct, frozen=True, kw_only=True):
-    """Which buses to look at; all that there are where none is named."""
+class ScanSettings(Struct, frozen=True, kw_only=True):
+    """Which bus to look at; all that there are where none is named."""
 
-    buses: tuple[int, ...] = ()
+    bus: Annotated[int, Meta(ge=0, le=255)] | None = None
 
 
-async def scan(settings: Scan) -> Sequence[Finding]:
+def everywhere() -> Sequence[Mapping[str, str]]:
+    """One look finds all there is."""
+    return [{}]
+
+
+async def scan(settings: ScanSettings) -> Sequence[Finding]:
     """Measure at both addresses of each bus. A device of another kind at one of them is told by its wrong
     checksums."""
     return await asyncio.to_thread(lambda: list(_scan(settings)))
 
 
-def _scan(settings: Scan) -> Iterator[Finding]:
-    buses = settings.buses or tuple(sorted(_buses()))
+def _scan(settings: ScanSettings) -> Iterator[Finding]:
+    buses = sorted(_buses()) if settings.bus is None else [settings.bus]
     if not buses:
         yield Hindered(place="I2C", reason=_NO_BUS)
     for bus in buses:
