@@ -26,6 +26,10 @@ _OWN_REQUESTS: Final = 2**30
 MAX_AUTHORISATIONS: Final = 10_000
 """About 5 MB; a station has some hundred customers."""
 
+_EXPIRED_KEPT_S: Final = 7 * 86_400.0
+"""So long after its end somebody with an authorisation is told that it has expired, and not that there is
+none."""
+
 _KEPT_SWAPS: Final = 2_000
 """How many swaps that are over stay, so that nobody begins one of them again: two weeks of a busy station."""
 
@@ -196,10 +200,10 @@ class SwapJournal:
                 query = "UPDATE authorisations SET body = NULL WHERE authorisation_id = ?"
                 db.execute(query, (authorisation_id,))
             db.execute(_LATER, (_LATEST, as_of))
-            db.execute(
-                "DELETE FROM authorisations WHERE expires_at < (SELECT value FROM facts WHERE name = ?)",
-                (_LATEST,),
+            gone = (
+                "DELETE FROM authorisations WHERE expires_at < (SELECT value FROM facts WHERE name = ?) - ?"
             )
+            db.execute(gone, (_LATEST, _EXPIRED_KEPT_S))
             self._require_room(db)
 
     def authorisations_of(self, id_token: str) -> list[Known]:
