@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from evswap_cloud.commands import add_commands
 from evswap_cloud.package import LOCAL, TARGETS, PackagingError, UnknownTarget, build
 
 
@@ -31,14 +32,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--output", type=Path, default=Path("dist"), help="folder of the zips (default: dist)"
     )
     package.add_argument("--requirements", type=Path, help="hashed requirements of the wheels inside")
+    package.set_defaults(run=_package)
+    add_commands(commands)
     options = parser.parse_args(arguments)
-    return _package(options.targets or [LOCAL], options.output, options.requirements)
+    code: int = options.run(options)
+    return code
 
 
-def _package(targets: Sequence[str], output: Path, requirements: Path | None) -> int:
-    for target in targets:
+def _package(options: argparse.Namespace) -> int:
+    for target in options.targets or [LOCAL]:
         try:
-            built = build(target, output, requirements=requirements)
+            built = build(target, options.output, requirements=options.requirements)
         except UnknownTarget as error:
             sys.stderr.write(f"evswap-cloud: {error}\n")
             return 2

@@ -37,7 +37,7 @@ _LINES_NAMESPACE: Final = UUID("2f0d3b6c-7a41-5d6e-8c58-1f6b9a7c2e90")
 _LINES_SUFFIX: Final = ".jsonl.gz"
 
 _EXISTS: Final = "PreconditionFailed"
-_DIGEST: Final = "sha256"
+DIGEST: Final = "sha256"
 
 
 class ArchiveObject(Struct, frozen=True, kw_only=True):
@@ -125,7 +125,7 @@ class S3Archive:
                 Key=item.key,
                 Body=item.body,
                 ContentType=item.content_type,
-                Metadata={**item.metadata, _DIGEST: item.digest},
+                Metadata={**item.metadata, DIGEST: item.digest},
                 IfNoneMatch="*",
             )
         except (ClientError, BotoCoreError) as error:
@@ -139,5 +139,5 @@ class S3Archive:
             stored = self._client.head_object(Bucket=self._bucket, Key=item.key)
         except (ClientError, BotoCoreError) as error:
             raise ArchiveError(operation="compare", target=item.key, code=error_code(error)) from error
-        same = stored["Metadata"].get(_DIGEST) == item.digest
+        same = stored["Metadata"].get(DIGEST) == item.digest
         return Addition.REPEATED if same else Addition.CONFLICT

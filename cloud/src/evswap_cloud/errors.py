@@ -2,6 +2,7 @@
 
 CloudError
 ├── MissingSetting        variable: the function's environment lacks it
+├── SigningKeyError       source, problem: no key to sign authorisations with
 ├── InvalidEnvelope       field, rule: what the rule put into the queue is not its envelope
 ├── Refusal               reason, field, rule, value: the message itself is not to be taken
 └── StoreError            operation, target, code: AWS did not do it; doing it again may help
@@ -10,6 +11,8 @@ CloudError
     ├── LatestStateError
     ├── EventStoreError
     ├── LedgerError
+    ├── ErasureError
+    ├── CommandError
     ├── AcknowledgementError
     └── RegistryError
 """
@@ -29,6 +32,15 @@ class MissingSetting(CloudError):
         super().__init__(
             f"environment variable {variable} is not set; cloud/stack/functions.yaml says what it holds"
         )
+
+
+class SigningKeyError(CloudError):
+    """The file or secret ``source`` gives no key to sign authorisations with; ``problem`` says why."""
+
+    def __init__(self, *, source: str, problem: str) -> None:
+        self.source = source
+        self.problem = problem
+        super().__init__(f"{source}: {problem}")
 
 
 class InvalidEnvelope(CloudError):
@@ -94,6 +106,14 @@ class EventStoreError(StoreError):
 
 class LedgerError(StoreError):
     """A record of the ledger of batteries was not read or written."""
+
+
+class ErasureError(StoreError):
+    """A person could not be removed from every store: it has to be done again."""
+
+
+class CommandError(StoreError):
+    """A station was not sent a command."""
 
 
 class AcknowledgementError(StoreError):

@@ -29,7 +29,10 @@ _TARGET: Final = re.compile(r"linux-(?P<machine>x86_64|aarch64)-cp3(?P<minor>\d{
 _GLIBC: Final = ("manylinux_2_34", "manylinux_2_28", "manylinux_2_17", "manylinux2014")
 """What Lambda's Amazon Linux 2023 can load: glibc 2.34 and older."""
 
-_WORKSTATION_ONLY: Final = {"__main__.py", "package.py", "policies.py"}
+_WORKSTATION_ONLY: Final = {
+    *("__main__.py", "audit.py", "commands.py", "erasure.py", "lines.py", "package.py", "policies.py"),
+    "signing.py",
+}
 _LEFT_OUT: Final = {"__pycache__", "bin"}
 _OF_THIS_INSTALLATION: Final = {"RECORD", "INSTALLER", "REQUESTED", "direct_url.json"}
 _FIRST_DATE: Final = (1980, 1, 1, 0, 0, 0)

@@ -5,6 +5,7 @@ A battery is in one place because a record has one newest sighting; none is lost
 becomes empty.
 """
 
+from bisect import bisect_right
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from datetime import datetime
 from enum import StrEnum
@@ -51,8 +52,8 @@ class Sighting(Struct, frozen=True, array_like=True):
         """A step happens once in a swap, whatever number the event has that tells of it."""
         source = self.stamp.station_id, self.stamp.stream_id
         if self.request_id is not None:
-            return (*source, self.seen.value, self.request_id)
-        return (*source, self.seen.value, self.stamp.sequence, self.bay)
+            return (*source, self.seen.value, self.bay, "swap", self.request_id)
+        return (*source, self.seen.value, self.bay, "event", self.stamp.sequence)
 
     @property
     def slot(self) -> tuple[str, int]:
@@ -61,10 +62,12 @@ class Sighting(Struct, frozen=True, array_like=True):
 
 
 class Missed(Struct, frozen=True, array_like=True):
-    """The bay in which the battery was believed held something else, or nothing, at ``stamp``."""
+    """The bay in which the battery was believed held something else, or nothing, at ``stamp``; ``seen`` says
+    what showed it: an inventory, or a swap with another battery."""
 
     stamp: Stamp
     bay: int
+    seen: Seen
 
     @property
     def slot(self) -> tuple[str, int]:
@@ -169,32 +172,50 @@ def is_unregistered(battery: Battery) -> bool:
 
 
 def contradictions(battery: Battery) -> list[Finding]:
-    """What the sightings that are kept say against each other, the earliest first.
+    """What the sightings that are kept say against each other, the earliest first, and whether it is missing
+    now.
 
     It follows from the facts alone: where one was merely late, the contradiction goes when it has come.
     """
-    pairs = pairwise(reversed(battery.sightings))
-    found = [
-        Finding(code=code, subject=battery.serial_number, detail=_told(before, after), stamp=after.stamp)
-        for before, after in pairs
-        if (code := _contradiction(before, after, battery.missed)) is not None
+    misses = () if battery.missed is None else (battery.missed,)
+    found = contradictions_among(battery.serial_number, battery.sightings, misses)
+    return found + (
+        misses_among(battery.serial_number, battery.sightings, misses) if is_missing(battery) else []
+    )
+
+
+def contradictions_among(
+    serial_number: str, newest_first: Sequence[Sighting], misses: Sequence[Missed]
+) -> list[Finding]:
+    """What sightings say against those before them. A battery that was missed in between may have been
+    carried elsewhere. ``misses`` are in the order of time."""
+    return [
+        Finding(code=code, subject=serial_number, detail=_told(before, after), stamp=after.stamp)
+        for before, after in pairwise(reversed(newest_first))
+        if (code := _contradiction(before, after, misses)) is not None
     ]
-    if is_missing(battery) and battery.missed is not None:
-        found.append(
-            Finding(
-                code=Code.MISSED,
-                subject=battery.serial_number,
-                detail=f"bay {battery.missed.bay} of {battery.missed.stamp.station_id} does not hold it",
-                stamp=battery.missed.stamp,
-            )
-        )
+
+
+def misses_among(
+    serial_number: str, newest_first: Sequence[Sighting], misses: Iterable[Missed]
+) -> list[Finding]:
+    """Each time that the battery did not stand where it had been seen last."""
+    orders = [sighting.stamp.order for sighting in reversed(newest_first)]
+    found = []
+    for missed in misses:
+        place = bisect_right(orders, missed.stamp.order)
+        last = newest_first[len(orders) - place] if place else None
+        if last is not None and last.slot == missed.slot and last.seen is not Seen.OUT:
+            code = Code.MISSED if missed.seen is Seen.LISTED else Code.DISPLACED
+            detail = f"bay {missed.bay} of {missed.stamp.station_id} does not hold it"
+            found.append(Finding(code=code, subject=serial_number, detail=detail, stamp=missed.stamp))
     return found
 
 
-def _contradiction(before: Sighting, after: Sighting, missed: Missed | None) -> Code | None:
+def _contradiction(before: Sighting, after: Sighting, misses: Sequence[Missed]) -> Code | None:
     if before.seen is Seen.OUT:
         return _after_out(after)
-    if before.seen is Seen.REFUSED or _was_missed_between(before, after, missed):
+    if before.seen is Seen.REFUSED or _was_missed_between(before, after, misses):
         return _moved(before, after) if after.seen is not Seen.IN else None
     match after.seen:
         case Seen.IN:
@@ -216,14 +237,17 @@ def _after_out(after: Sighting) -> Code | None:
 
 
 def _moved(before: Sighting, after: Sighting) -> Code | None:
-    return Code.MOVED if before.slot != after.slot else None
+    if before.slot == after.slot:
+        return None
+    return Code.TWO_BAYS_AT_ONCE if before.stamp == after.stamp else Code.MOVED
 
 
-def _was_missed_between(before: Sighting, after: Sighting, missed: Missed | None) -> bool:
-    """Whether its bay had turned out not to hold it any more."""
-    if missed is None or missed.slot != before.slot:
-        return False
-    return before.stamp.order < missed.stamp.order <= after.stamp.order
+def _was_missed_between(before: Sighting, after: Sighting, misses: Sequence[Missed]) -> bool:
+    """Whether its bay had turned out not to hold it any more. Of many the first after ``before`` tells."""
+    place = bisect_right(misses, before.stamp.order, key=lambda missed: missed.stamp.order)
+    return any(
+        missed.slot == before.slot and missed.stamp.order <= after.stamp.order for missed in misses[place:]
+    )
 
 
 def _told(before: Sighting, after: Sighting) -> str:

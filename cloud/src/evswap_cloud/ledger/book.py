@@ -120,8 +120,8 @@ def _misses(book: Book, facts: Facts, outcomes: dict[Key, Outcome]) -> Iterable[
         key: Key = "slot", (station_id, bay)
         outcome = outcomes[key]
         if isinstance(outcome, Change):
-            for serial, stamp in slots.missed(outcome.before, said):
-                yield key, partial(_miss, book, serial, Missed(stamp, bay))
+            for serial, shown in slots.missed(outcome.before, said):
+                yield key, partial(_miss, book, serial, Missed(shown.stamp, bay, shown.seen))
 
 
 def _miss(book: Book, serial_number: str, missed: Missed) -> Change[Battery]:

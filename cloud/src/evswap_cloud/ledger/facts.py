@@ -36,7 +36,7 @@ class Facts:
         went = sighting.seen is Seen.OUT
         statement = Statement(
             stamp=sighting.stamp,
-            step=sighting.seen.value,
+            seen=sighting.seen,
             holds=None if went else serial_number,
             freed=serial_number if went else None,
             request_id=sighting.request_id,
@@ -83,5 +83,5 @@ def _add_inventory(facts: Facts, inventory: InventoryEvent, stamp: Stamp) -> Non
         if bay.serial_number is not None:
             facts.see(bay.serial_number, Sighting(Seen.LISTED, stamp, bay.bay, bay.soc, bay.soh))
         elif bay.occupancy is Occupancy.EMPTY:
-            empty = Statement(stamp=stamp, step=Seen.LISTED.value, holds=None)
+            empty = Statement(stamp=stamp, seen=Seen.LISTED, holds=None)
             facts.statements[inventory.station_id, bay.bay].append(empty)

@@ -31,6 +31,10 @@ class Code(StrEnum):
     """It stood in a station although a customer had it."""
     MISSED = "missed"
     """It did not stand where the events had said."""
+    DISPLACED = "displaced"
+    """Another battery came into its bay, or left from it, although it stood there."""
+    NOT_THERE = "not_there"
+    """It went out of a bay, or was offered from one, that held another battery, or none."""
     OVERSPENT = "overspent"
     """An authorisation was used for more swaps than it allows, over all stations."""
     UNKNOWN_AUTHORISATION = "unknown_authorisation"
@@ -43,6 +47,8 @@ VIOLATIONS: Final = frozenset(
         Code.LEFT_TWICE,
         Code.LEFT_FROM_ELSEWHERE,
         Code.TWO_BAYS_AT_ONCE,
+        Code.DISPLACED,
+        Code.NOT_THERE,
         Code.OUT_AFTER_TIMEOUT,
         Code.TOLD_DIFFERENTLY,
         Code.UNREADABLE,

@@ -4,12 +4,14 @@ An inventory names bays, not the batteries that are gone. A bay's record remembe
 said to hold, so that the battery is missed when the bay turns out to be empty, or to hold another one.
 """
 
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Final
 
 from msgspec import Struct
 
+from evswap_cloud.ledger.batteries import Seen
+from evswap_cloud.ledger.findings import Code, Finding
 from evswap_cloud.ledger.stamps import Stamp, joined
 
 KEPT: Final = 3
@@ -22,7 +24,7 @@ class Statement(Struct, frozen=True, array_like=True):
     swap."""
 
     stamp: Stamp
-    step: str
+    seen: Seen
     holds: str | None
     freed: str | None = None
     request_id: int | None = None
@@ -30,7 +32,7 @@ class Statement(Struct, frozen=True, array_like=True):
     @property
     def key(self) -> Hashable:
         """As of the sighting that goes with it."""
-        source = self.stamp.station_id, self.stamp.stream_id, self.step
+        source = self.stamp.station_id, self.stamp.stream_id, self.seen.value
         return (*source, self.stamp.sequence if self.request_id is None else ("swap", self.request_id))
 
 
@@ -47,9 +49,8 @@ def absorb(slot: Slot | None, station_id: str, bay: int, statements: Iterable[St
     return Slot(station_id, bay, tuple(_with(slot, statements)[:KEPT]))
 
 
-def missed(slot: Slot | None, statements: Iterable[Statement]) -> Iterator[tuple[str, Stamp]]:
-    """Batteries that the bay was said to hold and then did not, though nobody took them; and when that
-    showed.
+def missed(slot: Slot | None, statements: Iterable[Statement]) -> Iterator[tuple[str, Statement]]:
+    """Batteries that the bay was said to hold and then did not, though nobody took them; and what showed it.
 
     ``slot`` is as it was before ``statements`` came. They are compared before any is forgotten: so one that
     comes late, whatever it is late for, is compared with what came after it.
@@ -57,7 +58,17 @@ def missed(slot: Slot | None, statements: Iterable[Statement]) -> Iterator[tuple
     for before, after in pairwise(reversed(_with(slot, statements))):
         serial_number = before.holds
         if serial_number is not None and serial_number not in {after.holds, after.freed}:
-            yield serial_number, after.stamp
+            yield serial_number, after
+
+
+def contradictions(newest_first: Sequence[Statement]) -> Iterator[Finding]:
+    """Batteries that are said to have left a bay, or to have been offered from it, that did not hold them."""
+    for before, after in pairwise(reversed(newest_first)):
+        offered = after.holds if after.seen is Seen.NOT_TAKEN else after.freed
+        if offered is not None and offered != before.holds:
+            held = "nothing" if before.holds is None else before.holds
+            detail = f"{after.seen} at {after.stamp.station_id} from a bay that held {held}"
+            yield Finding(code=Code.NOT_THERE, subject=offered, detail=detail, stamp=after.stamp)
 
 
 def _with(slot: Slot | None, statements: Iterable[Statement]) -> list[Statement]:

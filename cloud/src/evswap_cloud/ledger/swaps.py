@@ -10,7 +10,6 @@ from enum import StrEnum
 from typing import Final
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from evswap_cloud.ledger.findings import Code, Finding
 from evswap_cloud.ledger.stamps import Stamp, joined
@@ -78,11 +77,6 @@ class Swap(Struct, frozen=True, array_like=True):
 def absorb(swap: Swap | None, key: SwapKey, steps: Iterable[Step]) -> Swap:
     """``swap`` with steps that were heard of."""
     return Swap(key, tuple(joined(() if swap is None else swap.steps, steps)))
-
-
-def under_token(swap: Swap, id_token: str) -> Swap:
-    """The same swap of a customer with another token."""
-    return replace(swap, key=replace(swap.key, id_token=id_token))
 
 
 def state_of(swap: Swap) -> SwapState:

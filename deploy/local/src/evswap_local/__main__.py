@@ -7,8 +7,10 @@ from pathlib import Path
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from evswap_cloud.commands import add_authorise_arguments, add_erase_arguments
+from evswap_cloud.errors import CloudError
 from evswap_edge.keys import KeyFileError
-from evswap_local.commands import archive, down, env, logs, stations, status, up
+from evswap_local.commands import archive, down, env, logs, people, stations, status, up
 from evswap_local.context import Context
 from evswap_local.errors import LocalError
 
@@ -41,6 +43,13 @@ COMMANDS: dict[str, tuple[Arguments, Run, str]] = {
         stations.run_certificate,
         "give a station another certificate",
     ),
+    "audit": (people.add_audit_arguments, people.run_audit, "check the archive of events against itself"),
+    "erase": (add_erase_arguments, people.run_erase, "remove a person from every store"),
+    "authorise": (
+        add_authorise_arguments,
+        people.run_authorise,
+        "let a customer swap at stations that are offline",
+    ),
     "archive": (archive.add_arguments, archive.run, "count or list what the archive holds"),
 }
 
@@ -59,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (BotoCoreError, ClientError) as error:
         sys.stderr.write(f"\nevswap: the local AWS failed: {error}; see `evswap logs ministack`\n")
         return 1
-    except (KeyFileError, OSError) as error:
+    except (CloudError, KeyFileError, OSError) as error:
         sys.stderr.write(f"\nevswap: {error}\n")
         return 1
     except KeyboardInterrupt:

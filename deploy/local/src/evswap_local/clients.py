@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import boto3
 from botocore.config import Config
 
+from evswap_cloud.acknowledge import DataPlane
 from evswap_local.credentials import Credentials
 
 if TYPE_CHECKING:
@@ -58,6 +59,11 @@ class Clients:
     @cached_property
     def iot(self) -> "IoTClient":
         return self._session.client("iot", endpoint_url=self.endpoint_url, config=QUICK)
+
+    @cached_property
+    def iot_data(self) -> DataPlane:
+        made: DataPlane = self._session.client("iot-data", endpoint_url=self.endpoint_url, config=QUICK)
+        return made
 
     @cached_property
     def functions(self) -> "LambdaClient":

@@ -121,6 +121,16 @@ class StateFolder:
         return self.path / "terraform"
 
     @property
+    def authorisation_key(self) -> Path:
+        """The private key that authorisations are signed with."""
+        return self.path / "authorisations.key.pem"
+
+    @property
+    def authorisation_public_key(self) -> Path:
+        """Its public half, for the stations."""
+        return self.path / "authorisations.pub.pem"
+
+    @property
     def fleet_config(self) -> Path:
         """The configuration that the fleet process reads."""
         return self.path / "fleet.yaml"

@@ -1,0 +1,155 @@
+"""Signing authorisations, and sending them to the stations that are to honour them without a link.
+
+The key (Ed25519) stays outside the repository: a file of its own on one machine, a secret of Secrets Manager
+on AWS. A station has the public half, under the key's id.
+"""
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator
+from datetime import datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Final, Protocol
+from uuid import uuid4
+
+from botocore.exceptions import BotoCoreError, ClientError
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from msgspec import Struct
+
+from evswap_cloud.acknowledge import DataPlane
+from evswap_cloud.aws import error_code
+from evswap_cloud.errors import CommandError, SigningKeyError
+from evswap_cloud.ledger import Book
+from evswap_cloud.ledger.authorisations import Grant, granted
+from evswap_schema import (
+    Authorisation,
+    CacheAuthorisations,
+    Channel,
+    Command,
+    SignedAuthorisation,
+    broker_topic,
+    encode_authorisation,
+    encode_command,
+)
+from evswap_schema.limits import MAX_AUTHORISATIONS
+
+COMMAND_LIFE: Final = timedelta(hours=1)
+"""How long a station may take to hear of an authorisation."""
+
+
+class SecretStore(Protocol):
+    """What is used of boto3's client ``secretsmanager``."""
+
+    def get_secret_value(self, *, SecretId: str) -> dict[str, str]: ...
+
+
+class SigningKey(Struct, frozen=True):
+    """The private half. Its ``repr`` does not show it."""
+
+    private: Ed25519PrivateKey
+
+    @property
+    def key_id(self) -> str:
+        """By which stations know the public half: the beginning of its hash."""
+        raw = self.private.public_key().public_bytes(
+            serialization.Encoding.Raw, serialization.PublicFormat.Raw
+        )
+        return hashlib.sha256(raw).hexdigest()[:16]
+
+    @property
+    def public_pem(self) -> bytes:
+        """What stations get."""
+        return self.private.public_key().public_bytes(
+            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+
+    def sign(self, authorisation: Authorisation) -> SignedAuthorisation:
+        """``authorisation`` as stations take it."""
+        payload = encode_authorisation(authorisation)
+        return SignedAuthorisation(payload=payload, key_id=self.key_id, signature=self.private.sign(payload))
+
+
+def keep_key(path: Path) -> SigningKey:
+    """The key in the file, which is made, for its owner alone, where there is none; raises
+    ``SigningKeyError``."""
+    pem = Ed25519PrivateKey.generate().private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return read_key(path)
+    except OSError as error:
+        raise SigningKeyError(source=str(path), problem=error.strerror or str(error)) from error
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(pem)
+    return _key_of(pem, str(path))
+
+
+def read_key(path: Path) -> SigningKey:
+    """The key in the file; raises ``SigningKeyError``."""
+    try:
+        return _key_of(path.read_bytes(), str(path))
+    except OSError as error:
+        raise SigningKeyError(source=str(path), problem=error.strerror or str(error)) from error
+
+
+def secret_key(secrets: SecretStore, name: str) -> SigningKey:
+    """The key in a secret of AWS, as PEM; raises ``SigningKeyError``."""
+    try:
+        secret = secrets.get_secret_value(SecretId=name)["SecretString"]
+    except (ClientError, BotoCoreError) as error:
+        raise SigningKeyError(source=name, problem=error_code(error)) from error
+    except KeyError:
+        raise SigningKeyError(source=name, problem="holds no text") from None
+    return _key_of(secret.encode(), name)
+
+
+def _key_of(pem: bytes, source: str) -> SigningKey:
+    try:
+        key = serialization.load_pem_private_key(pem, password=None)
+    except (ValueError, TypeError) as error:
+        raise SigningKeyError(source=source, problem=f"holds no private key in PEM ({error})") from error
+    if not isinstance(key, Ed25519PrivateKey):
+        raise SigningKeyError(source=source, problem="holds a key of another kind than Ed25519")
+    return SigningKey(key)
+
+
+def grant(wanted: Iterable[Authorisation], ledger: Book) -> None:
+    """Enter what is ``wanted`` in the ledger, before any station hears of it: so nothing is ever spent of an
+    authorisation that nobody knows. Raises ``LedgerError``."""
+    for one in wanted:
+        name, terms = one.authorisation_id, Grant(one.id_token, one.max_swaps, one.expires_at)
+        ledger.accounts.change(name, partial(granted, authorisation_id=name, grant=terms))
+
+
+def commands_for(
+    wanted: Iterable[Authorisation], stations: Iterable[str], *, key: SigningKey, now: datetime
+) -> Iterator[Command]:
+    """What tells ``stations`` of what is ``wanted``: to each as few commands as take all of it."""
+    signed = tuple(map(key.sign, wanted))
+    for station_id in stations:
+        for start in range(0, len(signed), MAX_AUTHORISATIONS):
+            authorisations = signed[start : start + MAX_AUTHORISATIONS]
+            yield Command(
+                command_id=uuid4().hex,
+                station_id=station_id,
+                issued_at=now,
+                expires_at=now + COMMAND_LIFE,
+                action=CacheAuthorisations(authorisations=authorisations),
+            )
+
+
+def send(commands: Iterable[Command], data_plane: DataPlane) -> int:
+    """Publish ``commands``, each to its station, and count them; raises ``CommandError``."""
+    count = 0
+    for command in commands:
+        topic = broker_topic(Channel.COMMAND, command.station_id, command.command_id)
+        try:
+            data_plane.publish(topic=topic, qos=1, payload=encode_command(command))
+        except (ClientError, BotoCoreError) as error:
+            raise CommandError(operation="publish", target=topic, code=error_code(error)) from error
+        count += 1
+    return count

@@ -1,0 +1,61 @@
+"""``evswap audit``, ``evswap erase`` and ``evswap authorise``: the ledger and its customers."""
+
+import argparse
+
+from evswap_cloud import signing
+from evswap_cloud.audit import audit
+from evswap_cloud.commands import report_audit, report_authorisation, report_erasure
+from evswap_cloud.erasure import Stores
+from evswap_cloud.ledger import Book, dynamo_book
+from evswap_cloud.lines import lines_of_bucket
+from evswap_local.clients import Clients
+from evswap_local.context import Context
+from evswap_local.stack.source import Values
+
+
+def add_audit_arguments(parser: argparse.ArgumentParser) -> None:
+    """How to print it."""
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def run_audit(context: Context, options: argparse.Namespace) -> int:
+    """Replays the events of the running stack's archive."""
+    clients, values = _running(context)
+    lines = lines_of_bucket(clients.s3, values.archive_bucket, "events/")
+    return report_audit(audit(lines), as_json=options.json)
+
+
+def run_erase(context: Context, options: argparse.Namespace) -> int:
+    """Removes a person from the running stack's stores."""
+    clients, values = _running(context)
+    stores = Stores(
+        dynamodb=clients.dynamodb,
+        s3=clients.s3,
+        events_table=values.events_table,
+        archive_bucket=values.archive_bucket,
+        ledger=_ledger(clients, values),
+    )
+    return report_erasure(options, stores)
+
+
+def run_authorise(context: Context, options: argparse.Namespace) -> int:
+    """Signs with the key in the state folder, which is made the first time."""
+    clients, values = _running(context)
+    key = signing.keep_key(context.state.authorisation_key)
+    context.state.authorisation_public_key.write_bytes(key.public_pem)
+    return report_authorisation(options, key, _ledger(clients, values), clients.iot_data)
+
+
+def _running(context: Context) -> tuple[Clients, Values]:
+    settings, _described = context.demand_running()
+    clients = context.clients(settings)
+    return clients, context.source(clients).values
+
+
+def _ledger(clients: Clients, values: Values) -> Book:
+    return dynamo_book(
+        clients.dynamodb,
+        batteries=values.batteries_table,
+        ledger=values.ledger_table,
+        authorisations=values.authorisations_table,
+    )
