@@ -328,6 +328,14 @@ def test_a_port_that_may_not_be_used_names_the_group_that_may(
         ports.require_serial(str(port))
 
 
+async def test_a_port_that_does_not_take_the_settings_says_so() -> None:
+    """A pseudo-terminal has no parity."""
+    async with plugged_in(RTU) as plugged:
+        with pytest.raises(DriverUnavailable, match="look at baudrate, parity and stop_bits"):
+            async with opened(plugged.settings(parity=Parity.EVEN)):
+                pass
+
+
 async def test_an_address_where_nobody_listens_says_so() -> None:
     async with plugged_in(TCP) as plugged:
         settings = plugged.settings()

@@ -41,6 +41,8 @@ class EmulatedBays(EmulatedLine, Generic[MapT]):
         self.bays: Final = range(1, places.bays + 1)
         self._faults: dict[int, str] = dict.fromkeys(self.bays, WireFault.NONE)
         self._frozen: dict[int, Words] = {}
+        self._orders = 0
+        self._laid_out: dict[int, tuple[tuple[int, int], Registers]] = {}
         units = -(-places.bays // self._in_one)
         super().__init__([self._device(index, places) for index in range(units)], layout.factory)
 
@@ -67,7 +69,19 @@ class EmulatedBays(EmulatedLine, Generic[MapT]):
 
     # --- its registers ------------------------------------------------------------------------------------
 
+    def obey(self, line: str) -> str:
+        self._orders += 1
+        return super().obey(line)
+
     def _registers(self, index: int) -> Registers:
+        """As they were laid out last, as long as nothing has changed: one device may keep many bays."""
+        state = (self._orders, _beats())
+        found = self._laid_out.get(index)
+        if found is None or found[0] != state:
+            found = self._laid_out[index] = (state, self._lay_out(index))
+        return found[1]
+
+    def _lay_out(self, index: int) -> Registers:
         words: Words = {}
         for bay in self._bays_of(index):
             for place, word in (self._frozen.get(bay) or self._words(bay)).items():
@@ -105,7 +119,7 @@ class EmulatedBays(EmulatedLine, Generic[MapT]):
 
     def _beat(self, heartbeat: Heartbeat | None) -> Iterable[tuple[Table, int, int]]:
         if heartbeat:
-            yield heartbeat.table, heartbeat.address, int(time.monotonic() * _BEATS_A_SECOND) & 0xFFFF
+            yield heartbeat.table, heartbeat.address, _beats() & 0xFFFF
 
     @abstractmethod
     def _told(self, bay: int, *, impossible: bool) -> Iterable[tuple[Table, int, int]]:
@@ -159,6 +173,10 @@ class EmulatedBays(EmulatedLine, Generic[MapT]):
     @abstractmethod
     def _settable(self, bay: int) -> tuple[Iterable[Flag], set[str]]:
         """The bits that a command may set, and the names of those that say yes."""
+
+
+def _beats() -> int:
+    return int(time.monotonic() * _BEATS_A_SECOND)
 
 
 def at_place(place: Place, words: Mapping[int, int]) -> Iterable[tuple[Table, int, int]]:

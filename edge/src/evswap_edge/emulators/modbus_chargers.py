@@ -65,6 +65,7 @@ class ChargersEmulator(EmulatedBays[ChargerMap]):
         return None
 
     def _order(self, bay: int, *, enabled: bool) -> bool:
+        self._orders += 1
         charger = self.chargers[bay]
         charger.ordered = enabled
         if self._faults[bay] != DISOBEYS:

@@ -10,6 +10,7 @@ that it cannot open is looked at for the reason.
 
 import asyncio
 import sys
+import termios
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -127,6 +128,8 @@ class Line:
         client = self._make_client(within_s)
         try:
             connected = await client.connect()
+        except termios.error:
+            connected = False
         except BaseException:
             client.close()
             raise
