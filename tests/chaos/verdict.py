@@ -131,7 +131,8 @@ def _same(sent: Reading, came: Reading) -> bool:
 
 def _order_kept(evidence: Evidence, verdict: Verdict) -> None:
     """First arrivals, stream by stream. Flat samples do not say whether they waited: live ones and backlog
-    are two rising rows that mix, so no three of them may fall."""
+    are two rising rows that mix, so no three of them may fall. Events are two rows, too: those that are urgent
+    overtake the others."""
     rows: dict[tuple[Lane, str], list[int]] = defaultdict(list)
     seen: set[tuple[bool, Identity]] = set()
     for message in evidence.arrived:
@@ -142,7 +143,7 @@ def _order_kept(evidence: Evidence, verdict: Verdict) -> None:
                 rows[message.lane, identity.stream].append(identity.sequence)
     for (lane, stream), numbers in rows.items():
         longest = longest_fall(numbers)
-        if longest > (2 if lane is Lane.SAMPLE else 1):
+        if longest > (2 if lane in {Lane.SAMPLE, Lane.EVENT} else 1):
             verdict.faults.append(f"order of {lane} in {stream} is lost: {_some(numbers)}")
 
 

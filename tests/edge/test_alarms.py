@@ -129,6 +129,22 @@ async def test_a_book_that_cannot_be_written_costs_no_alarm(
     await outbox.aclose()
 
 
+async def test_what_somebody_has_to_see_at_once_goes_before_all_that_waits(
+    tmp_path: Path, eventually: Eventually
+) -> None:
+    outbox = await opened(tmp_path)
+    async with Watching(outbox, tmp_path) as watching:
+        watching.alarms.set("sensor_failed_climate", True)
+        watching.alarms.set("over_temperature", True, severity=Severity.CRITICAL, bay=3)
+        watching.alarms.set("sensor_failed_climate", False)
+        watching.alarms.set("over_temperature", False, severity=Severity.CRITICAL, bay=3)
+        await eventually(lambda: watching.stored == 4)
+    told = [(event.alarm, event.state.value) for event in await watching.told()]
+    urgent, others = "over_temperature", "sensor_failed_climate"
+    assert told == [(name, state) for name in (urgent, others) for state in ("raised", "cleared")]
+    await outbox.aclose()
+
+
 async def test_an_alarm_waits_until_it_can_be_stored(
     tmp_path: Path, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
 ) -> None:

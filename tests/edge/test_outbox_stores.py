@@ -1,6 +1,6 @@
 """Both places where things wait keep one contract: the disk, and the memory behind it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from evswap_edge.outbox import Bounds, Losses, Parcel, Sample, StoredEvent
 from evswap_edge.outbox.disk import DiskStore
 from evswap_edge.outbox.memory import MemoryStore
-from evswap_edge.outbox.records import Item, Kind, Ticket, kind_of, ticket_of
+from evswap_edge.outbox.records import Item, Kind, Ticket, kind_of, ticket_of, urgent_ticket_of
 from evswap_edge.outbox.store import Changes, Leaving, Store
 from evswap_edge.outbox.thinning import LAST_TICKET, NO_TICKET
 from tests.edge.outboxes import ALL, parcel_of, stamp
@@ -44,20 +44,24 @@ def a_parcel(serial: int) -> Parcel:
     return Parcel(ticket=ticket_of(serial, Kind.PARCEL), **fields)
 
 
-def an_event(serial: int) -> StoredEvent:
-    ticket = ticket_of(serial, Kind.EVENT)
+def an_event(serial: int, *, urgent: bool = False) -> StoredEvent:
+    ticket = urgent_ticket_of(serial) if urgent else ticket_of(serial, Kind.EVENT)
     return StoredEvent(ticket=ticket, stream_id="e", sequence=serial, stamp=stamp(), body=b"event")
 
 
+def tickets(store: Store, kind: Kind) -> Sequence[Ticket]:
+    return store.tickets(kind, after=NO_TICKET, upto=LAST_TICKET, limit=ALL)
+
+
 def everything(store: Store) -> list[Item]:
-    return [item for kind in Kind for item in store.items(kind, NO_TICKET, LAST_TICKET)]
+    return [item for kind in Kind for item in store.items(kind, tickets(store, kind))]
 
 
 def test_things_come_back_as_they_were_by_kind_oldest_first(store: Store) -> None:
     samples = [a_sample(1), a_sample(4, bytes(range(256)) * 20), a_sample(7)]
     store.write(Changes(samples=samples, parcels=[a_parcel(2), a_parcel(5)], events=[an_event(3)]))
     assert everything(store) == [*samples, a_parcel(2), a_parcel(5), an_event(3)]
-    assert store.items(Kind.SAMPLE, samples[1].ticket, samples[1].ticket) == [samples[1]]
+    assert store.items(Kind.SAMPLE, [samples[1].ticket]) == [samples[1]]
 
 
 def test_tickets_are_given_within_limits(store: Store) -> None:
@@ -87,13 +91,19 @@ def test_just_what_leaves_is_gone_whatever_lies_between(
     store: Store, serials: set[int], leaving: list[int]
 ) -> None:
     """Those that followed each other leave as a range."""
-    everything = store.items(Kind.SAMPLE, NO_TICKET, LAST_TICKET)
-    store.write(Changes(leaving=[Leaving(item.ticket, 1) for item in everything]))
+    store.write(Changes(leaving=[Leaving(ticket, 1) for ticket in tickets(store, Kind.SAMPLE)]))
     store.write(Changes(samples=[a_sample(serial) for serial in sorted(serials)]))
     store.write(Changes(leaving=[Leaving(ticket_of(serial, Kind.SAMPLE), 1) for serial in leaving]))
-    left = store.tickets(Kind.SAMPLE, after=NO_TICKET, upto=LAST_TICKET, limit=ALL)
+    left = tickets(store, Kind.SAMPLE)
     assert left == [ticket_of(serial, Kind.SAMPLE) for serial in sorted(serials - set(leaving))]
     assert store.waiting.samples == len(left)
+
+
+def test_urgent_events_come_first_and_are_given_up_last(store: Store) -> None:
+    events = [an_event(1), an_event(2), an_event(3, urgent=True), an_event(4), an_event(5, urgent=True)]
+    store.write(Changes(events=events))
+    assert [event.sequence for event in everything(store)] == [3, 5, 1, 2, 4]
+    assert [each.ticket for each in store.oldest_events(3)] == [events[at].ticket for at in (0, 1, 3)]
 
 
 def test_losses_add_up(store: Store) -> None:

@@ -144,7 +144,8 @@ class Alarms:
         while self._turns:
             turn = self._turns[0]
             try:
-                await self._outbox.append_event(self._body_of(turn), stamp=turn.stamp)
+                urgent = turn.severity is Severity.CRITICAL
+                await self._outbox.append_event(self._body_of(turn), stamp=turn.stamp, urgent=urgent)
             except OutboxError as error:
                 self._storage.begin(error)
                 return False

@@ -12,7 +12,17 @@ from evswap_edge.outbox import schema
 from evswap_edge.outbox.claim import Claim
 from evswap_edge.outbox.errors import OutboxDamaged, OutboxFull, OutboxOutdated, OutboxTooNew, translated
 from evswap_edge.outbox.parts import bytes_of, log_of, size_of
-from evswap_edge.outbox.records import SERIAL_STEP, Bounds, Item, Kind, Losses, Ticket, Waiting, kind_of
+from evswap_edge.outbox.records import (
+    IS_URGENT,
+    SERIAL_STEP,
+    Bounds,
+    Item,
+    Kind,
+    Losses,
+    Ticket,
+    Waiting,
+    kind_of,
+)
 from evswap_edge.outbox.rows import Rows, aside_row
 from evswap_edge.outbox.schema import PAGE_BYTES, Allowance, scalar
 from evswap_edge.outbox.store import Changes, Leaving, Sequences
@@ -61,15 +71,26 @@ class DiskStore:
 
     # --- what is in it ------------------------------------------------------------------------------------
 
-    def items(self, kind: Kind, first: Ticket, last: Ticket) -> Sequence[Item]:
-        query = f"SELECT * FROM {_TABLES[kind]} WHERE ticket BETWEEN ? AND ? ORDER BY ticket"  # noqa: S608 - our own names
+    def items(self, kind: Kind, tickets: Sequence[Ticket]) -> Sequence[Item]:
+        query = f"SELECT * FROM {_TABLES[kind]} WHERE ticket BETWEEN ? AND ?"  # noqa: S608 - our own names
         with self._watched():
-            return [self._item(kind, row) for row in self._db.execute(query, (first, last))]
+            return [
+                self._item(kind, row)
+                for run in _runs(tickets)
+                for row in self._db.execute(query, run).fetchall()
+            ]
 
     def tickets(self, kind: Kind, *, after: Ticket, upto: Ticket, limit: int) -> Sequence[Ticket]:
-        query = f"SELECT ticket FROM {_TABLES[kind]} WHERE ticket > ? AND ticket <= ? ORDER BY ticket LIMIT ?"  # noqa: S608 - our own names
+        if kind is not Kind.EVENT:
+            return self._tickets(_TABLES[kind], "TRUE", after, upto, limit)
+        urgent = self._tickets("events", IS_URGENT, after, upto, limit)
+        return [*urgent, *self._tickets("events", f"NOT {IS_URGENT}", after, upto, limit - len(urgent))]
+
+    def _tickets(self, table: str, which: str, after: Ticket, upto: Ticket, limit: int) -> list[Ticket]:
+        query = f"SELECT ticket FROM {table} WHERE {which} AND ticket > ? AND ticket <= ?"  # noqa: S608 - our own names
         with self._watched():
-            return [Ticket(row[0]) for row in self._db.execute(query, (after, upto, limit))]
+            found = self._db.execute(f"{query} ORDER BY ticket LIMIT ?", (after, upto, limit))
+            return [Ticket(row[0]) for row in found]
 
     @property
     def waiting(self) -> Waiting:
@@ -179,7 +200,8 @@ class DiskStore:
         return self._candidates(query, changed, after, upto, limit)
 
     def oldest_events(self, limit: int) -> Sequence[Candidate]:
-        return self._candidates("SELECT ticket, 0, length(body) FROM events ORDER BY ticket LIMIT ?", limit)
+        query = f"SELECT ticket, 0, length(body) FROM events ORDER BY {IS_URGENT}, ticket LIMIT ?"  # noqa: S608 - our own names
+        return self._candidates(query, limit)
 
     def _candidates(self, query: str, *values: object) -> Sequence[Candidate]:
         with self._watched():
@@ -349,6 +371,8 @@ def _insert(db: sqlite3.Connection, table: str, rows: Iterable[tuple[object, ...
 def _runs(tickets: Sequence[Ticket]) -> Iterator[tuple[Ticket, Ticket]]:
     """The first and the last of those that followed each other without anything between them: a range is
     deleted in a fraction of the time that its rows take one by one."""
+    if not tickets:
+        return
     first = last = tickets[0]
     for ticket in tickets[1:]:
         if ticket != last + SERIAL_STEP:

@@ -114,9 +114,10 @@ class Outbox:
         done = await self._promised(samples)
         return [one.error if isinstance(one, Failure) else one for one in done]
 
-    async def append_event(self, body: Body, *, stamp: Stamp) -> StoredEvent:
-        """Store one event. Events count in a stream of their own. Raises what ``body`` raises, too."""
-        done: StoredEvent = await self._done(NewEvent(body, stamp))
+    async def append_event(self, body: Body, *, stamp: Stamp, urgent: bool = False) -> StoredEvent:
+        """Store one event, as ``append`` does a sample. Events count in a stream of their own; one that is
+        ``urgent`` is taken before all that are not."""
+        done: StoredEvent = await self._done(NewEvent(body, stamp, urgent))
         return done
 
     async def seal(self, samples: Sequence[Sample], parcels: Sequence[NewParcel]) -> list[Parcel]:
@@ -129,7 +130,7 @@ class Outbox:
     # --- what waits ---------------------------------------------------------------------------------------
 
     async def take_events(self, limit: int) -> list[StoredEvent]:
-        """The oldest events that nobody has."""
+        """The oldest events that nobody has, the urgent ones first."""
         done: list[StoredEvent] = await self._done(Take(Kind.EVENT, limit))
         return done
 

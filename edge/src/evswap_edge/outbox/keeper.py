@@ -242,7 +242,8 @@ class Keeper:
         if len(body) > self._largest:
             raise self._too_large(body)
         numbers.use(Kind.EVENT)
-        ticket = self._shelves.tickets.next(Kind.EVENT)
+        tickets = self._shelves.tickets
+        ticket = tickets.next_urgent() if one.urgent else tickets.next(Kind.EVENT)
         event = StoredEvent(ticket, stream_id, sequence, one.stamp, body)
         self._coming(stage).events.append(event)
         stage.bytes += len(body)

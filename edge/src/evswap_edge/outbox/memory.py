@@ -17,7 +17,9 @@ from evswap_edge.outbox.records import (
     StoredEvent,
     Ticket,
     Waiting,
+    is_urgent,
     kind_of,
+    urgent_first,
 )
 from evswap_edge.outbox.rows import deflated
 from evswap_edge.outbox.store import Changes
@@ -50,11 +52,14 @@ class MemoryStore:
         """What all of it takes."""
         return self._bytes
 
-    def items(self, kind: Kind, first: Ticket, last: Ticket) -> Sequence[Item]:
-        return [self._whole(item) for ticket, item in self._things[kind].items() if first <= ticket <= last]
+    def items(self, kind: Kind, tickets: Sequence[Ticket]) -> Sequence[Item]:
+        things = self._things[kind]
+        return [self._whole(things[ticket]) for ticket in tickets if ticket in things]
 
     def tickets(self, kind: Kind, *, after: Ticket, upto: Ticket, limit: int) -> Sequence[Ticket]:
-        return list(islice((ticket for ticket in self._things[kind] if after < ticket <= upto), limit))
+        things = self._things[kind]
+        found = (ticket for ticket in things if after < ticket <= upto)
+        return list(islice(found if kind is not Kind.EVENT else urgent_first(found), limit))
 
     def oldest(self, limit: int, *, max_bytes: int) -> Sequence[Item]:
         """The things that came first, of whatever kind: at most ``limit``, and about ``max_bytes``."""
@@ -111,7 +116,8 @@ class MemoryStore:
         return list(islice(found, limit))
 
     def oldest_events(self, limit: int) -> Sequence[Candidate]:
-        return [_candidate(item) for item in islice(self._things[Kind.EVENT].values(), limit)]
+        events = self._things[Kind.EVENT]
+        return [_candidate(events[ticket]) for ticket in islice(sorted(events, key=is_urgent), limit)]
 
     def _keep(self, item: Item) -> None:
         if isinstance(item, Sample):

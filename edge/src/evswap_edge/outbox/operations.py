@@ -24,6 +24,7 @@ class NewEvent(Struct, frozen=True, gc=False):
 
     body: Body
     stamp: Stamp
+    urgent: bool = False
 
 
 class Seal(Struct, frozen=True):

@@ -1,6 +1,6 @@
 """What an outbox holds, and what it says of itself."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import IntEnum, StrEnum
 from typing import Final, NewType
 
@@ -22,9 +22,11 @@ class Kind(IntEnum):
     EVENT = 2
 
 
+_URGENT: Final = 3
+"""In the place of ``Kind.EVENT`` in the ticket of an event that everything else has to wait for."""
 SERIAL_STEP: Final = 1 << _KIND_BITS
 """By so much the tickets of two things of one kind differ, when nothing came between them."""
-_KINDS: Final = tuple(Kind)
+_KINDS: Final[tuple[Kind, ...]] = (*Kind, Kind.EVENT)
 """Indexing costs a tenth of what calling an enumeration does, and this is done several times a sample."""
 _KIND_MASK: Final = (1 << _KIND_BITS) - 1
 
@@ -32,6 +34,25 @@ _KIND_MASK: Final = (1 << _KIND_BITS) - 1
 def ticket_of(serial: int, kind: Kind) -> Ticket:
     """The ticket of the ``serial``-th thing; tickets grow as things come in, across kinds."""
     return Ticket(serial << _KIND_BITS | kind)
+
+
+def urgent_ticket_of(serial: int) -> Ticket:
+    """As ``ticket_of`` an event that is urgent."""
+    return Ticket(serial << _KIND_BITS | _URGENT)
+
+
+def is_urgent(ticket: Ticket) -> bool:
+    """Whether ``ticket`` names an event that everything else has to wait for."""
+    return ticket & _KIND_MASK == _URGENT
+
+
+IS_URGENT: Final = f"ticket & {_KIND_MASK} = {_URGENT}"
+"""The same in SQL."""
+
+
+def urgent_first(events: Iterable[Ticket]) -> list[Ticket]:
+    """These in their order, the urgent ones before the others."""
+    return sorted(events, key=is_urgent, reverse=True)
 
 
 def kind_of(ticket: Ticket) -> Kind:
@@ -83,7 +104,7 @@ class Parcel(NewParcel, frozen=True, kw_only=True, gc=False):
 
 
 class StoredEvent(Struct, frozen=True, gc=False):
-    """One stored event. Events count in a stream of their own."""
+    """One stored event. Events count in a stream of their own, whether they are urgent or not."""
 
     ticket: Ticket
     stream_id: str

@@ -4,12 +4,12 @@ import sqlite3
 from pathlib import Path
 from typing import Any, Final
 
-from evswap_edge.outbox.records import Bounds
+from evswap_edge.outbox.records import IS_URGENT, Bounds
 
 VERSION: Final = 2
 PAGE_BYTES: Final = 4096
 
-TABLES: Final = """
+TABLES: Final = f"""
 CREATE TABLE ledger (
     station_id        TEXT NOT NULL,
     machine           TEXT NOT NULL,
@@ -74,6 +74,7 @@ CREATE TABLE events (
     clock    TEXT NOT NULL,
     body     BLOB NOT NULL
 ) STRICT;
+CREATE INDEX urgent_events ON events (ticket) WHERE {IS_URGENT};
 CREATE TABLE set_aside (
     ticket    INTEGER PRIMARY KEY,
     kind      INTEGER NOT NULL,

@@ -29,6 +29,7 @@ from evswap_edge.outbox.records import (
     Waiting,
     kind_of,
     ticket_of,
+    urgent_first,
 )
 from evswap_edge.outbox.reserve import Reserve
 from evswap_edge.outbox.schema import PAGE_BYTES, Allowance
@@ -134,16 +135,13 @@ class Shelves:
         found = self._tickets(kind, after=after, upto=upto, limit=look_at)
         return [ticket for ticket in found if ticket not in self._leases][:limit]
 
-    def items(self, kind: Kind, tickets: Collection[Ticket]) -> list[Item]:
-        """Those of these that are there, oldest first."""
-        if not tickets:
-            return []
-        first, last, wanted = min(tickets), max(tickets), set(tickets)
-        found = [
-            *self._stored(lambda disk: disk.items(kind, first, last)),
-            *self._memory.items(kind, first, last),
-        ]
-        return [item for item in found if item.ticket in wanted]
+    def items(self, kind: Kind, tickets: Sequence[Ticket]) -> list[Item]:
+        """Those of these that are there, in that order."""
+        stored = self._stored(lambda disk: disk.items(kind, tickets))
+        if not len(self._memory):
+            return list(stored)
+        found = {item.ticket: item for item in (*stored, *self._memory.items(kind, tickets))}
+        return [found[ticket] for ticket in tickets if ticket in found]
 
     def newest(self, kind: Kind) -> Item | None:
         """The thing of ``kind`` that came last, if it is still there."""
@@ -278,7 +276,8 @@ class Shelves:
 
     def _tickets(self, kind: Kind, *, after: Ticket, upto: Ticket, limit: int) -> list[Ticket]:
         stored = self._stored(lambda disk: disk.tickets(kind, after=after, upto=upto, limit=limit))
-        return [*stored, *self._memory.tickets(kind, after=after, upto=upto, limit=limit)]
+        found = [*stored, *self._memory.tickets(kind, after=after, upto=upto, limit=limit)]
+        return urgent_first(found) if kind is Kind.EVENT else found
 
     def _write(self, changes: Changes) -> None:
         if self._disk is None:

@@ -113,11 +113,12 @@ class Store(Shelf, Protocol):
         ...
 
     def tickets(self, kind: Kind, *, after: Ticket, upto: Ticket, limit: int) -> Sequence[Ticket]:
-        """The oldest of a kind with a ticket above ``after`` and not above ``upto``, oldest first."""
+        """The oldest of a kind with a ticket above ``after`` and not above ``upto``, oldest first; urgent
+        events before the others."""
         ...
 
-    def items(self, kind: Kind, first: Ticket, last: Ticket) -> Sequence[Item]:
-        """Those from ``first`` to ``last``, oldest first."""
+    def items(self, kind: Kind, tickets: Sequence[Ticket]) -> Sequence[Item]:
+        """Those of these that are here, in that order."""
         ...
 
     def lacks(self, coming: Iterable[Item]) -> int:
