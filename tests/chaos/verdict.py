@@ -131,7 +131,7 @@ def _same(sent: Reading, came: Reading) -> bool:
 
 def _order_kept(evidence: Evidence, verdict: Verdict) -> None:
     """First arrivals, stream by stream. Flat samples do not say whether they waited: live ones and backlog
-    are two rising rows that mix, so no three of them may fall. Events are two rows, too: those that are urgent
+    are two rising rows that mix, so no three of them may fall. Events are two rows, too: the urgent ones
     overtake the others."""
     rows: dict[tuple[Lane, str], list[int]] = defaultdict(list)
     seen: set[tuple[bool, Identity]] = set()
