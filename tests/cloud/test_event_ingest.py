@@ -4,15 +4,18 @@ import gzip
 import json
 import re
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from evswap_cloud.archive import readings_in
-from evswap_cloud.errors import Reason
+from evswap_cloud.errors import LedgerError, Reason
 from evswap_cloud.events import PLACE_PATTERN, from_item, to_item
 from evswap_cloud.latest import Flag
+from evswap_cloud.ledger import Battery, Book, Code
+from evswap_cloud.ledger.shelves import MemoryShelf
 from evswap_schema import Channel, Clock, Event, decode_event, encode_event
 from tests.cloud.messages import NOW, altered, delivery, envelope
 from tests.cloud.station_events import alarm, delivered_event, event_envelope, station_event, swap
@@ -137,6 +140,36 @@ def test_where_the_table_fails_the_events_own_records_come_again(stores: Stores)
     stores.kept.refused = set()
     assert stores.events.process(records[:2]).failures == ()
     assert len(stores.kept.events) == 2
+
+
+def test_where_the_ledger_fails_the_event_comes_again_and_is_entered_though_the_table_knows_it(
+    stores: Stores,
+) -> None:
+    class Refusing(MemoryShelf[str, Battery]):
+        refused = True
+
+        def change(self, key: str, transition: Any) -> Any:
+            if self.refused:
+                raise LedgerError(operation="write", target=key, code="ThrottlingException")
+            return super().change(key, transition)
+
+    shelf, book = Refusing(), stores.ledger
+    stores.ledger = Book(shelf, book.slots, book.swaps, book.accounts)
+    records = [delivered_event(swap(1), "a"), delivered_event(alarm(2), "b")]
+    first = stores.events.process(records)
+    assert [failure.record_id for failure in first.failures] == ["a"]
+    assert first.kept == 2
+    shelf.refused = False
+    again = stores.events.process(records[:1])
+    assert (again.kept, again.failures) == (0, ())
+    assert shelf.get("B-1") is not None
+
+
+def test_what_the_ledger_finds_wrong_is_reported_once(stores: Stores) -> None:
+    twice = [swap(1, request_id=1), swap(2, request_id=2, station_id="station-02")]
+    report = stores.events.process([delivered_event(one, f"r{n}") for n, one in enumerate(twice)])
+    assert [finding.code for finding in report.findings] == [Code.CAME_TWICE]
+    assert stores.events.process([delivered_event(twice[1])]).findings == ()
 
 
 @given(st.permutations(range(6)), st.lists(st.integers(0, 5), max_size=6), st.integers(1, 12))
