@@ -25,7 +25,6 @@ PLACEHOLDERS = {
     "batteries_table": "evswap-batteries",
     "ledger_table": "evswap-ledger",
     "authorisations_table": "evswap-authorisations",
-    "bays_table": "evswap-bays",
 }
 FILES = sorted(path for path in STACK.rglob("*") if path.suffix in {".yaml", ".json", ".sql"})
 ROLES = sorted(path.stem for path in (STACK / "roles").glob("*.json"))

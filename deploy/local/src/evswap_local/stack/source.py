@@ -31,7 +31,6 @@ class Values:
     batteries_table: str
     ledger_table: str
     authorisations_table: str
-    bays_table: str
 
     @classmethod
     def of(cls, folder: Path, *, region: str, account_id: str) -> "Values":
