@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Hashable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, auto
-from typing import Any, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 from evswap_edge.clock import TimeSource
 from evswap_edge.documents import ConfigurationError
@@ -39,6 +39,9 @@ from evswap_schema import (
 )
 
 ResultT = TypeVar("ResultT")
+
+_STATION: Final = "station"
+"""The place of what is done to the station as a whole."""
 
 
 class NotDone(Exception):
@@ -72,7 +75,8 @@ class Deed(Protocol):
 
     @property
     def place(self) -> Hashable:
-        """What it is done to; two deeds in one place are done one after the other."""
+        """What it is done to; two deeds in one place are done one after the other. None: it waits for
+        nobody."""
         ...
 
     async def prepare(self) -> None:
@@ -253,7 +257,7 @@ class _Reserve:
 @dataclass(frozen=True, slots=True)
 class _ReadNow:
     means: Means
-    place: Hashable = None
+    place: Hashable = _STATION
 
     async def prepare(self) -> None:
         """A reading can always be taken: what a sensor does not tell is null in it."""
@@ -269,7 +273,7 @@ class _ReadNow:
 class _SetConfiguration:
     patch: Adjustments
     means: Means
-    place: Hashable = None
+    place: Hashable = _STATION
 
     async def prepare(self) -> None:
         control = self._control()
@@ -312,10 +316,7 @@ class _RequestSwap:
 
     request: Request
     means: Means
-
-    @property
-    def place(self) -> Hashable:
-        return "swap", self.request.request_id
+    place: Hashable = None
 
     async def prepare(self) -> None:
         try:
@@ -349,7 +350,7 @@ class _CacheAuthorisations:
     wanted: CacheAuthorisations
     issued_at: datetime
     means: Means
-    place: Hashable = "authorisations"
+    place: Hashable = _STATION
 
     async def prepare(self) -> None:
         """Whether they are to be believed is seen when they are taken: all of them, or none."""

@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Hashable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import datetime, timedelta
 from enum import Enum, auto
 from typing import Final
@@ -78,7 +79,7 @@ class Executor:
         """Find out what became of one of the ``leftovers``, without doing any of it again."""
         deed = deed_of(command, self._means)
         try:
-            async with self._places[deed.place]:
+            async with self._in_turn(deed):
                 verdict = await self._seen_of(deed, trouble=_ENDED, at_once=True)
             if verdict is not None:
                 await self._finish(command.command_id, verdict, expires_at=command.expires_at)
@@ -151,7 +152,7 @@ class Executor:
 
     async def _carry_out(self, command: Command) -> None:
         deed = deed_of(command, self._means)
-        async with self._places[deed.place]:
+        async with self._in_turn(deed):
             verdict = await self._judged(command, deed)
             if verdict is not None:
                 return await self._write_result(command.command_id, verdict, expires_at=command.expires_at)
@@ -162,6 +163,9 @@ class Executor:
         if verdict is not None:
             await self._finish(command.command_id, verdict, expires_at=command.expires_at)
         return None
+
+    def _in_turn(self, deed: Deed) -> AbstractAsyncContextManager[object]:
+        return nullcontext() if deed.place is None else self._places[deed.place]
 
     # --- may it be done? ----------------------------------------------------------------------------------
 

@@ -105,6 +105,8 @@ def begun(
 def _require_room(floor: Floor, request: Request, rules: SwapRules) -> None:
     if not floor.bays:
         raise Declined(RefusalReason.UNAVAILABLE, _NOT_SEEN_YET)
+    if request.request_id in floor.swaps:
+        raise Declined(RefusalReason.BUSY, f"the swap {request.request_id} was begun before")
     if len(floor.swaps) >= rules.at_once:
         raise Declined(RefusalReason.BUSY, f"{len(floor.swaps)} swaps are under way")
     if any(swap.id_token == request.id_token for swap in floor.swaps.values()):
