@@ -12,6 +12,7 @@ from typing import Any, Final
 import msgspec
 import pytest
 
+from evswap_edge.documents import NameOrFile
 from evswap_edge.drivers import BUILTINS, DriverKind, Role, Surroundings, load_driver
 from evswap_edge.drivers.gpio.settings import Settings as GpioSettings
 from evswap_edge.drivers.merging import battery_problem
@@ -39,6 +40,7 @@ from evswap_schema.fields import Celsius, Percent
 from tests.edge.can_bus import spoken_on
 from tests.edge.climate import RTU, TCP, plugged_in
 from tests.edge.i2c import machine
+from tests.edge.modbus_wires import CHARGERS, batteries, chargers, wired
 from tests.edge.pins import board
 
 Have = Callable[[], AbstractAsyncContextManager[Any]]
@@ -71,6 +73,18 @@ async def modbus_tcp() -> AsyncIterator[Any]:
 
 
 @asynccontextmanager
+async def modbus_batteries() -> AsyncIterator[Any]:
+    async with wired(RTU, batteries()) as wired_up:
+        yield wired_up.settings()
+
+
+@asynccontextmanager
+async def modbus_chargers() -> AsyncIterator[Any]:
+    async with wired(TCP, chargers()) as wired_up:
+        yield wired_up.settings(registers=NameOrFile(CHARGERS))
+
+
+@asynccontextmanager
 async def gpio_locks() -> AsyncIterator[Any]:
     with board():
         yield GpioSettings(bays="1-2", locks=(17, 18), feedback=(22, 23), pulse_s=0.01)
@@ -98,6 +112,8 @@ DRIVERS: Final[dict[str, tuple[str, Have]]] = {
     "simulated": ("simulated", simulated),
     "modbus-rtu": ("modbus", modbus_rtu),
     "modbus-tcp": ("modbus", modbus_tcp),
+    "modbus-batteries": ("modbus", modbus_batteries),
+    "modbus-chargers": ("modbus", modbus_chargers),
     "gpio-locks": ("gpio", gpio_locks),
     "gpio-safety": ("gpio", gpio_safety),
     "sht3x": ("sht3x", sht3x),

@@ -1,16 +1,51 @@
 """Registers into values: examples out of the manufacturers' documents, and any value there and back."""
 
 import math
+import re
 import struct
+from contextlib import suppress
+from typing import Final
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from evswap_edge.documents import NameOrFile
-from evswap_edge.drivers.modbus.decoding import Block, NotMeasured, blocks, contents, decode
-from evswap_edge.emulators.encoding import encode
-from evswap_edge.registers import Encoding, MapKind, Quantity, Table, WordOrder, names, read_climate_map
+from evswap_edge.drivers.modbus.decoding import (
+    Block,
+    Contents,
+    NotMeasured,
+    NoValue,
+    blocks,
+    contents,
+    decode,
+    decode_battery,
+    decode_charger,
+    decode_text,
+    hottest,
+    says_yes,
+)
+from evswap_edge.emulators.encoding import encode, encode_text
+from evswap_edge.hal import Charger
+from evswap_edge.registers import (
+    BatteryMap,
+    ByteOrder,
+    Encoding,
+    Flag,
+    MapKind,
+    Quantity,
+    Table,
+    Text,
+    WordOrder,
+    names,
+    read_battery_map,
+    read_charger_map,
+    read_climate_map,
+    read_map,
+)
+from evswap_edge.registers.placing import places
+from evswap_schema import Battery
 
 WIDE = {"minimum": -1e30, "maximum": 1e30}
 
@@ -158,3 +193,168 @@ def test_what_is_asked_for_is_what_is_needed_and_nothing_else(quantities: list[Q
         (block.table, block.address + place) for block in blocks(quantities) for place in range(block.count)
     ]
     assert sorted(asked) == sorted(needed)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 300), st.sampled_from(Encoding)), min_size=1, max_size=20),
+    st.integers(0, 64),
+)
+def test_whatever_is_read_across_all_is_asked_for_once_and_no_question_is_too_long(
+    spans: list[tuple[int, Encoding]], read_across: int
+) -> None:
+    quantities = [quantity(encoding, address=address) for address, encoding in spans]
+    asked = blocks(quantities, read_across=read_across)
+    registers = [block.address + place for block in asked for place in range(block.count)]
+    assert len(registers) == len(set(registers))
+    assert {one.address + place for one in quantities for place in range(one.words)} <= set(registers)
+    assert all(block.count <= 125 for block in asked)
+
+
+# --- text, bits, whole devices ----------------------------------------------------------------------------
+
+
+def text(registers: int, **more: object) -> Text:
+    return Text(**{"table": Table.HOLDING, "address": 170, "registers": registers, **more})  # type: ignore[arg-type]
+
+
+def read_text(one: Text, words: dict[int, int]) -> str:
+    return decode_text(one, {(one.table, address): word for address, word in words.items()})
+
+
+@given(
+    told=st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=50),
+    order=st.sampled_from(ByteOrder),
+)
+def test_a_serial_number_is_read_as_it_was_written(told: str, order: ByteOrder) -> None:
+    one = text(25, byte_order=order)
+    assert read_text(one, encode_text(one, told)) == told
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ([0x5041, 0x434B, 0x2020, 0x2020], "PACK"),
+        ([0x5041, 0x434B, 0xFFFF, 0xFFFF], "PACK"),
+        ([0x5041, 0x434B, 0x0041, 0x4141], "PACK"),
+        ([0x2050, 0x4100, 0x0000, 0x0000], "PA"),
+    ],
+)
+def test_what_pads_a_text_is_no_part_of_it(words: list[int], told: str) -> None:
+    assert read_text(text(4), dict(enumerate(words, start=170))) == told
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        ([0, 0, 0, 0], "the device has none"),
+        ([0xFFFF] * 4, "the device has none"),
+        ([0x2020] * 4, "the device has none"),
+        ([0x5041, 0x0243, 0, 0], "is no text"),
+        ([0x50C4, 0, 0, 0], "is no text"),
+    ],
+)
+def test_what_is_no_text_says_so(words: list[int], why: str) -> None:
+    with pytest.raises(NotMeasured, match=why):
+        read_text(text(4), dict(enumerate(words, start=170)))
+
+
+@given(bit=st.integers(0, 15), means_yes=st.integers(0, 1), word=st.integers(0, 0xFFFF))
+def test_a_flag_is_its_bit_and_no_other(bit: int, means_yes: int, word: int) -> None:
+    flag = Flag(name="it", table=Table.INPUT, address=1, bit=bit, means_yes=means_yes)
+    assert says_yes(flag, {(Table.INPUT, 1): word}) is ((word & 1 << bit != 0) == bool(means_yes))
+
+
+def test_the_hottest_place_counts_and_one_without_a_sensor_does_not() -> None:
+    places = [
+        quantity(Encoding.INT16, address=address, scale=0.1, maximum=125, minimum=-40, unavailable=(0x8000,))
+        for address in (1, 2, 3)
+    ]
+
+    def read(*words: int) -> float:
+        return hottest(places, {(Table.INPUT, address): word for address, word in enumerate(words, start=1)})
+
+    assert read(250, 0x8000, 312) == 31.2
+    with pytest.raises(NoValue):
+        read(0x8000, 0x8000, 0x8000)
+    with pytest.raises(NotMeasured, match="out of range"):
+        read(250, 9000, 312)
+
+
+SEPLOS_PIA: Final = bytes.fromhex(
+    "1494 f4c9 56f4 6d60 01a6 031b 03e5 001a 0cdc 0b7d 0cde 0cd9 0b80 0b77 0000 0046 0046 03e8"
+)
+"""What a Seplos BMS 3.0 once answered to the question for its table PIA, as published: discharging."""
+SERIAL: Final = "SP05B23112600"
+
+
+def capture(layout: BatteryMap, pia: bytes) -> Contents:
+    words = struct.unpack(">18H", pia)
+    serial_number = encode_text(layout.serial_number, SERIAL)
+    return {
+        **contents(Block(Table.INPUT, 0x1000, 18), words),
+        **{(Table.INPUT, address): word for address, word in serial_number.items()},
+    }
+
+
+def test_a_published_capture_of_a_real_battery() -> None:
+    layout = read_battery_map(NameOrFile("seplos-v3"))
+    assert decode_battery(layout, capture(layout, SEPLOS_PIA)) == Battery(
+        serial_number=SERIAL, soc=79.5, soh=99.7, voltage=52.68, current=-28.71, temperature=21.25, cycles=26
+    )
+
+
+@pytest.mark.parametrize(
+    ("register", "word", "why"),
+    [
+        (5, 1001, "soc: 100.1 is out of range, 0 to 100"),
+        (0, 10_001, "voltage: 100.01 is out of range, 0 to 100"),
+        (12, 4000, "temperature: 126.85 is out of range, -40 to 125"),
+    ],
+)
+def test_one_impossible_value_makes_the_battery_unknown_and_is_named(
+    register: int, word: int, why: str
+) -> None:
+    layout = read_battery_map(NameOrFile("seplos-v3"))
+    spoilt = SEPLOS_PIA[: 2 * register] + word.to_bytes(2, "big") + SEPLOS_PIA[2 * register + 2 :]
+    with pytest.raises(NotMeasured, match=re.escape(why)):
+        decode_battery(layout, capture(layout, spoilt))
+
+
+def test_what_a_map_allows_and_the_contract_does_not_is_no_battery() -> None:
+    layout = read_battery_map(NameOrFile("seplos-v3"))
+    generous = msgspec.structs.replace(layout, soc=msgspec.structs.replace(layout.soc, maximum=200))
+    spoilt = SEPLOS_PIA[:10] + (1200).to_bytes(2, "big") + SEPLOS_PIA[12:]
+    with pytest.raises(NotMeasured, match=r"no battery that the contract knows: .*soc"):
+        decode_battery(generous, capture(layout, spoilt))
+
+
+@given(data=st.data(), name=st.sampled_from(names(MapKind.BATTERY)))
+def test_whatever_registers_hold_it_is_a_battery_of_the_contract_or_none(
+    data: st.DataObject, name: str
+) -> None:
+    layout = read_battery_map(NameOrFile(name))
+    words = {
+        (block.table, block.address + place): data.draw(st.integers(0, 0xFFFF))
+        for block in blocks(places(layout))
+        for place in range(block.count)
+    }
+    with suppress(NotMeasured):
+        battery = decode_battery(layout, words)
+        msgspec.convert(msgspec.to_builtins(battery), Battery | None)
+        assert battery is not None or layout.present
+
+
+@pytest.mark.parametrize(("word", "enabled"), [(0x0000, True), (0x0040, False)])
+def test_the_output_of_a_hep_2300_is_its_feedback_and_not_the_order(word: int, enabled: bool) -> None:
+    layout = read_charger_map(NameOrFile("hep-2300"))
+    registers = {(Table.HOLDING, 0x0040): word, (Table.INPUT, 0x0061): 1250}
+    assert decode_charger(layout, registers) == Charger(enabled=enabled, current=12.5)
+    faults = {**registers, (Table.HOLDING, 0x0040): word | 0b1000_0010}
+    told = "over temperature (OTP), high internal temperature (HI_TEMP)"
+    assert decode_charger(layout, faults).fault == told
+
+
+@pytest.mark.parametrize(("name", "questions"), [("pace-bms", 2), ("seplos-v3", 2), ("hep-2300", 2)])
+def test_how_often_a_device_of_ours_is_asked(name: str, questions: int) -> None:
+    layout = read_map(NameOrFile(name))
+    assert len(blocks(places(layout), read_across=layout.read_across)) == questions

@@ -177,6 +177,12 @@ class Line:
         if (answer.address, answer.registers) != (address, [word]):
             raise self.failure(unit, f"repeats {answer.registers} at {answer.address:#06x} for {word}")
 
+    async def until_nothing_is_owed(self, unit: int) -> None:
+        """Wait until ``unit`` may be asked again."""
+        owed_for_s = self._owed_until.get(unit, 0.0) - self._now()
+        if self._serial and owed_for_s > 0:
+            await asyncio.sleep(owed_for_s)
+
     def failure(self, unit: int, reason: str) -> SensorError:
         """A reading of the device ``unit`` that failed, for ``reason``."""
         return SensorError(sensor=self._name(unit), reason=reason)

@@ -56,10 +56,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     max_age_s: Annotated[float, Meta(ge=1, le=3600)] | None = None
 
     def __post_init__(self) -> None:
-        if (self.port is None) == (self.tcp is None):
-            raise ValueError("needs port (/dev/ttyUSB0) or tcp (host:502), and not both")
-        if self.tcp and not 0 < int(self.tcp.rpartition(":")[2]) < 0x1_0000:
-            raise ValueError("tcp has to name a port from 1 to 65535")
+        require_one_wire(self.port, self.tcp)
         if self.tcp and (self.baudrate or self.parity or self.stop_bits):
             raise ValueError("baudrate, parity and stop_bits belong to port, not to tcp")
         if self.bays is not None:
@@ -67,11 +64,9 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     def address(self, layout: DeviceMap) -> LineAddress:
         """Where to ask."""
-        if self.tcp:
-            host, _, port = self.tcp.rpartition(":")
-            return TcpAddress(host=host, port=int(port))
-        return SerialAddress(
-            port=str(self.port),
+        return address_of(
+            self.port,
+            self.tcp,
             baudrate=self.baudrate or layout.factory.baudrate,
             parity=self.parity or layout.factory.parity,
             stop_bits=self.stop_bits or layout.factory.stop_bits,
@@ -86,6 +81,24 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return Seating(
             bays=numbers(self), first_unit=self.unit or layout.factory.unit, units_apart=self.units_apart or 1
         )
+
+
+def require_one_wire(port: Path | None, tcp: str | None) -> None:
+    """Raises ``ValueError``."""
+    if (port is None) == (tcp is None):
+        raise ValueError("needs port (/dev/ttyUSB0) or tcp (host:502), and not both")
+    if tcp and not 0 < int(tcp.rpartition(":")[2]) < 0x1_0000:
+        raise ValueError("tcp has to name a port from 1 to 65535")
+
+
+def address_of(
+    port: Path | None, tcp: str | None, *, baudrate: int, parity: Parity, stop_bits: int
+) -> LineAddress:
+    """Of whichever of the two there is."""
+    if tcp:
+        host, _, number = tcp.rpartition(":")
+        return TcpAddress(host=host, port=int(number))
+    return SerialAddress(port=str(port), baudrate=baudrate, parity=parity, stop_bits=stop_bits)
 
 
 def numbers(settings: Settings) -> tuple[int, ...]:
