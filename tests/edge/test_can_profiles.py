@@ -1,5 +1,6 @@
 """Profiles, DBC files and identifiers: what comes with the program, and mistakes by file, line and key."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -164,6 +165,17 @@ def test_identifiers_that_cannot_be_are_refused(settings: dict[str, Any], key: s
         check_can(Settings(**{"profile": OURS, "channel": "can0", "bays": 1, **settings}))
     assert refused.value.setting == key
     assert said in refused.value.problem
+
+
+def test_the_example_of_the_documentation_is_a_profile(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "drivers-can.md").read_text()
+    (example,) = [text for text in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL) if "title:" in text]
+    dbc = DBC.replace("Alive", "CabinetAlive")
+    dbc = dbc.replace(" SG_ Alarm", ' SG_ Counter : 23|4@0+ (1,0) [0|15] "" Cabinet\n SG_ Alarm')
+    (tmp_path / "mine.dbc").write_text(dbc)
+    (tmp_path / "mine.yaml").write_text(example)
+    layout = read_layout(NameOrFile("mine", tmp_path / "mine.yaml"))
+    assert layout.kinds["Status"].counter is not None
 
 
 STATION = """\

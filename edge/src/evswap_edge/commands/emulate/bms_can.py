@@ -67,13 +67,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--base", type=_identifier, metavar="ID", help="the lowest identifier (the profile's)"
     )
     parser.add_argument("--stride", type=_identifier, metavar="N", help="from bay to bay (the profile's)")
-    parser.add_argument("--period-s", type=float, default=0.1, metavar="S", help="from round to round (0.1)")
+    parser.add_argument("--period-s", type=float, default=0.5, metavar="S", help="from round to round (0.5)")
     parser.add_argument(
         "--slow-rounds",
         type=int,
-        default=100,
+        default=20,
         metavar="N",
-        help="`slow` speaks in one round of so many (100)",
+        help="`slow` speaks in one round of so many (20)",
     )
 
 

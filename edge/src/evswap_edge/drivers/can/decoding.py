@@ -57,7 +57,7 @@ def is_present(layout: Layout, frames: Frames) -> bool:
 
 def decode(layout: Layout, frames: Frames) -> Report:
     """What all ``frames`` together say. Raises ``NotMeasured``."""
-    values = {slot: _values(layout, slot, data) for slot, data in frames.items()}
+    values = {slot: _values(layout, slot, frames[slot]) for slot in layout.measuring}
     fields: dict[str, object] = {"serial_number": _serial_number(layout, frames)}
     for name, (measured, places) in layout.measured.items():
         highest = max(_value(place, values, name=name) * measured.scale + measured.offset for place in places)

@@ -116,6 +116,8 @@ class Layout:
     faults: tuple[Place, ...]
     slots: tuple[Slot, ...]
     """What a bay has to have said, presence first."""
+    measuring: tuple[Slot, ...]
+    """Those of them that hold more than presence and a serial number."""
     heartbeat: Message | None
 
     @property
@@ -158,9 +160,10 @@ class _Compiler:
         }
         faults = tuple(self._places(("faults",), self._profile.faults))
         presence = self._presence()
-        read = [*(text.slot for text in serial), *(place.slot for place in faults)]
-        read += [place.slot for _, places in measured.values() for place in places]
-        slots = tuple(dict.fromkeys([*([presence[0]] if presence else []), *read]))
+        places = [*faults, *(place for _, several in measured.values() for place in several)]
+        measuring = tuple(dict.fromkeys(place.slot for place in places))
+        known = [*([presence[0]] if presence else []), *(text.slot for text in serial)]
+        slots = tuple(dict.fromkeys([*known, *measuring]))
         identifying = [*([presence[:2]] if presence else []), *((text.slot, text.bits) for text in serial)]
         return Layout(
             profile=self._profile,
@@ -171,6 +174,7 @@ class _Compiler:
             measured=measured,
             faults=faults,
             slots=slots,
+            measuring=measuring,
             heartbeat=self._heartbeat(),
         )
 
