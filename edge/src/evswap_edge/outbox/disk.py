@@ -3,7 +3,7 @@
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from itertools import chain
+from itertools import chain, groupby
 from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
@@ -140,10 +140,8 @@ class DiskStore:
         return counts
 
     def _remove(self, db: sqlite3.Connection, leaving: Sequence[Leaving], counts: dict[str, int]) -> None:
-        by_kind: dict[Kind, list[Leaving]] = {}
-        for thing in leaving:
-            by_kind.setdefault(kind_of(thing.ticket), []).append(thing)
-        for kind, some in by_kind.items():
+        for kind, things in groupby(leaving, lambda thing: kind_of(thing.ticket)):
+            some = list(things)
             table = _TABLES[kind]
             delete = f"DELETE FROM {table} WHERE ticket BETWEEN ? AND ?"  # noqa: S608 - our own names
             counts[table] -= db.executemany(delete, _runs([thing.ticket for thing in some])).rowcount

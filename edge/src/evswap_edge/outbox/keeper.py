@@ -218,16 +218,17 @@ class Keeper:
     def _adder_of_samples(self, stage: _Stage) -> Callable[[NewSample], Sample]:
         """Puts samples on ``stage``. They come by the hundred, so what is the same for all of them is looked
         up once."""
-        numbers, tickets, largest = self._shelves.numbers, self._shelves.tickets, self._largest
+        stream_id, used = self._shelves.numbers.stream_id(Kind.SAMPLE), self._shelves.numbers.used
+        new_ticket, largest = self._shelves.tickets.next, self._largest
         coming = self._coming(stage).samples
 
         def add(one: NewSample) -> Sample:
-            stream_id, sequence = numbers.candidate(Kind.SAMPLE)
+            sequence = used[Kind.SAMPLE] + 1
             body = one.body(stream_id, sequence)
             if len(body) > largest:
                 raise self._too_large(body)
-            numbers.use(Kind.SAMPLE)
-            sample = Sample(tickets.next(Kind.SAMPLE), stream_id, sequence, one.stamp, one.changed, body)
+            used[Kind.SAMPLE] = sequence
+            sample = Sample(new_ticket(Kind.SAMPLE), stream_id, sequence, one.stamp, one.changed, body)
             coming.append(sample)
             stage.newest = sample
             stage.bytes += len(body)
@@ -237,11 +238,11 @@ class Keeper:
 
     def _add_event(self, stage: _Stage, one: NewEvent) -> StoredEvent:
         numbers = self._shelves.numbers
-        stream_id, sequence = numbers.candidate(Kind.EVENT)
+        stream_id, sequence = numbers.stream_id(Kind.EVENT), numbers.used[Kind.EVENT] + 1
         body = one.body(stream_id, sequence)
         if len(body) > self._largest:
             raise self._too_large(body)
-        numbers.use(Kind.EVENT)
+        numbers.used[Kind.EVENT] = sequence
         tickets = self._shelves.tickets
         ticket = tickets.next_urgent() if one.urgent else tickets.next(Kind.EVENT)
         event = StoredEvent(ticket, stream_id, sequence, one.stamp, body)

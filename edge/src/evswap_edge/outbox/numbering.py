@@ -11,7 +11,8 @@ class Numbers:
 
     def __init__(self, sample_stream: str, event_stream: str, last: Sequences) -> None:
         self._streams = {Kind.SAMPLE: sample_stream, Kind.EVENT: event_stream}
-        self._last = {Kind.SAMPLE: last.sample, Kind.EVENT: last.event}
+        self.used = {Kind.SAMPLE: last.sample, Kind.EVENT: last.event}
+        """The numbers that were used up last; whoever uses one up writes it here."""
 
     @classmethod
     def volatile(cls) -> "Numbers":
@@ -21,23 +22,15 @@ class Numbers:
     @property
     def last(self) -> Sequences:
         """The numbers that were used up last."""
-        return Sequences(self._last[Kind.SAMPLE], self._last[Kind.EVENT])
+        return Sequences(self.used[Kind.SAMPLE], self.used[Kind.EVENT])
 
     def stream_id(self, kind: Kind) -> str:
         """The stream of samples, or of events."""
         return self._streams[kind]
 
-    def candidate(self, kind: Kind) -> tuple[str, int]:
-        """The name that the next one gets; it is used up by ``use``."""
-        return self._streams[kind], self._last[kind] + 1
-
-    def use(self, kind: Kind) -> None:
-        """The candidate has become a name."""
-        self._last[kind] += 1
-
     def revert(self, last: Sequences) -> None:
         """What was used since is not used up: it never left this process."""
-        self._last = {Kind.SAMPLE: last.sample, Kind.EVENT: last.event}
+        self.used = {Kind.SAMPLE: last.sample, Kind.EVENT: last.event}
 
 
 class Tickets:
