@@ -314,7 +314,7 @@ def test_no_empty_bay() -> None:
     assert one.declined() is RefusalReason.NO_EMPTY_BAY
 
 
-def test_an_uncollected_battery_is_reported_stays_and_is_remembered_until_it_moves() -> None:
+def test_an_uncollected_battery_is_reported_and_owed() -> None:
     one = story()
     one.begin()
     one.show(bay(1, OLD))
@@ -322,12 +322,46 @@ def test_an_uncollected_battery_is_reported_stays_and_is_remembered_until_it_mov
     one.look(RULES.out_timeout_s + 1)
     assert one.steps[-1] == (SwapStep.BATTERY_OUT_TIMEOUT, "EVS-4")
     assert one.ended[41].phase == "out_timed_out"
-    assert one.floor.bays[4].uncollected
+    assert one.floor.bays[4].owed_to == TOKEN
     assert one.use(4) is Use.IDLE
+
+
+def owing() -> Story:
+    """A station that has the battery of a customer who left without another, and an empty bay again."""
+    one = story()
+    one.begin()
+    one.show(bay(1, OLD))
+    one.look()
+    one.look(RULES.out_timeout_s + 1)
     one.show(bay(1))
     one.look()
-    assert one.begin(42).bay_out == 4
-    assert not one.floor.bays[4].uncollected
+    return one
+
+
+def test_whoever_is_owed_a_battery_comes_back_with_none_and_gets_it() -> None:
+    one = owing()
+    swap = one.begin(42)
+    assert (swap.bay_out, swap.collects) == (4, True)
+    assert one.to_open() == [4]
+    one.show(bay(4))
+    one.look()
+    assert one.steps[2:] == [(SwapStep.BATTERY_OUT, "EVS-4")]
+    assert one.ended[42].phase == "completed"
+    assert not one.begin(43).collects, "nothing is owed any more"
+
+
+def test_what_is_owed_stays_owed_when_it_is_not_taken_again() -> None:
+    one = owing()
+    one.begin(42, authority=Authority.OFFLINE, authorisation_id="auth-1")
+    one.look(RULES.out_timeout_s + 1)
+    assert one.ended[42].phase == "out_timed_out"
+    assert one.given_back == ["auth-1"]
+    assert one.begin(43).collects
+
+
+def test_what_is_owed_to_somebody_goes_to_others_last() -> None:
+    one = owing()
+    assert one.begin(42, id_token="1" * 64).bay_out == 3
 
 
 def test_a_battery_that_is_not_brought_is_not_reported_and_its_authorisation_not_used() -> None:
@@ -743,7 +777,9 @@ class Station(RuleBasedStateMachine):
         first_in = [[brought], [brought, taken], [brought, left]]
         first_out = [[taken], [taken, brought], [left]]
         allowed = first_in if self.story.rules.order is SwapOrder.IN_FIRST else first_out
-        assert all(one in allowed for one in steps.values())
+        swaps = {**self.story.ended, **self.story.floor.swaps}
+        for request_id, told in steps.items():
+            assert told in ([[taken], [left]] if swaps[request_id].collects else allowed)
 
     @invariant()
     def no_battery_is_in_two_places(self) -> None:

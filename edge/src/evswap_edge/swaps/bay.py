@@ -76,8 +76,8 @@ class BayState(Struct, frozen=True, omit_defaults=True):
     content: Content | None = None
     request_id: RequestId | None = None
     promise: Promise | None = None
-    uncollected: bool = False
-    """Its battery was due to a customer who gave theirs and did not take it."""
+    owed_to: TokenHash | None = None
+    """The customer who gave a battery and did not take the one in this bay."""
     sighting: Sighting | None = None
 
     def durable(self) -> "BayState":
@@ -197,7 +197,7 @@ def _believing(state: BayState, bay: Bay, seen: Content) -> tuple[BayState, tupl
 def _freed(state: BayState) -> BayState:
     """A promise is of the battery that was there."""
     use = Use.IDLE if state.use is Use.RESERVED else state.use
-    return replace(state, promise=None, use=use, uncollected=False)
+    return replace(state, promise=None, use=use, owed_to=None)
 
 
 def _served(state: BayState, bay: Bay) -> BayState:
@@ -240,7 +240,7 @@ def assigned(state: BayState, request_id: int, use: Use) -> BayState:
     """It serves a swap from now on; a promise is kept by that. Raises ``BayNotFree``."""
     if state.use not in {Use.IDLE, Use.RESERVED}:
         raise BayNotFree(state, use)
-    return replace(state, use=use, request_id=request_id, promise=None, uncollected=False)
+    return replace(state, use=use, request_id=request_id, promise=None, owed_to=None)
 
 
 def turned_around(state: BayState) -> BayState:
@@ -250,10 +250,15 @@ def turned_around(state: BayState) -> BayState:
     return replace(state, use=Use.OFFERED_IN)
 
 
-def let_go(state: BayState, *, uncollected: bool = False) -> BayState:
-    """Its swap is over; ``uncollected``: the customer was due its battery."""
+def let_go(state: BayState, *, owed_to: str | None = None) -> BayState:
+    """Its swap is over, and its battery still ``owed_to`` somebody, perhaps."""
     use = state.use if state.use is Use.QUARANTINED else Use.CLOSING
-    return replace(state, use=use, request_id=None, uncollected=uncollected)
+    return replace(state, use=use, request_id=None, owed_to=owed_to)
+
+
+def settled(state: BayState) -> BayState:
+    """Nobody is owed its battery any more."""
+    return replace(state, owed_to=None)
 
 
 def condemned(state: BayState) -> BayState:

@@ -28,11 +28,11 @@ def best_battery(
     id_token: str | None = None,
     tier: str | None = None,
 ) -> Bay | None:
-    """The bay whose battery the customer ``id_token`` gets: the one that was promised to them, else the
-    fullest, of these the healthiest. None: there is none."""
+    """The bay whose battery the customer ``id_token`` gets: one that was promised or is owed to them, else the
+    fullest, of these the healthiest; one that is owed to others comes last. None: there is none."""
     wanted = rules.tiers.get(tier or "", Tier())
     found = [
-        (_worth(bay.battery, states[number]), -number, bay)
+        (_worth(bay.battery, states[number], id_token), -number, bay)
         for number, bay in bays.items()
         if number in states
         and veto(number) is None
@@ -125,8 +125,9 @@ def _meets(battery: Battery, tier: Tier) -> bool:
     return battery.soc >= tier.min_soc and battery.soh >= tier.min_soh
 
 
-def _worth(battery: Battery, state: BayState) -> tuple[bool, float, float]:
-    return state.promise is not None, battery.soc, battery.soh
+def _worth(battery: Battery, state: BayState, id_token: str | None) -> tuple[bool, bool, float, float]:
+    theirs = state.promise is not None or (state.owed_to is not None and state.owed_to == id_token)
+    return theirs, state.owed_to in {None, id_token}, battery.soc, battery.soh
 
 
 @lru_cache(maxsize=8)

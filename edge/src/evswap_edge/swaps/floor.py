@@ -16,7 +16,7 @@ from evswap_edge.swaps import swap as swaps_
 from evswap_edge.swaps.bay import BayState, Came, Patience, Promise, Seen, Use, Went
 from evswap_edge.swaps.choosing import Veto, best_battery, empty_bay, is_registered
 from evswap_edge.swaps.drafts import Draft, inventory_of, refusal, swap_step
-from evswap_edge.swaps.swap import Happening, Report, Side, Swap
+from evswap_edge.swaps.swap import Happening, Phase, Report, Side, Swap
 from evswap_schema import Authority, Bay, Clock, InventoryReason, Lock, Occupancy, RefusalReason
 
 _NOT_SEEN_YET: Final = "the bays were not all seen yet"
@@ -74,14 +74,16 @@ class Outcome:
 def begun(
     floor: Floor, request: Request, bays: Mapping[int, Bay], now: Stamp, rules: SwapRules, veto: Veto
 ) -> Outcome:
-    """The swap begins: its two bays are kept for it. Raises ``Declined``."""
+    """The swap begins: its two bays are kept for it. A customer who is owed a battery comes for that one, or
+    another, and need not bring one. Raises ``Declined``."""
     _require_room(floor, request, rules)
     giving = best_battery(bays, floor.bays, rules, veto, id_token=request.id_token, tier=request.tier)
     offered = None if giving is None else bays_.battery_in(giving)
     if giving is None or offered is None:
         raise Declined(RefusalReason.NO_BATTERY, "there is no charged battery that is promised to nobody")
-    taking = empty_bay(bays, floor.bays, veto)
-    if taking is None and rules.order is SwapOrder.IN_FIRST:
+    debts = [state for state in floor.bays.values() if state.owed_to == request.id_token]
+    taking = None if debts else empty_bay(bays, floor.bays, veto)
+    if taking is None and not debts and rules.order is SwapOrder.IN_FIRST:
         raise Declined(RefusalReason.NO_EMPTY_BAY, "there is no empty bay for the customer's battery")
     swap = Swap(
         request_id=request.request_id,
@@ -92,9 +94,12 @@ def begun(
         bay_in=giving.bay if taking is None else taking,
         bay_out=giving.bay,
         battery_out=offered,
+        phase=Phase.HALF_IN if debts else Phase.AUTHORIZED,
+        collects=bool(debts),
         since=now,
     )
-    states = [bays_.assigned(floor.bays[giving.bay], swap.request_id, Use.OFFERED_OUT)]
+    states = [bays_.settled(state) for state in debts if state.bay != giving.bay]
+    states += [bays_.assigned(floor.bays[giving.bay], swap.request_id, Use.OFFERED_OUT)]
     if taking is not None:
         states.append(bays_.assigned(floor.bays[taking], swap.request_id, Use.OFFERED_IN))
     return Outcome(
@@ -269,8 +274,8 @@ class _Look:
         del self._swaps[swap.request_id]
         self._ended.append(swap)
         for number in {swap.bay_in, swap.bay_out}:
-            due = swap.owes_battery and number == swap.bay_out
-            self._bays[number] = bays_.let_go(self._bays[number], uncollected=due)
+            owed_to = swap.id_token if swap.owes_battery and number == swap.bay_out else None
+            self._bays[number] = bays_.let_go(self._bays[number], owed_to=owed_to)
 
     def _judge_what_stands_in(self, bay: Bay) -> None:
         """A battery of others is quarantined wherever it is found; one that has told late that it is ours is

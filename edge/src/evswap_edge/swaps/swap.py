@@ -56,6 +56,8 @@ class Swap(Struct, frozen=True, kw_only=True, omit_defaults=True):
     battery_out: SwappedBattery
     battery_in: SwappedBattery | None = None
     phase: Phase = Phase.AUTHORIZED
+    collects: bool = False
+    """The customer gave a battery in a swap before, and has come for the one that is owed for it."""
     since: Stamp
 
     @property
@@ -65,14 +67,14 @@ class Swap(Struct, frozen=True, kw_only=True, omit_defaults=True):
     @property
     def nothing_moved(self) -> bool:
         """It ended as if it had never been: no battery of this network changed hands."""
-        if self.order is SwapOrder.IN_FIRST:
+        if self.order is SwapOrder.IN_FIRST and not self.collects:
             return self.over and self.battery_in is None
         return self.phase is Phase.OUT_TIMED_OUT
 
     @property
     def owes_battery(self) -> bool:
         """The customer gave theirs and took none."""
-        return self.phase is Phase.OUT_TIMED_OUT and self.battery_in is not None
+        return self.phase is Phase.OUT_TIMED_OUT and (self.collects or self.battery_in is not None)
 
     @property
     def awaits(self) -> Side | None:

@@ -58,7 +58,7 @@ class Warnings:
         for state, told in bays:
             self._set(BAY_QUARANTINED, told.health is Health.QUARANTINED, now, told.bay)
             self._set(BATTERY_UNREGISTERED, state.use is Use.QUARANTINED, now, told.bay)
-            self._set(BATTERY_UNCOLLECTED, state.uncollected, now, told.bay)
+            self._set(BATTERY_UNCOLLECTED, state.owed_to is not None, now, told.bay)
 
     def _set(self, name: str, active: bool, now: float, bay: int | None = None) -> None:
         held = self._held.get((name, bay))
