@@ -414,6 +414,8 @@ def _for_roles(
         remedy = "name a driver for each role: driver: {climate: {name: ...}, bays: {name: ...}}"
         raise document.error((*at, _NAME), f"{chosen.name} is for {does}, not for {not_done}; {remedy}")
     try:
+        for role in roles:
+            chosen.kind.check_role(chosen.settings, role)
         chosen.kind.check(chosen.settings)
     except SettingRefused as error:
         raise document.error((*at, error.setting), error.problem, nearest=error.nearest) from error

@@ -94,6 +94,10 @@ def _claims_nothing(_: object) -> Mapping[str, str]:
     return {}
 
 
+def _take_any_role(_: object, __: Role) -> None:
+    """What ``meant_for`` says is enough."""
+
+
 def _somewhere(_: object, __: int | None) -> str:
     """There is nothing to say."""
     return ""
@@ -111,7 +115,8 @@ class DriverKind(Generic[SettingsT]):
     For a station of several drivers: ``bays`` are those that settings speak of; ``meant_for`` the roles that
     they can fill, where the driver provides more than one and settings are for some of them; ``claims`` what
     nobody else may use, by the setting that names it, such as ``{"pins[0]": "GPIO17"}``; ``where`` says for
-    people where a bay, or with None the rest, is read.
+    people where a bay, or with None the rest, is read; ``check_role`` raises ``SettingRefused`` for a setting
+    that is for another role, and knows one for this.
     """
 
     settings: type[SettingsT]
@@ -122,6 +127,7 @@ class DriverKind(Generic[SettingsT]):
     meant_for: Callable[[SettingsT], frozenset[Role]] | None = None
     claims: Callable[[SettingsT], Mapping[str, str]] = _claims_nothing
     where: Callable[[SettingsT, int | None], str] = _somewhere
+    check_role: Callable[[SettingsT, Role], None] = _take_any_role
 
 
 def load_driver(name: str) -> DriverKind[Any]:

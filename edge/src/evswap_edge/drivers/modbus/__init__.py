@@ -15,7 +15,16 @@ from evswap_edge.drivers.modbus.batteries import ModbusBatteries
 from evswap_edge.drivers.modbus.chargers import ModbusChargers
 from evswap_edge.drivers.modbus.climate import ModbusClimate
 from evswap_edge.drivers.modbus.lines import Share, share_line
-from evswap_edge.drivers.modbus.settings import ROLES, Settings, Silent, check, numbers, roles_of
+from evswap_edge.drivers.modbus.settings import (
+    ROLES,
+    Settings,
+    Silent,
+    check,
+    check_role,
+    numbers,
+    roles_of,
+    where,
+)
 from evswap_edge.registers import AnyMap, BatteryMap, ClimateMap, read_map
 
 __all__ = ["KIND", "ModbusBatteries", "ModbusChargers", "ModbusClimate", "Settings", "open_modbus"]
@@ -55,4 +64,6 @@ KIND: Final = DriverKind(
     provides=frozenset(ROLES.values()),
     bays=numbers,
     meant_for=roles_of,
+    where=where,
+    check_role=check_role,
 )

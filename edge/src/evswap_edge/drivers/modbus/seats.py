@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Generic
 
 from evswap_edge.drivers.modbus.decoding import Block, blocks
+from evswap_edge.registers import BatteryMap, ChargerMap
 from evswap_edge.registers.placing import BayMapT, placed, places
 
 
@@ -30,6 +31,10 @@ class Seating:
         """Raises ``ValueError`` for a bay that lies behind a device's last register."""
         in_one = layout.several.bays if layout.several else 1
         return tuple(self._seat(layout, *divmod(index, in_one), bay) for index, bay in enumerate(self.bays))
+
+    def units(self, layout: BatteryMap | ChargerMap) -> dict[int, int]:
+        """The unit of each bay."""
+        return {seat.bay: seat.unit for seat in self.seats(layout)}
 
     def _seat(self, layout: BayMapT, device: int, position: int, bay: int) -> Seat[BayMapT]:
         here = placed(layout, position)

@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 from msgspec import Meta, Struct
 
@@ -23,11 +23,17 @@ from evswap_edge.registers import (
     StopBits,
     Unit,
     UnknownMap,
+    names,
+    nearest_of,
     read_map,
 )
 from evswap_edge.registers.layout import LAST_UNIT
 
-ROLES = {MapKind.CLIMATE: Role.CLIMATE, MapKind.BATTERY: Role.BATTERIES, MapKind.CHARGER: Role.CHARGERS}
+ROLES: Final = {
+    MapKind.CLIMATE: Role.CLIMATE,
+    MapKind.BATTERY: Role.BATTERIES,
+    MapKind.CHARGER: Role.CHARGERS,
+}
 """A map says what its device is for."""
 
 
@@ -111,17 +117,44 @@ def roles_of(settings: Settings) -> frozenset[Role]:
     return frozenset({ROLES[read_map(settings.registers).kind]})
 
 
+def where(settings: Settings, bay: int | None) -> str:
+    """Where a bay is read, or, with None, the climate: the line and the unit on it."""
+    layout = read_map(settings.registers)
+    units = {} if isinstance(layout, ClimateMap) else settings.seating(layout).units(layout)
+    unit = settings.unit or layout.factory.unit if bay is None else units.get(bay)
+    return f"{settings.tcp or settings.port}{f' unit {unit}' if unit else ''}"
+
+
+def check_role(settings: Settings, role: Role) -> None:
+    """Raises ``SettingRefused`` for a map that is for another role, with one of ours for this; else as
+    ``check``."""
+    layout = _layout(settings)
+    if ROLES[layout.kind] is role:
+        return
+    kinds = {of: kind for kind, of in ROLES.items()}
+    problem = f"{settings.registers} is a map for {ROLES[layout.kind]}, not for {role}"
+    if role not in kinds:
+        raise SettingRefused("registers", problem)
+    known = ", ".join(names(kinds[role]))
+    nearest = nearest_of(kinds[role], settings.registers)
+    raise SettingRefused("registers", f"{problem}; for {role} are {known}", nearest=nearest)
+
+
 def check(settings: Settings) -> None:
     """Look at the register map, and whether the bays find their places in it. Raises ``SettingRefused``, or
     ``ConfigurationError`` about the map's own file."""
-    try:
-        layout = read_map(settings.registers)
-    except UnknownMap as error:
-        raise SettingRefused("registers", str(error), nearest=error.nearest) from error
+    layout = _layout(settings)
     _require_bays(settings, layout)
     _require_only_for(MapKind.BATTERY, "silent", settings.silent, layout)
     if not isinstance(layout, ClimateMap):
         _require_units(settings, layout)
+
+
+def _layout(settings: Settings) -> AnyMap:
+    try:
+        return read_map(settings.registers)
+    except UnknownMap as error:
+        raise SettingRefused("registers", str(error), nearest=error.nearest) from error
 
 
 def _require_bays(settings: Settings, layout: AnyMap) -> None:
