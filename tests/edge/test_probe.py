@@ -19,6 +19,7 @@ def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     for probing in (gpio, sht3x):
         monkeypatch.setattr(probing, "_DEVICES", tmp_path)
     monkeypatch.setattr("evswap_edge.drivers.can.probing.interfaces", list)
+    monkeypatch.setattr("evswap_edge.drivers.modbus.probing.everywhere", list)
     return tmp_path
 
 
@@ -51,6 +52,8 @@ def test_a_bus_can_be_named_in_the_words_of_its_driver(capsys: pytest.CaptureFix
     assert "can99: no such interface" in capsys.readouterr().out
     assert main(["probe", "can", "interface=virtual", "channel=nobody", "profile=evswap-bsm"]) == 0
     assert "evswap-bms" in capsys.readouterr().out
+    assert main(["probe", "modbus", "tcp=127.0.0.1:1", "registers=sht21"]) == 0
+    assert "sht20" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

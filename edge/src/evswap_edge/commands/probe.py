@@ -17,8 +17,9 @@ from evswap_edge.documents import GivenDocument
 from evswap_edge.drivers import load_driver
 from evswap_edge.hal import DriverError
 from evswap_edge.plugins import PluginError
+from evswap_edge.registers import UnknownMap
 
-PROBED: Final = ("can", "gpio", "sht3x")
+PROBED: Final = ("can", "gpio", "modbus", "sht3x")
 """The drivers that can look."""
 
 _EPILOG: Final = """\
@@ -26,6 +27,7 @@ examples:
   evswap-edge probe                              all buses that this machine has
   evswap-edge probe sht3x bus=1                  one bus
   evswap-edge probe can channel=can0 seconds=10  listen for longer
+  evswap-edge probe modbus port=/dev/ttyUSB0     ask who is on a serial line
 """
 
 
@@ -63,7 +65,7 @@ def _look(driver: str, probing: ModuleType, settings: Mapping[str, str]) -> Sequ
     given = GivenDocument(settings, source=f"probe {driver}").convert(settings, probing.ScanSettings)
     try:
         found = asyncio.run(probing.scan(given))
-    except (DriverError, UnknownProfile) as error:
+    except (DriverError, UnknownMap, UnknownProfile) as error:
         return [str(error)]
     return [str(finding) for finding in found] or ["nothing was heard"]
 
