@@ -147,7 +147,7 @@ def test_it_is_told_bay_by_bay_what_is_read_from_where(file: Path) -> None:
     told = list(outline(composition(file)))
     assert told[:2] == ["climate from sht3x (/dev/i2c-1 address 0x44)", "safety from gpio (smoke GPIO5)"]
     assert [line.partition(":")[0] for line in told[2:]] == ["bay 1", "bay 2", "bay 3", "bay 4"]
-    assert "battery from can" in told[2]
+    assert "battery from can (can0)" in told[2]
     assert "lock from gpio (GPIO17, feedback GPIO23)" in told[2]
     assert "charge from modbus" in told[5]
 

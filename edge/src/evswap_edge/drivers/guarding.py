@@ -32,8 +32,6 @@ class Guarded(Generic[ValueT]):
         if self._call is None or self._call.done():
             self._due = loop.time() + self._within_s
             self._call = self._begin(loop)
-        elif loop.time() >= self._due:
-            return Unread("still owes an answer")
         call = self._call
         await asyncio.wait({call}, timeout=max(0.0, self._due - loop.time()))
         return self._outcome(call)

@@ -225,4 +225,5 @@ KIND: Final = DriverKind(
     check=check_can,
     provides=frozenset({Role.BATTERIES}),
     bays=lambda settings: bay_numbers(settings.bays),
+    where=lambda settings, _: settings.channel,
 )
