@@ -53,7 +53,7 @@ transport: {{name: memory}}
 commands: {{answer_timeout_s: 0.5}}
 swaps:
   enabled: true
-  batteries: EVS-.*
+  batteries: "(?!OTHER|foreign).*"
   token_key_file: tokens.key
   authorisation_keys: {{network-1: network-1.pem}}
 {more}
@@ -300,3 +300,15 @@ def signed(
 
 def cached(*authorisations: Authorisation) -> CacheAuthorisations:
     return CacheAuthorisations(authorisations=tuple(signed(one) for one in authorisations))
+
+
+def ledger(told: Sequence[Event]) -> dict[int, str | None]:
+    """Which battery stands where, by what the station told."""
+    standing: dict[int, str | None] = {}
+    for one in told:
+        if isinstance(one, InventoryEvent):
+            standing |= {bay.bay: bay.serial_number for bay in one.bays}
+        elif isinstance(one, SwapEvent) and one.step != "battery_out_timeout":
+            (moved,) = one.batteries
+            standing[moved.bay] = moved.serial_number if one.step == "battery_in" else None
+    return standing

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from evswap_schema import Outcome, RequestSwap
+from evswap_schema import Clock, Outcome, RequestSwap
 from tests.edge.conftest import Eventually
 from tests.edge.remote import AtOnce, Bench, configuration
 from tests.edge.swapping import Mechanics, authorisation, battery, cached, configured
@@ -75,6 +75,16 @@ async def test_a_station_without_a_battery_rejects_before_anything_moves(
         assert result.outcome is Outcome.REJECTED
         assert (result.reason or "").startswith("no_battery: ")
         assert cabinet.orders == []
+
+
+async def test_nobody_is_let_in_by_a_command_whose_age_cannot_be_judged(
+    bench: Bench, cabinet: Mechanics
+) -> None:
+    bench.time.clock_state = Clock.ESTIMATED
+    async with bench.at_work(cabinet=cabinet):
+        result = await bench.done(bench.command("c-1", SWAP))
+        assert (result.outcome, cabinet.orders) == (Outcome.REJECTED, [])
+        assert result.reason == "its age cannot be judged: the station's clock is not synchronized"
 
 
 async def test_a_command_that_is_delivered_again_and_a_swap_that_is_asked_for_again_do_nothing_twice(

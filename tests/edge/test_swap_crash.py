@@ -16,7 +16,7 @@ from evswap_edge.clock import SystemTime
 from evswap_edge.outbox import Outbox
 from evswap_schema import Event, InventoryEvent, SwapEvent, decode_event
 from tests.edge import swap_process as process
-from tests.edge.swapping import STATION
+from tests.edge.swapping import STATION, ledger
 
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload([process.__name__])
@@ -48,18 +48,6 @@ async def events(folder: Path) -> list[Event]:
         await outbox.aclose()
 
 
-def ledger(told: list[Event]) -> dict[str, str | None]:
-    """Which battery stands where, by what the station told."""
-    standing: dict[str, str | None] = {}
-    for one in told:
-        if isinstance(one, InventoryEvent):
-            standing |= {str(bay.bay): bay.serial_number for bay in one.bays}
-        elif isinstance(one, SwapEvent):
-            (moved,) = one.batteries
-            standing[str(moved.bay)] = moved.serial_number if one.step == "battery_in" else None
-    return standing
-
-
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     (tmp_path / process.TRUTH).write_text(json.dumps(BAYS))
@@ -88,7 +76,7 @@ def assert_swapped_once(folder: Path) -> None:
     told = asyncio.run(events(folder))
     steps = [(one.step, one.batteries[0].serial_number) for one in told if isinstance(one, SwapEvent)]
     assert steps == [("battery_in", process.OLD), ("battery_out", "EVS-2")]
-    assert ledger(told) == process.truth(folder)
+    assert {str(bay): serial for bay, serial in ledger(told).items()} == process.truth(folder)
     assert not [one for one in told if isinstance(one, InventoryEvent) and one.reason == "contradicted"]
     assert (folder / process.ORDERS).read_text().split() == ["1", "2"], "no door is opened twice"
 

@@ -20,11 +20,22 @@ from evswap_edge.episode import Episode
 from evswap_edge.hal import DriverError
 from evswap_edge.remote.deeds import Deed, Evidence, Means, NotDone, Over, deed_of
 from evswap_edge.remote.journal import Entry, Journal, JournalCrowded, JournalError
-from evswap_schema import Clock, Command, CommandResult, InvalidMessage, Outcome, Unlock, decode_command
+from evswap_schema import (
+    Clock,
+    Command,
+    CommandResult,
+    InvalidMessage,
+    Outcome,
+    RequestSwap,
+    Unlock,
+    decode_command,
+)
 from evswap_schema.limits import FUTURE_TOLERANCE
 
 Verdict = tuple[Outcome, str | None]
 
+_OPENING: Final = (Unlock, RequestSwap)
+"""What opens doors: whoever it is for has to be there."""
 _LOOK_EVERY_S: Final = 0.25
 _WRITE_AGAIN_S: Final = 2.0
 _ENDED: Final = "the station ended while it was under way"
@@ -190,7 +201,7 @@ class Executor:
         if now >= command.expires_at:
             return Outcome.EXPIRED, None
         if self._time.state() is not Clock.SYNCHRONIZED:
-            if isinstance(command.action, Unlock):
+            if isinstance(command.action, _OPENING):
                 return Outcome.REJECTED, "its age cannot be judged: the station's clock is not synchronized"
             return None
         if command.issued_at > now + FUTURE_TOLERANCE:

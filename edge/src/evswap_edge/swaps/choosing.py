@@ -28,8 +28,8 @@ def best_battery(
     id_token: str | None = None,
     tier: str | None = None,
 ) -> Bay | None:
-    """The bay whose battery the customer ``id_token`` gets: one that was promised or is owed to them, else the
-    fullest, of these the healthiest; one that is owed to others comes last. None: there is none."""
+    """The bay whose battery the customer ``id_token`` gets: one that was promised or is owed to them, else
+    the fullest, of these the healthiest; one that is owed to others comes last. None: there is none."""
     wanted = rules.tiers.get(tier or "", Tier())
     found = [
         (_worth(bay.battery, states[number], id_token), -number, bay)
