@@ -12,7 +12,7 @@ from msgspec import Struct
 from evswap_edge.app import run_station
 from evswap_edge.clock import SystemTime, TimeSource
 from evswap_edge.config import Chosen, StationConfig, read_station
-from evswap_edge.drivers import DriverKind
+from evswap_edge.drivers import DriverKind, composed, composition, troubles
 from evswap_edge.hal import DriverUnavailable, SensorError
 from evswap_edge.message import Message
 from evswap_edge.outbox import LEAST_BYTES, Bounds
@@ -26,11 +26,13 @@ from evswap_schema import (
     AlarmState,
     Channel,
     Clock,
+    StationStatus,
     broker_topic,
     decode_event,
     encode_acknowledgement,
     message_digest,
 )
+from tests.edge.banks import Batteries, Locks, Weather, battery, part
 from tests.edge.conftest import Eventually
 from tests.edge.publishing import (
     STATION,
@@ -282,3 +284,21 @@ async def test_a_driver_that_cannot_be_opened_leaves_nothing_open(station: Runni
     with pytest.raises(DriverUnavailable, match="no such bus"):
         await run_station(replace(config, driver=broken), SystemTime(), asyncio.Event())
     assert await waiting_in(station.outbox) == 0
+
+
+async def test_a_driver_that_stays_broken_is_an_alarm_and_degrades_the_station(
+    station: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(troubles, "RAISE_AFTER_S", 0.05)
+    broken = Locks(says=SensorError(sensor="GPIO", reason="no pins"))
+    hardware = composition.Composition(
+        (part(Weather()), part(Batteries(says={1: battery(1)}), 1), part(broken, 1, name="gpio"))
+    )
+    chosen = Chosen(name="of several", kind=composed.KIND, settings=hardware)
+    config = replace(station.config(), driver=chosen)
+
+    def seen() -> set[StationStatus]:
+        return {reading.status for message in station.accepted for reading in readings_of(message)}
+
+    raised = ("sensor_failed_locks_gpio", AlarmState.RAISED, None)
+    await station.until(lambda: raised in station.alarms and StationStatus.DEGRADED in seen(), config)
