@@ -21,6 +21,8 @@ class What(StrEnum):
     """What happens at a station."""
 
     ARRIVES = "arrives"
+    RETURNS = "returns"
+    """For what the station owes him."""
     PUTS = "puts"
     TAKES = "takes"
     SERVED = "served"
@@ -57,6 +59,8 @@ class Visit:
     handling_s: float
     forgets: bool
     """To take what he came for."""
+    away_s: float
+    """Until he comes back for what he is owed, if he leaves without."""
     foreign: Pack | None
     """What he brings instead of his own pack."""
     deadline: float = 0.0
@@ -113,6 +117,7 @@ class Crowd:
         soc = draw.triangular(*manners.returns_at)
         patience, handling = draw.uniform(*manners.patience_s), draw.uniform(*manners.handling_s)
         forgets = self.forgetting.random() < manners.forgets * self.fault_factor
+        away = self.forgetting.uniform(*manners.comes_back_within_s)
         mistaken = self.mistaking.random() < manners.foreign * self.fault_factor
         if not self.riding:
             return None
@@ -121,17 +126,22 @@ class Crowd:
         for pack in rider.packs:
             pack.ride(now - rider.left_at, soc=soc, celsius=celsius)
         foreign = self._foreign_pack(rider, soc, celsius) if mistaken else None
-        return Visit(rider, now, patience, handling, forgets, foreign)
+        return Visit(rider, now, patience, handling, forgets, away, foreign)
 
     def come_back(self, now: float) -> Visit | None:
         """The next of those whom the station owes a pack, when it is time."""
         if not self.owed or self.owed[0][0] > now:
             return None
         _, _, rider = heapq.heappop(self.owed)
-        low, high = self.manners.patience_s
-        return Visit(
-            rider, now, (low + high) / 2, sum(self.manners.handling_s) / 2, forgets=False, foreign=None
+        patience, handling, away = (
+            (low + high) / 2
+            for low, high in (
+                self.manners.patience_s,
+                self.manners.handling_s,
+                self.manners.comes_back_within_s,
+            )
         )
+        return Visit(rider, now, patience, handling, forgets=False, away_s=away, foreign=None)
 
     def leave(self, visit: Visit, now: float, *, outside: float) -> None:
         """A visit is over."""
@@ -140,8 +150,7 @@ class Crowd:
         if rider.packs:
             self.riding.append(rider)
         else:
-            within = self.forgetting.uniform(*self.manners.comes_back_within_s)
-            heapq.heappush(self.owed, (now + within, rider.token, rider))
+            heapq.heappush(self.owed, (now + visit.away_s, rider.token, rider))
 
     def _pick(self, index: int) -> Rider:
         self.riding[index], self.riding[-1] = self.riding[-1], self.riding[index]
@@ -175,8 +184,10 @@ class Autonomous:
         visit.deadline = visit.arrived_at + visit.patience_s
         self._queue.append(visit)
 
-    def __len__(self) -> int:
-        return len(self._queue)
+    @property
+    def riders(self) -> list[Rider]:
+        """Who is at the station."""
+        return [visit.rider for visit in self._queue]
 
     def step(self, now: float) -> list[Visit]:
         """Serve whom it can. Returns the visits that are over."""
@@ -243,8 +254,10 @@ class Presenting:
         visit.deadline = visit.arrived_at + visit.patience_s
         self._queue.append(visit)
 
-    def __len__(self) -> int:
-        return len(self._queue)
+    @property
+    def riders(self) -> list[Rider]:
+        """Who is at the station."""
+        return [visit.rider for visit in self._queue]
 
     def step(self, now: float) -> list[Visit]:
         """Let the first act, and those behind him lose their patience. Returns the visits that are over."""

@@ -2,7 +2,7 @@
 
 A step is five seconds, always, whoever looks and however fast the clock runs; so one seed tells one story.
 What a station is told to do with its bays takes effect at the next step and changes what comes of it, but
-neither the weather, nor who comes when, nor what breaks: each has a stream of chance of its own.
+neither the weather, nor when customers come, nor what breaks: each has a stream of chance of its own.
 """
 
 import hashlib
@@ -165,9 +165,9 @@ class World:
         return frozenset(slot.number for slot in self.slots if Fault.DOOR_BLOCKED in slot.faults)
 
     @property
-    def people(self) -> int:
-        """How many customers are at the station."""
-        return len(self._door)
+    def visiting(self) -> list[Rider]:
+        """Those at the station."""
+        return self._door.riders
 
     @property
     def riding(self) -> list[Rider]:
@@ -230,12 +230,12 @@ class World:
             self._next_arrival = next(self._arrivals)
             visit = self._crowd.send(now, outside=self.outside)
             if visit is not None:
-                self._greet(visit)
+                self._greet(visit, What.ARRIVES)
         while (visit := self._crowd.come_back(now)) is not None:
-            self._greet(visit)
+            self._greet(visit, What.RETURNS)
 
-    def _greet(self, visit: Visit) -> None:
-        self._tell(What.ARRIVES, visit.rider.token)
+    def _greet(self, visit: Visit, what: What) -> None:
+        self._tell(what, visit.rider.token)
         self._door.queue(visit)
 
     def _break(self, breakdown: Breakdown) -> None:
