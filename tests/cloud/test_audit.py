@@ -6,6 +6,7 @@ import os
 import random
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -14,7 +15,8 @@ from evswap_cloud.__main__ import main
 from evswap_cloud.audit import Audit, Line, audit, told
 from evswap_cloud.events import StationEvent
 from evswap_cloud.ledger import Code, Debt, LedgerReader, Place, SwapState, enter, memory_book
-from evswap_schema import Clock, SwapEvent, SwapStep, encode_event, format_timestamp
+from evswap_cloud.ledger.authorisations import Grant
+from evswap_schema import Authority, Clock, SwapEvent, SwapStep, encode_event, format_timestamp
 from tests.cloud.messages import NOW
 from tests.cloud.station_events import holds, inventory, station_event, swap
 from tests.cloud.story import SWAPS_A_DAY, story
@@ -186,6 +188,21 @@ def test_debts_are_by_customer_and_settled_by_another_swap() -> None:
     assert (owed.debts, owed.customers_owed) == ({Debt.CUSTOMER_IS_OWED: 1}, 1)
     settled = audited([station_event(gave), station_event(took), end])
     assert (settled.customers_owed, settled.customers_owing) == (0, 0)
+
+
+def test_what_was_spent_is_held_against_what_was_granted() -> None:
+    offline: dict[str, Any] = {"authority": Authority.OFFLINE, "authorisation_id": "A-1"}
+    spent = [step(1, IN, **offline), step(3, IN, "B-3", station_id="station-02", **offline)]
+    lines = [line(station_event(event)) for event in spent]
+    for grants, expected in (
+        (None, []),
+        ({"A-1": Grant("a" * 64, 2, NOW)}, []),
+        ({"A-1": Grant("a" * 64, 1, NOW)}, [Code.OVERSPENT]),
+        ({}, [Code.UNKNOWN_AUTHORISATION]),
+    ):
+        result = audit(lines, grants)
+        assert [finding.code for finding in result.findings] == expected
+        assert result.violations == (), "it happens in the field"
 
 
 def test_a_corrected_time_is_no_other_story(week: Events) -> None:

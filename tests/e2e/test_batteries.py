@@ -75,9 +75,7 @@ def test_the_archive_of_the_running_stack_can_be_audited(stack: LocalStack) -> N
     assert json.loads(audited.stdout)["violations"] == 0
 
 
-def test_a_station_is_sent_an_authorisation_signed_by_a_key_that_stays_private(
-    stack: LocalStack
-) -> None:
+def test_a_station_is_sent_an_authorisation_signed_by_a_key_that_stays_private(stack: LocalStack) -> None:
     done = stack.run("authorise", "f" * 64, "--station", VISITOR, "--swaps", "2")
     assert done.returncode == 0, done.stderr
     assert "2 swaps until" in done.stdout

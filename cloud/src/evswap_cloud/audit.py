@@ -14,7 +14,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from evswap_cloud.events import StationEvent, supersedes
-from evswap_cloud.ledger import batteries, slots, swaps
+from evswap_cloud.ledger import authorisations, batteries, slots, swaps
+from evswap_cloud.ledger.authorisations import Account, Grant
 from evswap_cloud.ledger.batteries import Battery, Missed, Place
 from evswap_cloud.ledger.facts import Facts, facts_of
 from evswap_cloud.ledger.findings import Code, Finding
@@ -74,8 +75,9 @@ class Audit(Struct, frozen=True, kw_only=True):
         return tuple(finding for finding in self.findings if finding.is_violation)
 
 
-def audit(lines: Iterable[Line]) -> Audit:
-    """Replay ``lines``, in whatever order they are, and count."""
+def audit(lines: Iterable[Line], grants: Mapping[str, Grant] | None = None) -> Audit:
+    """Replay ``lines``, in whatever order they are, and count. Where the ``grants`` are given, by
+    authorisation, what was spent offline is held against them."""
     log = _Log()
     for line in lines:
         log.take(line)
@@ -107,6 +109,7 @@ def audit(lines: Iterable[Line]) -> Audit:
             *log.findings,
             *(one for said in facts.statements.values() for one in slots.contradictions(joined(said))),
             *_contradictions(records, gone, done),
+            *(() if grants is None else _overspent(facts, grants)),
         ),
     )
 
@@ -204,6 +207,11 @@ def _contradictions(
         yield from batteries.misses_among(serial, seen, misses)
     for swap in done:
         yield from swaps.contradictions(swap)
+
+
+def _overspent(facts: Facts, grants: Mapping[str, Grant]) -> Iterator[Finding]:
+    for name, spent in facts.spent.items():
+        yield from authorisations.contradictions(Account(name, grants.get(name), tuple(sorted(spent))))
 
 
 def told(result: Audit) -> Iterator[str]:

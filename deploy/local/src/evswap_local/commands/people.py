@@ -19,10 +19,13 @@ def add_audit_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run_audit(context: Context, options: argparse.Namespace) -> int:
-    """Replays the events of the running stack's archive."""
+    """Replays the events of the running stack's archive, and holds what was spent against what was
+    granted."""
     clients, values = _running(context)
+    accounts = _ledger(clients, values).accounts.every()
+    grants = {name: account.grant for name, account in accounts if account.grant is not None}
     lines = lines_of_bucket(clients.s3, values.archive_bucket, "events/")
-    return report_audit(audit(lines), as_json=options.json)
+    return report_audit(audit(lines, grants), as_json=options.json)
 
 
 def run_erase(context: Context, options: argparse.Namespace) -> int:
