@@ -412,6 +412,8 @@ class Swaps:
 
     def told(self, bays: Sequence[Bay]) -> list[Bay]:
         """``bays``, as the hardware shows them, as the station tells of them."""
+        if not self._floor.bays:
+            return list(bays)
         known = floors.lapsed(self._floor, stamp_now(self._time)).floor.bays
         return [self._as_told(bay, known[bay.bay]) if bay.bay in known else bay for bay in bays]
 
