@@ -31,6 +31,7 @@ from tests.edge.can_bus import (
     wired,
 )
 from tests.edge.can_profiles import theirs
+from tests.edge.conftest import LONGEST_WAIT_S
 
 __all__ = ["theirs"]
 
@@ -255,10 +256,14 @@ async def test_what_waited_while_the_process_was_held_up_is_as_old_as_it_is() ->
                 spoken.emulator.speak_once()
             await until(driver, good(1, 2, 3))
             before = driver._slates[1]._heard_at
+            queue = driver._listener._bus.queue  # type: ignore[union-attr]
             for message in spoken.emulator.frames():
                 message.timestamp = 1.0
-                driver._listener._bus.queue.put(message)  # type: ignore[union-attr]
+                queue.put(message)
             time.stall(5.0)
+            async with asyncio.timeout(LONGEST_WAIT_S):
+                while not queue.empty():
+                    await asyncio.sleep(0.001)
             assert "no bay has been heard for 5.0 s" in (await trouble(driver)).reason
             assert driver._slates[1]._heard_at == before
 
