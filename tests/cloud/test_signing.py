@@ -12,6 +12,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from msgspec.structs import replace
 
 from evswap_cloud.__main__ import main
 from evswap_cloud.errors import CommandError, SigningKeyError
@@ -96,6 +97,17 @@ def test_each_station_hears_of_all_in_commands_that_fit(tmp_path: Path) -> None:
             for one in command.action.authorisations
         ]
         assert told == wanted
+
+
+def test_authorisations_for_many_stations_come_in_as_many_commands_as_they_need(tmp_path: Path) -> None:
+    """Fifty of them would be ten times as long as a command may be."""
+    plane = DataPlane()
+    everywhere = tuple(f"{number:064}" for number in range(100))
+    wanted = [replace(authorisation(number), stations=everywhere) for number in range(10)]
+    send(commands_for(wanted, ["s-1"], key=keep_key(tmp_path / "key.pem"), now=NOW), plane)
+    told = [one for _, command in plane.published for one in command.action.authorisations]  # type: ignore[union-attr]
+    assert [decode_authorisation(one.payload) for one in told] == wanted
+    assert 1 < len(plane.published) < len(wanted)
 
 
 def test_a_command_that_could_not_be_sent_says_so(tmp_path: Path) -> None:

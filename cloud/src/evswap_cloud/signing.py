@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final, Protocol
 from uuid import uuid4
 
+import msgspec
 from botocore.exceptions import BotoCoreError, ClientError
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -33,10 +34,14 @@ from evswap_schema import (
     encode_authorisation,
     encode_command,
 )
-from evswap_schema.limits import MAX_AUTHORISATIONS
+from evswap_schema.limits import MAX_AUTHORISATIONS, MAX_COMMAND_BYTES
 
 COMMAND_LIFE: Final = timedelta(hours=1)
 """How long a station may take to hear of an authorisation."""
+
+
+_ROOM: Final = MAX_COMMAND_BYTES - 1_024
+"""For authorisations, beside the rest of a command: ids and times take less than 400 bytes."""
 
 
 class SecretStore(Protocol):
@@ -129,10 +134,9 @@ def commands_for(
     wanted: Iterable[Authorisation], stations: Iterable[str], *, key: SigningKey, now: datetime
 ) -> Iterator[Command]:
     """What tells ``stations`` of what is ``wanted``: to each as few commands as take all of it."""
-    signed = tuple(map(key.sign, wanted))
+    parcels = tuple(_parcels(map(key.sign, wanted)))
     for station_id in stations:
-        for start in range(0, len(signed), MAX_AUTHORISATIONS):
-            authorisations = signed[start : start + MAX_AUTHORISATIONS]
+        for authorisations in parcels:
             yield Command(
                 command_id=uuid4().hex,
                 station_id=station_id,
@@ -140,6 +144,21 @@ def commands_for(
                 expires_at=now + COMMAND_LIFE,
                 action=CacheAuthorisations(authorisations=authorisations),
             )
+
+
+def _parcels(signed: Iterable[SignedAuthorisation]) -> Iterator[tuple[SignedAuthorisation, ...]]:
+    """As many as fit into a command: by their number, and by their bytes."""
+    parcel: list[SignedAuthorisation] = []
+    room = _ROOM
+    for one in signed:
+        size = len(msgspec.json.encode(one)) + 1
+        if parcel and (len(parcel) == MAX_AUTHORISATIONS or size > room):
+            yield tuple(parcel)
+            parcel, room = [], _ROOM
+        parcel.append(one)
+        room -= size
+    if parcel:
+        yield tuple(parcel)
 
 
 def send(commands: Iterable[Command], data_plane: DataPlane) -> int:
