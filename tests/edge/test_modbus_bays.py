@@ -12,6 +12,7 @@ import pytest
 from evswap_edge import registers
 from evswap_edge.documents import NameOrFile
 from evswap_edge.drivers.modbus.bank import MAX_AGE_S, Pace
+from evswap_edge.drivers.modbus.rounds import Rounds
 from evswap_edge.drivers.modbus.settings import Silent
 from evswap_edge.emulators.modbus_climate import ClimateEmulator
 from evswap_edge.emulators.modbus_line import EmulatedLine
@@ -152,6 +153,24 @@ async def test_those_who_do_not_answer_do_not_hold_up_the_others(wire: str) -> N
             }  # fmt: skip
 
 
+async def test_those_who_answered_last_time_come_first() -> None:
+    turns: list[int] = []
+
+    def ask(bay: int) -> Callable[[], Awaitable[str]]:
+        async def asked() -> str:
+            turns.append(bay)
+            if bay < 4:
+                raise SensorError(sensor=f"unit {bay}", reason="no answer")
+            return "well"
+
+        return asked
+
+    rounds = Rounds({bay: ask(bay) for bay in range(1, 7)}, line="tty", answer_within_s=10, max_age_s=10)
+    for _ in range(2):
+        await rounds.read()
+    assert turns == [1, 2, 3, 4, 5, 6, 4, 5, 6, 1, 2, 3]
+
+
 async def test_a_round_goes_on_when_nobody_waits_for_it() -> None:
     devices = batteries(bays=3, slow_s=0.15)
     for bay in (1, 2, 3):
@@ -227,6 +246,19 @@ async def test_a_bay_whose_battery_is_taken_out_is_unread_unless_silence_means_e
             await eventually(bank.read_batteries, lambda now: serials(now) == {**WELL, 2: None})
             devices.obey("insert 2 PACK-0099")
             await eventually(bank.read_batteries, lambda now: serials(now) == {**WELL, 2: "PACK-0099"})
+
+
+async def test_answers_that_are_lost_now_and_then_are_no_empty_bay() -> None:
+    devices = batteries(bays=2)
+    async with (
+        wired(TCP, devices) as wired_up,
+        battery_bank(wired_up.settings(bays="1-2", silent=Silent.EMPTY)) as bank,
+    ):
+        for _ in range(3):
+            devices.obey("fault 2 silent")
+            assert serials(await bank.read_batteries())[2] == "*"
+            devices.obey("fault 2 none")
+            await eventually(bank.read_batteries, lambda now: serials(now)[2] == "PACK-0002")
 
 
 @pytest.mark.parametrize("fault", ["cut", "crc", "exception 4", "wrong-unit"])
