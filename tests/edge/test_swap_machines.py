@@ -137,6 +137,9 @@ class Story:
         self.ended |= {swap.request_id: swap for swap in outcome.swaps if swap.over}
         self.given_back += outcome.given_back
 
+    def reoffer(self, veto: Any) -> None:
+        self.take(floors.offered_anew(self.floor, self.bays, self.rules, veto))
+
     def to_open(self) -> list[int | None]:
         due = floors.to_be_open(self.floor, self.bays, self.stamp, self.rules)
         return [swap.awaited_bay for swap in due]
@@ -534,6 +537,32 @@ def test_a_veto_keeps_a_bay_out_of_every_swap() -> None:
     assert other.declined(veto=lambda number: "door" if number == 1 else None) is RefusalReason.NO_EMPTY_BAY
 
 
+def test_a_customer_whose_battery_is_forbidden_meanwhile_gets_another() -> None:
+    one = story()
+    one.begin()
+    one.show(bay(1, OLD))
+    one.look()
+    one.reoffer(lambda number: "hot" if number == 4 else None)
+    assert one.to_open() == [3]
+    one.look()
+    assert one.use(4) is Use.IDLE
+    one.show(bay(3))
+    one.look()
+    assert one.steps[-1] == (SwapStep.BATTERY_OUT, "EVS-3")
+
+
+@pytest.mark.parametrize("lock", [Lock.UNLOCKED, Lock.UNKNOWN])
+def test_a_battery_that_somebody_may_be_taking_is_not_exchanged_for_another(lock: Lock) -> None:
+    one = story()
+    one.begin()
+    one.show(bay(1, OLD), bay(4, battery("EVS-4", soh=99.0), lock=lock))
+    one.look()
+    one.reoffer(lambda number: "hot")
+    one.show(bay(4))
+    one.look()
+    assert one.steps[-1] == (SwapStep.BATTERY_OUT, "EVS-4")
+
+
 def test_a_tier_gets_what_it_has_paid_for() -> None:
     rules = msgspec.json.decode(b'{"enabled": true, "tiers": {"plus": {"min_soh": 98}}}', type=SwapRules)
     one = Story(rules, bay(1), bay(2, battery("B", soc=97.0, soh=99.0)), bay(3, battery("C", soh=90.0)))
@@ -704,8 +733,11 @@ class Station(RuleBasedStateMachine):
         seconds=st.sampled_from([0.3, 1.2, 5.0, 61.0, 100.0]),
         glitch=st.none() | st.tuples(st.integers(1, BAYS), st.sampled_from(["empty", "blind", "nameless"])),
         obeys=st.booleans(),
+        hot=st.integers(0, BAYS),
     )
-    def the_station_looks(self, seconds: float, glitch: tuple[int, str] | None, obeys: bool) -> None:
+    def the_station_looks(
+        self, seconds: float, glitch: tuple[int, str] | None, obeys: bool, hot: int
+    ) -> None:
         shown = {one.bay: one for one in self.bays()}
         glitched: set[int] = set()
         if glitch is not None and glitch[0] not in self.glitched:
@@ -715,6 +747,7 @@ class Station(RuleBasedStateMachine):
         self.glitched = glitched
         self.story.show(*shown.values())
         self.story.look(seconds, step=seconds)
+        self.story.reoffer(lambda number: "hot" if number == hot else None)
         if obeys:
             self.doors |= {number for number in self.story.to_open() if number is not None}
 

@@ -168,6 +168,7 @@ class Swaps:
             try:
                 await self._turn(lambda floor: self._seen(floor, bays, now))
                 await self._turn(lambda floor: floors.lapsed(floor, now))
+                await self._turn(self._offered_anew)
                 await self._take_stock(now)
             except SwapJournalError as error:
                 self._storage.begin(error)
@@ -182,6 +183,9 @@ class Swaps:
         if bays is None:
             return floors.not_seen(floor, now, self._rules)
         return floors.looked(floor, bays, now, self._rules)
+
+    def _offered_anew(self, floor: Floor) -> Outcome:
+        return floors.offered_anew(floor, self._bays, self._rules, self._around.veto)
 
     async def _take_stock(self, now: Stamp) -> None:
         """Once, when all bays are known: what stands in them."""

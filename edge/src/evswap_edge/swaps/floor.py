@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from dataclasses import replace as with_fields
 from typing import Final
 
+from msgspec.structs import replace
+
 from evswap_edge.clock import Stamp
 from evswap_edge.config import SwapOrder, SwapRules
 from evswap_edge.swaps import bay as bays_
@@ -17,7 +19,7 @@ from evswap_edge.swaps.bay import BayState, Came, Patience, Promise, Seen, Use, 
 from evswap_edge.swaps.choosing import Veto, best_battery, empty_bay, is_registered
 from evswap_edge.swaps.drafts import Draft, inventory_of, refusal, swap_step
 from evswap_edge.swaps.swap import Happening, Phase, Report, Side, Swap
-from evswap_schema import Authority, Bay, Clock, InventoryReason, Lock, Occupancy, RefusalReason
+from evswap_schema import Authority, Bay, Clock, Health, InventoryReason, Lock, Occupancy, RefusalReason
 
 _NOT_SEEN_YET: Final = "the bays were not all seen yet"
 
@@ -90,6 +92,7 @@ def begun(
         id_token=request.id_token,
         authority=request.authority,
         authorisation_id=request.authorisation_id,
+        tier=request.tier,
         order=rules.order,
         bay_in=giving.bay if taking is None else taking,
         bay_out=giving.bay,
@@ -116,6 +119,35 @@ def _require_room(floor: Floor, request: Request, rules: SwapRules) -> None:
         raise Declined(RefusalReason.BUSY, f"{len(floor.swaps)} swaps are under way")
     if any(swap.id_token == request.id_token for swap in floor.swaps.values()):
         raise Declined(RefusalReason.BUSY, "a swap of this customer is under way")
+
+
+def offered_anew(floor: Floor, bays: Mapping[int, Bay], rules: SwapRules, veto: Veto) -> Outcome:
+    """A customer whose battery cannot be given any more, because its bay broke or safety forbids it, gets
+    another where there is one, in the same time, unless somebody may be taking it: its door is locked."""
+    states: dict[int, BayState] = {}
+    swaps: list[Swap] = []
+    for swap in floor.swaps.values():
+        current = Floor({**floor.bays, **states}, floor.swaps)
+        if not _is_stuck(current, swap, bays, veto):
+            continue
+        giving = best_battery(bays, current.bays, rules, veto, id_token=swap.id_token, tier=swap.tier)
+        offered = None if giving is None else bays_.battery_in(giving)
+        if giving is None or offered is None:
+            continue
+        states[swap.bay_out] = bays_.let_go(current.bays[swap.bay_out])
+        states[giving.bay] = bays_.assigned(current.bays[giving.bay], swap.request_id, Use.OFFERED_OUT)
+        bay_in = giving.bay if swap.bay_in == swap.bay_out else swap.bay_in
+        swaps.append(replace(swap, bay_in=bay_in, bay_out=giving.bay, battery_out=offered))
+    return Outcome(
+        floor=_with(floor, states.values(), swaps), bays=tuple(states.values()), swaps=tuple(swaps)
+    )
+
+
+def _is_stuck(floor: Floor, swap: Swap, bays: Mapping[int, Bay], veto: Veto) -> bool:
+    state, bay = floor.bays[swap.bay_out], bays.get(swap.bay_out)
+    if state.use is not Use.OFFERED_OUT or state.sighting is not None or bay is None:
+        return False
+    return bay.lock is Lock.LOCKED and (veto(bay.bay) is not None or bay.health is Health.FAULT)
 
 
 # --- a promise ------------------------------------------------------------------------------------------

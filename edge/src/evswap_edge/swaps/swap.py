@@ -50,6 +50,7 @@ class Swap(Struct, frozen=True, kw_only=True, omit_defaults=True):
     id_token: str
     authority: Authority
     authorisation_id: str | None = None
+    tier: str | None = None
     order: SwapOrder
     bay_in: int
     bay_out: int
