@@ -249,6 +249,8 @@ def test_the_weather_has_a_year_a_day_and_a_wander() -> None:
     noons = [course[day * 144 + 87] for day in range(60)]
     assert fmean(noons) - fmean(nights) == pytest.approx(6.0, abs=1.0)
     assert 1.0 < pstdev(noons) < 4.0
+    clouds = [after - before for before, after in pairwise(course)]
+    assert pstdev(clouds) == pytest.approx(0.43, abs=0.05), "of which fronts alone would be half"
 
 
 def test_warm_air_is_relatively_drier() -> None:
@@ -268,6 +270,16 @@ def test_faults_are_as_frequent_as_they_are_said_to_be() -> None:
     for fault, rate in REALISTIC.items():
         mean = rate.each_year * (35 if rate.of_bays else 1) * years
         assert counted[fault] == pytest.approx(mean, abs=4 * mean**0.5)
+
+
+def test_kinds_of_faults_break_independently_of_each_other() -> None:
+    first = {each.fault: each for each in reversed(list(Breakdowns("1", bays=35, factor=1.0).until(1e10)))}
+    shares = {
+        fault: round(each.begins * REALISTIC[fault].each_year, 3)
+        for fault, each in first.items()
+        if REALISTIC[fault].of_bays
+    }
+    assert len(set(shares.values())) == len(shares) == 5
 
 
 def test_none_break_where_none_are_wanted() -> None:
