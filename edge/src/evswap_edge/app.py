@@ -35,6 +35,9 @@ from evswap_edge.reporting.recording import Recorder
 from evswap_edge.reporting.sealing import Sealer
 from evswap_edge.reporting.truth import Truth
 from evswap_edge.reporting.wording import Wording
+from evswap_edge.safety.guard import guarded
+from evswap_edge.safety.interlock import Interlock
+from evswap_edge.safety.interlock import Surroundings as SafetySurroundings
 from evswap_edge.sampler import Sampler, longest_answer_s
 from evswap_edge.swaps.cabinet import told
 from evswap_edge.swaps.controller import Surroundings as SwapSurroundings
@@ -151,6 +154,9 @@ class Station:
         self._confirmations = _confirmations(config, time, link)
         self._changes = _changes(config)
         self.publisher = self._make_publisher()
+        self.interlock = self._make_interlock(cabinet) if config.safety.enabled else None
+        if self.interlock is not None:
+            cabinet = guarded(cabinet, self.interlock)
         self.swaps = self._make_swaps(cabinet)
         cabinet = told(cabinet, self.swaps.told)
         self.sampler = self._make_sampler(cabinet, phase_s=phase_s)
@@ -161,6 +167,8 @@ class Station:
         signals.storage.append(self._look_at_storage)
         self.beside: dict[str, Part] = {}
         """What else runs until the station is to stop, by name."""
+        if self.interlock is not None:
+            self.beside["safety"] = self.interlock.run
         self.beside["swaps"] = self.swaps.run
         self._desk: Desk | None = None
         if renewals := _renewals(config, link, time, self._on_certificate):
@@ -261,6 +269,22 @@ class Station:
             with_bays=config.reporting.mode is Mode.ON_CHANGE,
         )
 
+    def _make_interlock(self, cabinet: Cabinet) -> Interlock:
+        """Over the hardware itself: nothing of the station stands between the two."""
+        config = self._config
+        around = SafetySurroundings(
+            cabinet=cabinet,
+            bays=config.driver.kind.bays(config.driver.settings),
+            alarms=self.alarms,
+            time=self.time,
+            outbox_path=config.outbox_path,
+        )
+        return Interlock(config.safety, around)
+
+    def _veto(self, bay: int) -> str | None:
+        """Why nothing may be done with ``bay``; None: there is nothing against it."""
+        return None if self.interlock is None else self.interlock.veto(bay)
+
     def _make_swaps(self, cabinet: Cabinet) -> Swaps:
         """Before anything is told: it looks how far the outbox's numbers have come."""
         config = self._config
@@ -271,7 +295,7 @@ class Station:
             alarms=self.alarms,
             time=self.time,
             answer_timeout_s=config.commands.answer_timeout_s,
-            veto=lambda bay: None,  # noqa: ARG005
+            veto=self._veto,
             on_event=self.publisher.happened,
         )
         return Swaps(config.swaps, SwapJournal(config.outbox_path, station_id=config.station_id), around)

@@ -17,6 +17,7 @@ from evswap_edge.hosting import MetricsUnavailable
 from evswap_edge.keys import KeyFileError
 from evswap_edge.outbox import OutboxError
 from evswap_edge.provisioning import ProvisioningError
+from evswap_edge.safety.releasing import ReleaseError
 from evswap_edge.simulation import SimulationError
 from evswap_edge.transports import CredentialsError, RestartRequired, TransportError
 
@@ -58,6 +59,7 @@ _FAILURES: Final = (
     MetricsUnavailable,
     OutboxError,
     ProvisioningError,
+    ReleaseError,
     SimulationError,
     TransportError,
 )

@@ -169,6 +169,35 @@ class SwapRules(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             raise ValueError(f"batteries has to be a regular expression: {error}") from error
 
 
+class SafetyRules(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """When the interlock cuts charging and locks out a bay, or the cabinet.
+
+    The hardware is looked at every ``every_s`` seconds; a reading may take ``read_timeout_s``, an order
+    ``order_timeout_s``, and ``feedback_s`` pass until the feedback shows that charging is off. What was not
+    read for ``unread_s`` is dangerous. Temperatures in degrees Celsius: of a battery's hottest cell, and of
+    the air in the cabinet; a cause is gone when it is the hysteresis (kelvin) below its limit. A battery that
+    grows hotter by ``rise_k_per_s`` kelvin a second over ``rise_for_s`` seconds is dangerous at any
+    temperature.
+    """
+
+    enabled: bool = True
+    every_s: Annotated[float, Meta(ge=0.1, le=10)] = 1.0
+    read_timeout_s: Annotated[float, Meta(ge=0.05, le=10)] = 2.0
+    order_timeout_s: Annotated[float, Meta(ge=0.05, le=10)] = 1.0
+    feedback_s: Annotated[float, Meta(ge=0.5, le=60)] = 5.0
+    unread_s: Annotated[float, Meta(ge=1, le=600)] = 30.0
+    battery_limit_c: Annotated[float, Meta(ge=30, le=80)] = 60.0
+    battery_hysteresis_k: Annotated[float, Meta(ge=1, le=40)] = 10.0
+    rise_k_per_s: Annotated[float, Meta(ge=0.05, le=10)] = 1.0
+    rise_for_s: Annotated[float, Meta(ge=0.5, le=60)] = 3.0
+    cabinet_limit_c: Annotated[float, Meta(ge=30, le=90)] = 60.0
+    cabinet_hysteresis_k: Annotated[float, Meta(ge=1, le=40)] = 5.0
+
+    def __post_init__(self) -> None:
+        if self.unread_s < self.every_s + self.read_timeout_s:
+            raise ValueError("unread_s has to be at least every_s and read_timeout_s together")
+
+
 class Level(StrEnum):
     """From which level on there are logs."""
 
@@ -202,6 +231,7 @@ class CommonFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     publishing: Publishing = Publishing()
     commands: Commands = Commands()
     swaps: SwapRules = SwapRules()
+    safety: SafetyRules = SafetyRules()
     provisioning: Provisioning = Provisioning()
     metrics: MetricsEndpoint | None = None
     log: Log = Log()
@@ -259,6 +289,7 @@ class StationConfig:
     publishing: Publishing
     commands: Commands
     swaps: SwapRules
+    safety: SafetyRules
     provisioning: Provisioning
 
 
@@ -294,6 +325,7 @@ def station_of(document: Document) -> Configuration:
         publishing=station.publishing,
         commands=station.commands,
         swaps=station.swaps,
+        safety=station.safety,
         provisioning=station.provisioning,
     )
     return Configuration(stations=(only,), log=station.log, metrics=station.metrics)
@@ -319,6 +351,7 @@ def read_fleet(file: Path) -> Configuration:
             publishing=fleet.publishing,
             commands=fleet.commands,
             swaps=fleet.swaps,
+            safety=fleet.safety,
             provisioning=fleet.provisioning,
         )
         for station_id in _names(document, fleet)

@@ -53,6 +53,9 @@ COMMANDS: Final[Mapping[str, Command]] = {
         help="say whether a station samples: for the health check of a container or a supervisor",
     ),
     "outbox": Command(module="outbox", help="look into what waits at a station: for a technician"),
+    "release": Command(
+        module="release", help="let a bay work again that the safety interlock locked out: at the station"
+    ),
     "csr": Command(module="csr", help="make this station's key and the request to certify it"),
     "simulate": Command(
         module="simulate", help="tell the story of a simulated station, and check its figures"
