@@ -11,12 +11,15 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from msgspec.structs import replace as changed
 
+from evswap_edge.clock import stamp_now
+from evswap_edge.config import SwapOrder
 from evswap_edge.hal import ActionRefused, ActuatorError, SensorError
 from evswap_edge.swaps.authorising import KeysUnusable, Signers, hasher
 from evswap_edge.swaps.controller import NotPossible
-from evswap_edge.swaps.floor import Declined, Request
+from evswap_edge.swaps.floor import Declined, Floor, Outcome, Request
 from evswap_edge.swaps.journal import OWN_REQUESTS_FROM, SwapJournal, SwapJournalError
-from evswap_edge.swaps.swap import Swap
+from evswap_edge.swaps.swap import Phase, Swap
+from evswap_edge.testing import ManualTime
 from evswap_schema import (
     Authorisation,
     Authority,
@@ -27,6 +30,7 @@ from evswap_schema import (
     RefusalReason,
     Reservation,
     SwapEvent,
+    SwappedBattery,
     decode_command,
     encode_authorisation,
 )
@@ -229,6 +233,20 @@ async def test_a_foreign_battery_is_starved_told_and_cleared_when_it_is_gone(sho
         alarms = [one for one in await shop.alarms() if one[1] == 1]
         assert alarms[:2] == [("battery_unregistered", 1, "raised"), ("bay_quarantined", 1, "raised")]
         assert set(alarms[2:]) == {("battery_unregistered", 1, "cleared"), ("bay_quarantined", 1, "cleared")}
+
+
+async def test_what_safety_forbids_is_not_charged_again_because_a_quarantine_is_over(shop: Shop) -> None:
+    forbidden = {1}
+    shop.around = {"veto": lambda bay: "hot" if bay in forbidden else None}
+    shop.cabinet.inside[1] = battery("OTHER-1", soc=50.0)
+    async with shop.open():
+        await shop.passes(lambda: ("set_charging", 1, False) in shop.cabinet.orders)
+        shop.cabinet.inside[1] = None
+        await shop.goes_by(15.0)
+        assert shop.cabinet.orders == [("set_charging", 1, False)]
+        forbidden.clear()
+        await shop.goes_by(10.0)
+        assert shop.cabinet.orders[1:] == [("set_charging", 1, True)]
 
 
 async def test_no_charged_battery_is_an_alarm_when_it_lasts(shop: Shop) -> None:
@@ -457,6 +475,29 @@ async def test_a_journal_that_is_damaged_is_begun_anew_and_swaps_go_on(shop: Sho
         await ready(shop)
         await shop.swaps.begin(online())
         await shop.exchanges(OLD, into=1, out_of=2)
+
+
+def test_only_the_swaps_of_long_ago_are_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("evswap_edge.swaps.journal._KEPT_SWAPS", 3)
+    journal = SwapJournal(tmp_path / "outbox.sqlite", station_id=STATION)
+    now = stamp_now(ManualTime())
+    running = Swap(
+        request_id=0,
+        id_token=CUSTOMER,
+        authority=Authority.ONLINE,
+        order=SwapOrder.IN_FIRST,
+        bay_in=1,
+        bay_out=2,
+        battery_out=SwappedBattery(bay=2, serial_number="EVS-2", soc=99.0, soh=95.0),
+        since=now,
+    )
+    journal.commit(Outcome(Floor(), swaps=(running,)), now)
+    for request_id in range(1, 7):
+        over = changed(running, request_id=request_id, phase=Phase.COMPLETED)
+        journal.commit(Outcome(Floor(), swaps=(over,)), now)
+    assert [number for number in range(7) if journal.find(number)] == [0, 4, 5, 6]
+    assert set(journal.floor().swaps) == {0}
+    journal.close()
 
 
 def test_a_commit_waits_for_the_disk(tmp_path: Path) -> None:

@@ -245,7 +245,7 @@ class Swaps:
             if await self._set_charging(number, enabled=False):
                 self._starved.add(number)
         for number in self._starved - foreign:
-            if await self._set_charging(number, enabled=True):
+            if self._around.veto(number) is None and await self._set_charging(number, enabled=True):
                 self._starved.discard(number)
 
     async def _set_charging(self, number: int, *, enabled: bool) -> bool:
