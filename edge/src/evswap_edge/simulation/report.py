@@ -24,9 +24,9 @@ _SPENT: Final = 0.30
 _EXPECTED_HOURS: Final = {SMALL.name: (1.3, 1.9), LARGE.name: (1.6, 2.4)}
 """From about 20 %, in a cabinet that its connection limits at times: what is missing over the current, and
 the constant voltage's half hour. The 3 kWh pack takes more than its charger gives."""
-_EXPECTED_LOSS: Final = (3.9, 7.4)
-"""Percent a year, over packs three months to four years old, swapped every 3.15 days: the law's at a constant
-15 and 35 degrees. A car's, which is cycled less and gently, loses 1.8 to 3 (22,700 of them: Geotab, 2026)."""
+_EXPECTED_LOSS: Final = (3.7, 8.9)
+"""Percent a year, over packs half a year to four years old, swapped every 3.15 days: the law's at a constant
+15 and 40 degrees. A car's, which is cycled less and gently, loses 1.8 to 3 (22,700 of them: Geotab, 2026)."""
 _SWAPS_SPREAD: Final = 10.0
 """Of the mean of a week of 35 bays: twice what a Poisson process has."""
 

@@ -41,7 +41,7 @@ hour."""
 _SMOKES_AT: Final = 80.0
 _SENSOR_SPREAD: Final = (0.03, 0.15)
 """Of the climate sensor from reading to reading: kelvin, and percent relative humidity."""
-_YEARS_IN_SERVICE: Final = (0.25, 4.0)
+_YEARS_IN_SERVICE: Final = (0.5, 4.0)
 _MEAN_DEPTH: Final = 0.76
 _GOLDEN: Final = (math.sqrt(5.0) - 1.0) / 2.0
 _ROUND_S: Final = 3_600.0
