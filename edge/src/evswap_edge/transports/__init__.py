@@ -19,8 +19,8 @@ Another distribution adds a transport with an entry point in the group ``evswap_
 ``TransportKind``.
 """
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from enum import Enum, IntEnum, auto
 from pathlib import Path
 from typing import Any, Final, Generic, Protocol, TypeVar
@@ -44,6 +44,7 @@ BUILTINS: Final = {
     "greengrass": Builtin("evswap_edge.transports.greengrass:KIND"),
     "memory": Builtin("evswap_edge.transports.memory:KIND"),
     "mqtt": Builtin("evswap_edge.transports.mqtt:KIND", needs_openssl=True),
+    "ocpp": Builtin("evswap_edge.transports.ocpp:KIND", extra="ocpp", needs_openssl=True),
 }
 
 
@@ -165,6 +166,7 @@ class Caller:
     The broker publishes ``will`` when the link ends without a farewell. ``on_link`` is called in the event
     loop with True for every new link, once its subscriptions are made, and with False when it has ended.
     ``on_credentials`` is called with what is wrong with certificate and key, and with None when nothing is.
+    ``swap_rules`` is what the station's swaps go by, key by key as configured, for a far side that may ask.
     """
 
     station_id: str
@@ -172,6 +174,7 @@ class Caller:
     will: Message | None = None
     on_link: Callable[[bool], None] = _nobody
     on_credentials: Callable[[CredentialsError | None], None] = _nobody
+    swap_rules: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Transport(Protocol):
