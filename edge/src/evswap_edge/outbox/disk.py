@@ -62,6 +62,8 @@ class DiskStore:
         self.fronts: dict[Class, Sequence[Ticket]] = {}
         self._counts: dict[str, int] = {}
         self._sound = True
+        self._surely_free = 0.0
+        """Pages that there were when they were counted last, less what was written since, generously."""
         with ExitStack() as undo, translated(path):
             self._claim = undo.enter_context(closing(Claim(path)))
             self._db = undo.enter_context(closing(schema.connect(path)))
@@ -163,7 +165,11 @@ class DiskStore:
     def lacks(self, coming: Iterable[Item]) -> int:
         """How many bytes have to be given up before ``coming`` may be written; 0: none."""
         needed = _PAGES_BESIDE + sum(map(_pages, [len(item.body) + _ROW_BYTES for item in coming]))
-        return max(0, int((needed - self._free_pages()) * PAGE_BYTES))
+        if needed > self._surely_free:
+            self._surely_free = self._free_pages()
+        lacking = needed - self._surely_free
+        self._surely_free -= needed
+        return max(0, int(lacking * PAGE_BYTES))
 
     def unused_pages(self) -> int:
         """Pages of the database that hold nothing: what comes is put there first."""
