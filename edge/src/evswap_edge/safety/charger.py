@@ -19,6 +19,7 @@ class Charger:
         self._timeout_s = timeout_s
         self._on_end = on_end
         self._calls: dict[bool, asyncio.Task[None]] = {}
+        self._closed = False
         self.enabled: bool | None = None
         """As the order that was taken last has it; None where none was."""
         self.failure: str | None = None
@@ -27,7 +28,7 @@ class Charger:
     def order(self, *, enabled: bool) -> None:
         """Give the order, unless the same is being given. The first step of the driver's own call is the next
         thing that the event loop does."""
-        if enabled in self._calls:
+        if self._closed or enabled in self._calls:
             return
         loop = asyncio.get_running_loop()
         call = loop.create_task(self._actuators.set_charging(self._bay, enabled=enabled))
@@ -39,10 +40,11 @@ class Charger:
         """What was ordered before may not hold any more."""
         self.enabled = None
 
-    def aclose(self) -> None:
-        """Wait for nothing that is under way."""
-        for call in self._calls.values():
-            call.cancel()
+    async def aclose(self) -> None:
+        """Give no orders any more. One that is under way has its time to be taken."""
+        self._closed = True
+        if self._calls:
+            await asyncio.wait(self._calls.values(), timeout=self._timeout_s)
 
     def _give_up(self, call: "asyncio.Task[None]") -> None:
         call.cancel()

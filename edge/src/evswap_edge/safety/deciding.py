@@ -72,12 +72,7 @@ class ClimateRead:
     climate: Climate
 
 
-@dataclass(frozen=True, slots=True)
-class TimePassed:
-    """Nothing was read; what was not seen for too long comes to light."""
-
-
-Observation = BaysRead | BaysUnread | InputsRead | InputsUnread | ClimateRead | TimePassed
+Observation = BaysRead | BaysUnread | InputsRead | InputsUnread | ClimateRead
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +103,6 @@ class State:
     began_at: float
     inputs_seen_at: float | None
     """None: there are no inputs to be seen."""
-    inputs_unread_because: str = "they were never read"
     bays_unread_because: str = "they were never read"
     bays: Mapping[int, Watched] = field(default_factory=dict)
     present: Mapping[int, Found] = field(default_factory=dict)
@@ -169,22 +163,17 @@ def begun(
 
 def observed(state: State, observation: Observation, now: float, rules: SafetyRules) -> Outcome:
     """What follows from ``observation``, made at ``now`` (monotonic seconds)."""
-    outcome = Outcome(state)
     match observation:
         case BaysRead(bays):
-            outcome = _bays_read(state, bays, now, rules)
+            return _without_the_unread(_bays_read(state, bays, now, rules), now, rules)
         case BaysUnread(reason):
-            outcome = Outcome(_blind(state, reason))
+            return _without_the_unread(Outcome(_blind(state, reason)), now, rules)
         case InputsRead(safety):
-            outcome = _inputs_read(state, safety, now)
+            return _inputs_read(state, safety, now)
         case InputsUnread(reason):
-            outcome = Outcome(replace(state, inputs_unread_because=reason))
+            return _inputs_unread(state, reason, now, rules)
         case ClimateRead(climate):
-            outcome = _climate_read(state, climate, rules)
-        case TimePassed():
-            pass
-    late = _missed(outcome.state, now, rules)
-    return replace(late, effects=outcome.effects + late.effects)
+            return _climate_read(state, climate, rules)
 
 
 def released(state: State, place: int) -> State:
@@ -215,19 +204,22 @@ def _that_may_persist(found: Found) -> Found:
 
 
 def _bays_read(state: State, bays: Sequence[Bay], now: float, rules: SafetyRules) -> Outcome:
-    outcome = Outcome(state)
+    known, found = dict(state.bays), dict[int, Mapping[Cause, str | None]]()
     for bay in bays:
-        before = outcome.state.bays.get(bay.bay) or Watched(seen_at=state.began_at)
-        watched = _watched(before, bay, now, rules)
-        found = dict(_found(before, watched, bay, now, rules))
-        known = replace(outcome.state, bays={**outcome.state.bays, bay.bay: watched})
-        outcome = _with_more(Outcome(known, outcome.effects), bay.bay, found)
+        before = known.get(bay.bay) or Watched(seen_at=state.began_at)
+        if problem := _unread_problem(before, bay):
+            known[bay.bay] = replace(before, unread_because=problem, charging=None)
+            found[bay.bay] = dict(_found_unread(bay, rules))
+        else:
+            known[bay.bay] = _watched(before, bay, now, rules)
+            found[bay.bay] = dict(_found(before, known[bay.bay], bay, rules))
+    outcome = Outcome(replace(state, bays=known))
+    for number, causes in found.items():
+        outcome = _with_more(outcome, number, causes)
     return _with_more(outcome, CABINET, {Cause.UNREAD: None} if bays else {})
 
 
 def _watched(before: Watched, bay: Bay, now: float, rules: SafetyRules) -> Watched:
-    if problem := _unread_problem(before, bay):
-        return replace(before, unread_because=problem, charging=None)
     battery = bay.battery
     charging = bay.charge is Charge.CHARGING
     if battery is None:
@@ -264,31 +256,38 @@ def _still_of_use(warmth: Sequence[Warmth], since: float) -> Iterator[Warmth]:
 
 
 def _found(
-    before: Watched, watched: Watched, bay: Bay, now: float, rules: SafetyRules
+    before: Watched, watched: Watched, bay: Bay, rules: SafetyRules
 ) -> Iterator[tuple[Cause, str | None]]:
     """Which causes are present, each with what is seen of it, and which are not (None). Of the others nothing
     new is known."""
-    too_hot = _is_too_hot(bay, rules)
-    if too_hot:
-        # Also what the contract refuses: 300 degrees are no reason to wait for a better reading.
-        yield Cause.OVER_TEMPERATURE, f"{_celsius(bay)}, limit {rules.battery_limit_c:g} °C"
-    if watched.seen_at != now:
-        return
     yield Cause.UNREAD, None
     yield Cause.FAULT, "it reports a fault" if bay.health is Health.FAULT else None
-    if bay.battery is None:
+    if bay.occupancy is Occupancy.EMPTY:
         yield Cause.OVER_TEMPERATURE, None
         yield Cause.FAST_RISE, None
+    if bay.battery is None:
         return
     another = before.serial_number not in {None, watched.serial_number}
     cool = bay.battery.temperature < rules.battery_limit_c - rules.battery_hysteresis_k
-    if cool or (another and not too_hot):
+    if _is_too_hot(bay, rules):
+        yield Cause.OVER_TEMPERATURE, _how_hot(bay, rules)
+    elif another or cool:
         yield Cause.OVER_TEMPERATURE, None
     rise = _rise(watched.warmth, rules.rise_for_s)
     if rise is not None and rise >= rules.rise_k_per_s:
         yield Cause.FAST_RISE, f"{rise:.1f} K/s to {_celsius(bay)}, limit {rules.rise_k_per_s:g} K/s"
     elif rise is not None or another:
         yield Cause.FAST_RISE, None
+
+
+def _found_unread(bay: Bay, rules: SafetyRules) -> Iterator[tuple[Cause, str | None]]:
+    """The same of a bay that is not to be believed: 300 degrees are no reason to wait for a better one."""
+    if _is_too_hot(bay, rules):
+        yield Cause.OVER_TEMPERATURE, _how_hot(bay, rules)
+
+
+def _how_hot(bay: Bay, rules: SafetyRules) -> str:
+    return f"{_celsius(bay)}, limit {rules.battery_limit_c:g} °C"
 
 
 def _is_too_hot(bay: Bay, rules: SafetyRules) -> bool:
@@ -339,19 +338,22 @@ def _climate_read(state: State, climate: Climate, rules: SafetyRules) -> Outcome
 # --- what is not seen -------------------------------------------------------------------------------------
 
 
-def _missed(state: State, now: float, rules: SafetyRules) -> Outcome:
-    """Lock out what was not seen for too long."""
-    outcome = Outcome(state)
+def _without_the_unread(outcome: Outcome, now: float, rules: SafetyRules) -> Outcome:
+    """After a look at the bays: those are locked out that were not seen for too long, with this look."""
+    state = outcome.state
     for bay, watched in state.bays.items():
         if now - watched.seen_at > rules.unread_s:
             outcome = _with_more(outcome, bay, {Cause.UNREAD: _for_so_long(watched.unread_because, rules)})
     if not state.bays and now - state.began_at > rules.unread_s:
         reason = f"the bays: {state.bays_unread_because}"
         outcome = _with_more(outcome, CABINET, {Cause.UNREAD: _for_so_long(reason, rules)})
-    if state.inputs_seen_at is not None and now - state.inputs_seen_at > rules.unread_s:
-        reason = _for_so_long(state.inputs_unread_because, rules)
-        outcome = _with_more(outcome, CABINET, {Cause.INPUTS_UNREAD: reason})
     return outcome
+
+
+def _inputs_unread(state: State, reason: str, now: float, rules: SafetyRules) -> Outcome:
+    if state.inputs_seen_at is None or now - state.inputs_seen_at <= rules.unread_s:
+        return Outcome(state)
+    return _with(state, CABINET, {Cause.INPUTS_UNREAD: _for_so_long(reason, rules)})
 
 
 def _for_so_long(reason: str, rules: SafetyRules) -> str:

@@ -35,7 +35,6 @@ from evswap_edge.safety.deciding import (
     NotReleased,
     Observation,
     State,
-    TimePassed,
     begun,
     in_words,
     name_of,
@@ -146,8 +145,7 @@ class Interlock:
                     tasks.create_task(self._serve(stop), name="safety release")
         finally:
             stopping.cancel()
-            for charger in self._chargers.values():
-                charger.aclose()
+            await asyncio.gather(*(charger.aclose() for charger in self._chargers.values()))
 
     async def _watch(self, stop: asyncio.Event) -> None:
         """A look begins when it is due and the one before it is over; each by itself."""
@@ -158,7 +156,7 @@ class Interlock:
                 for name, look in self._looks().items():
                     if name not in under_way or under_way[name].done():
                         under_way[name] = looks.create_task(look(), name=f"safety {name}")
-                self._take(TimePassed())
+                self._give_orders()
                 await self._time.wait_until(due, unless=stop)
             for task in under_way.values():
                 task.cancel()
