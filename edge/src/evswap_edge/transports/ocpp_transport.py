@@ -464,7 +464,7 @@ def _meaning(error: Exception, shown: Shown) -> TransportError:
             reason = meant.reason.replace("the broker", "the CSMS")
             refused = isinstance(meant, CertificateRefused)
             return CredentialsError(shown.file, reason) if refused else NotConnected(reason)
-    if any(isinstance(cause, EOFError) for cause in _causes(error)):
+    if any(isinstance(cause, EOFError | ConnectionResetError) for cause in _causes(error)):
         doubt = "" if shown.password else f"; so does one that says nothing of not taking {shown.file}"
         return NotConnected(f"the CSMS hung up before it had answered{doubt}")
     if isinstance(error, InvalidHandshake):
