@@ -128,7 +128,7 @@ async def station_at_work(file: Path) -> AsyncIterator[AtWork]:
             outbox,
             Changes(DeadBands(temperature=config.reporting.temperature_band, humidity=1.0)),
             alarms=frozenset,
-            on_sample=station.publisher.sampled,
+            on_samples=station.publisher.sampled,
         )
         running = asyncio.create_task(station.run(stop))
         try:

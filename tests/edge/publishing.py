@@ -103,7 +103,7 @@ class Publishing:
     async def sample(self, reading: Reading, *, changed: bool = False) -> Sample:
         """Store ``reading`` now, and tell the publisher."""
         sample = await store(self.outbox, reading, self.time, changed=changed)
-        self.publisher.sampled(sample, own_reading(sample.body, STATION))
+        self.publisher.sampled([(sample, own_reading(sample.body, STATION))])
         return sample
 
     async def event(self, number: int = 0) -> StoredEvent:

@@ -25,7 +25,7 @@ class Recording:
             outbox,
             Changes(DeadBands(temperature=0.5, humidity=2.0)),
             alarms=frozenset,
-            on_sample=lambda sample, _: self.samples.append(sample),
+            on_samples=lambda stored: self.samples.extend(sample for sample, _ in stored),
         )
 
     async def record(self, reading: Any) -> None:

@@ -253,7 +253,7 @@ class Station:
             self.outbox,
             self._changes,
             alarms=lambda: self.alarms.raised,
-            on_sample=self.publisher.sampled,
+            on_samples=self.publisher.sampled,
         )
         return Sampler(
             station_id=config.station_id,

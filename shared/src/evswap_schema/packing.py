@@ -4,6 +4,7 @@ import math
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -141,7 +142,7 @@ def _encode(run: Sequence[Reading], *, backlog: bool, minutes: Sequence[MinuteAg
         firmware=first.firmware,
         minutes=tuple(minutes),
         backlog=backlog,
-        **{name: _column([getattr(reading, name) for reading in run]) for name in SAMPLE_COLUMNS},
+        **{name: _column(list(map(attrgetter(name), run))) for name in SAMPLE_COLUMNS},
     )
     return EncodedBatch(payload=zlib.compress(codec.encode(document), 9), sequences=tuple(sequences))
 
@@ -159,7 +160,7 @@ def _steps(values: Sequence[int]) -> list[int]:
 def _column(values: Sequence[Any]) -> Any:
     """One value where all are the same, else all of them."""
     first = values[0]
-    return first if all(value == first for value in values) else tuple(values)
+    return first if values.count(first) == len(values) else tuple(values)
 
 
 def _bay_columns(run: Sequence[Reading]) -> tuple[BayColumns, ...] | None:
@@ -170,6 +171,6 @@ def _bay_columns(run: Sequence[Reading]) -> tuple[BayColumns, ...] | None:
 
 
 def _columns_of(bays: Sequence[Bay]) -> BayColumns:
-    states = {name: _column([getattr(bay, name) for bay in bays]) for name in BAY_COLUMNS}
+    states = {name: _column(list(map(attrgetter(name), bays))) for name in BAY_COLUMNS}
     values = {name: _column([getattr(bay.battery, name, None) for bay in bays]) for name in BATTERY_COLUMNS}
     return BayColumns(bay=bays[0].bay, **states, **values)

@@ -125,15 +125,16 @@ class Publisher:
 
     # --- what others tell it ------------------------------------------------------------------------------
 
-    def sampled(self, sample: Sample, reading: Reading) -> None:
-        """``sample``, which says ``reading``, was stored."""
-        self._newest = sample
-        sooner = self._sealing.sampled(sample, reading)
+    def sampled(self, stored: Sequence[tuple[Sample, Reading]]) -> None:
+        """These, at least one, were stored, in that order, each beside what it says."""
+        self._newest = stored[-1][0]
+        sooner = self._sealing.sampled(stored)
+        news = next((sample for sample, _ in reversed(stored) if sample.changed), None)
         if self._mode is Mode.EVERY_SAMPLE:
             self._lanes[Rank.LIVE].dry = False
             self._wake.set()
-        elif sample.changed:
-            self._news = sample
+        elif news is not None:
+            self._news = news
             self._wake.set()
         elif sooner:
             self._wake.set()

@@ -38,13 +38,14 @@ class Sealing:
         """The moment (monotonic) at which to look again; at first at once, as an earlier run may have left
         some."""
 
-    def sampled(self, sample: Sample, reading: Reading) -> bool:
-        """One more is open, which says ``reading``. Returns whether that moves ``next_at`` forward."""
+    def sampled(self, stored: Sequence[tuple[Sample, Reading]]) -> bool:
+        """These are open, too, each beside what it says. Returns whether that moves ``next_at`` forward."""
         if self._gathers:
-            self._at_hand.add(sample, reading)
-        self._come += 1
+            for sample, reading in stored:
+                self._at_hand.add(sample, reading)
+        self._come += len(stored)
         are_enough = self._gathers and self._come >= TAKES
-        due_at = -math.inf if are_enough else sample.stamp.uptime + self._age_s
+        due_at = -math.inf if are_enough else stored[0][0].stamp.uptime + self._age_s
         sooner = due_at < self.next_at
         self.next_at = min(self.next_at, due_at)
         return sooner

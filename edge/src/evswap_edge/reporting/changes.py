@@ -5,6 +5,7 @@ again, and a temperature or humidity that has left its band. A state of charge m
 to nobody, and travels in batches.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,15 +27,22 @@ class Changes:
     def __init__(self, bands: DeadBands) -> None:
         self._bands = bands
         self._told: Reading | None = None
-        self._state: tuple[Any, ...] = ()
+        self._alarms: frozenset[str] = frozenset()
+        self._bays: Sequence[tuple[Any, ...]] | None = None
 
     def is_news(self, reading: Reading, alarms: frozenset[str] = frozenset()) -> bool:
         """Whether ``reading`` is to be told at once, while ``alarms`` are raised; from then on it is the one
         that was told last."""
-        state = _state_of(reading, alarms)
-        if self._told is not None and state == self._state and not self._has_left_a_band(self._told, reading):
+        bays = _states_of(reading.bays)
+        if (
+            self._told is not None
+            and alarms == self._alarms
+            and bays == self._bays
+            and _say_the_same(self._told, reading)
+            and not self._has_left_a_band(self._told, reading)
+        ):
             return False
-        self._told, self._state = reading, state
+        self._told, self._alarms, self._bays = reading, alarms, bays
         return True
 
     def forget(self) -> None:
@@ -52,15 +60,18 @@ def _apart(before: float | None, after: float | None) -> float:
     return 0.0 if before is None or after is None else abs(after - before)
 
 
-def _state_of(reading: Reading, alarms: frozenset[str]) -> tuple[Any, ...]:
+def _say_the_same(one: Reading, other: Reading) -> bool:
+    """Beside their bays."""
     return (
-        reading.battery_available,
-        reading.battery_charging,
-        reading.status,
-        reading.quality,
-        alarms,
-        None if reading.bays is None else [_state_of_bay(bay) for bay in reading.bays],
+        one.battery_available == other.battery_available
+        and one.battery_charging == other.battery_charging
+        and one.status is other.status
+        and one.quality == other.quality
     )
+
+
+def _states_of(bays: Sequence[Bay] | None) -> list[tuple[Any, ...]] | None:
+    return None if bays is None else [_state_of_bay(bay) for bay in bays]
 
 
 def _state_of_bay(bay: Bay) -> tuple[Any, ...]:

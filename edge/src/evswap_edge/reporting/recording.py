@@ -22,14 +22,14 @@ class Recorder:
         changes: Changes,
         *,
         alarms: Callable[[], frozenset[str]],
-        on_sample: Callable[[Sample, Reading], None],
+        on_samples: Callable[[Sequence[tuple[Sample, Reading]]], None],
     ) -> None:
-        """``alarms`` tells which are raised; ``on_sample`` is called with each sample that was stored,
-        and with what it says, in the order in which they were."""
+        """``alarms`` tells which are raised; ``on_samples`` is called with those that were stored,
+        in that order, each beside what it says."""
         self._outbox = outbox
         self._changes = changes
         self._alarms = alarms
-        self._on_sample = on_sample
+        self._on_samples = on_samples
         self._clock = ClockWatch(outbox)
 
     async def record(self, measured: Sequence[Measured]) -> None:
@@ -41,15 +41,17 @@ class Recorder:
             NewSample(one.body, stamp, self._changes.is_news(one.reading, alarms))
             for one, (_, stamp) in zip(said, measured, strict=True)
         ]
-        failure: BaseException | None = None
-        for one, stored in zip(said, await self._stored(new), strict=True):
-            if isinstance(stored, Sample):
-                self._on_sample(stored, one.reading)
-            else:
-                failure = failure or stored
-        if failure is not None:
+        outcomes = await self._stored(new)
+        stored = [
+            (sample, one.reading)
+            for sample, one in zip(outcomes, said, strict=True)
+            if isinstance(sample, Sample)
+        ]
+        if stored:
+            self._on_samples(stored)
+        if len(stored) < len(outcomes):
             self._changes.forget()
-            raise failure
+            raise next(outcome for outcome in outcomes if isinstance(outcome, BaseException))
         for _, stamp in measured:
             if self._clock.has_turned(stamp):
                 await self._clock.see(stamp)

@@ -71,13 +71,15 @@ class Sealer:
         return sealed
 
     def _readable(self, samples: Iterable[Known], sealed: Sealed) -> Iterator[_Read]:
+        stamped = stamp = None
         for sample, known in samples:
             try:
                 reading = known or own_reading(sample.body, self._station_id)
             except SchemaError as error:
                 sealed.unsendable.append((sample, f"no valid reading: {error}"))
                 continue
-            stamp = self._truth.about(sample.stamp)
+            if stamp is None or sample.stamp is not stamped:  # what was measured together has one
+                stamped, stamp = sample.stamp, self._truth.about(sample.stamp)
             yield _Read(sample, stamp, corrected(reading, sample.stamp, stamp))
 
     def _pack(self, run: Sequence[_Read], sealed: Sealed, *, backlog: bool) -> None:
