@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from evswap_edge.alarms import book_beside
 from evswap_edge.config import SafetyRules
 from evswap_edge.hal import ActionRefused, Cabinet, Climate, Safety, SensorError, TokenReader
 from evswap_edge.safety import releasing
@@ -200,6 +201,15 @@ async def test_what_is_locked_out_stays_so_over_a_restart(station: Station) -> N
         await watch.passes(60)
         assert watch.interlock.veto(1) is not None
         assert await watch.told() == [("safety_over_temperature", 1, "raised")], "and told once"
+
+
+async def test_alarms_agree_with_what_is_locked_out_after_a_kill(station: Station) -> None:
+    """The alarms' book was written before the latch, and the process killed in between."""
+    book = ["safety_fault/2", "safety_charging_not_cut/3", "safety_latch_unkept", "sensor_failed_climate"]
+    book_beside(station.outbox).write_text(json.dumps(book))
+    async with station.watched() as watch:
+        await watch.passes(2)
+        assert watch.alarms.raised == {"sensor_failed_climate"}
 
 
 async def test_a_damaged_latch_locks_everything_out(station: Station) -> None:

@@ -307,17 +307,21 @@ class Interlock:
 
     def _agree_with_alarms(self) -> None:
         """A process that was killed may have told more, or less, than it wrote down."""
-        alarms = self._around.alarms
-        for key in sorted(alarms.raised):
+        for key in sorted(self._around.alarms.raised):
             name, _, bay = key.partition("/")
-            place = int(bay) if bay else CABINET
-            latched = {alarm_of(cause) for cause in self._state.latched.get(place, {})}
-            if name in _OWN_ALARMS and name not in latched:
+            place = int(bay) if bay.isdecimal() else CABINET
+            if name in _OWN_ALARMS and not self._still_holds(name, place):
                 self._alarm(name, False, place, None)
         for place, found in self._state.latched.items():
             _log.warning("%s is locked out since before: %s", name_of(place), in_words(found))
             for cause, detail in found.items():
                 self._alarm(alarm_of(cause), True, place, detail)
+
+    def _still_holds(self, name: str, place: int) -> bool:
+        """Whether an alarm that was raised by the process before is to stay so."""
+        if name == CHARGING_NOT_CUT:
+            return place in self._state.to_cut
+        return name in map(alarm_of, self._state.latched.get(place, {}))
 
     # --- release ------------------------------------------------------------------------------------------
 
