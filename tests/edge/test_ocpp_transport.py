@@ -697,7 +697,9 @@ async def test_a_token_in_clear_becomes_the_networks_hash(tmp_path: Path) -> Non
         ]
 
 
-async def test_a_token_in_clear_is_refused_without_a_key(tmp_path: Path) -> None:
+async def test_a_token_in_clear_is_refused_without_a_key_and_logged_nowhere(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     async with connected(tmp_path) as (_, csms):
         answer = await csms.point.ask(
             [
@@ -707,8 +709,13 @@ async def test_a_token_in_clear_is_refused_without_a_key(tmp_path: Path) -> None
                 {"requestId": 1, "idToken": {"idToken": "RFID-1", "type": "Central"}},
             ]
         )
+        await csms.point.socket.send('[2,"r","RequestBatterySwap",{"idToken":"RFID-1"}')
+        await csms.point.ask([2, "s", "Dance", {}])
         assert (answer[0], answer[4]["field"]) == (4, "idToken.idToken")
         assert "RFID-1" not in json.dumps(answer)
+    assert "no OCPP" in caplog.text
+    told = [record.getMessage() for record in caplog.records if record.name.startswith("evswap_edge")]
+    assert "RFID-1" not in " ".join(told)
 
 
 @pytest.mark.parametrize(

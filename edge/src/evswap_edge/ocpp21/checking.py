@@ -44,7 +44,7 @@ class InvalidPayload(InvalidField):
     def __init__(self, action: str, *, field: str, rule: str, value: object, code: str = _CODE) -> None:
         self.action = action
         self.code = code
-        super().__init__(field=field, rule=rule, value=_WITHHELD if "dToken" in field else value)
+        super().__init__(field=field, rule=rule, value=_WITHHELD if "token" in field.lower() else value)
 
 
 def checked_request(action: str, payload: Document) -> Document:

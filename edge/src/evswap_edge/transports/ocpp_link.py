@@ -142,7 +142,7 @@ class OcppLink:
         try:
             frame = decode_frame(raw)
         except InvalidFrame as error:
-            _log.warning("the CSMS says what is no OCPP: %s", error)
+            _log.warning("the CSMS says what is no OCPP: %s", error.rule)  # its value may hold a token
             self._begin(self._say(CallError(error.message_id, "RpcFrameworkError", error.rule)))
             return
         match frame:
