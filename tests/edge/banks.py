@@ -54,8 +54,16 @@ class Scripted:
 
 
 class Batteries(Scripted):
+    faults: Any = None
+    """What they find wrong with themselves."""
+
     async def read_batteries(self) -> Any:
         return await self.answer()
+
+    async def read_battery_faults(self) -> Any:
+        if isinstance(self.faults, BaseException):
+            raise self.faults
+        return self.faults or {}
 
 
 class Locks(Scripted):

@@ -133,6 +133,16 @@ async def test_each_bay_is_put_together_of_what_its_drivers_say() -> None:
     assert bays[4].battery == battery(4)
 
 
+async def test_a_battery_that_finds_itself_at_fault_is_no_healthy_one() -> None:
+    rig = Rig()
+    good = await rig.bays()
+    rig.first.faults = {1: ("OverTemperature",), 2: Unread("no frame"), 3: 7}
+    bays = await rig.bays()
+    assert bays == {**good, 1: replace(good[1], health=Health.FAULT)}
+    rig.first.faults = SensorError(sensor="can0", reason="is silent")
+    assert await rig.bays() == good
+
+
 async def test_without_locks_and_chargers_it_knows_none_and_moves_nothing() -> None:
     bank = Batteries(says={1: battery(1)})
     cabinet = composed(station(part(Weather()), part(bank, 1)), surroundings())

@@ -132,6 +132,16 @@ class BatteryBank(Protocol):
 
 
 @runtime_checkable
+class BatteryFaults(Protocol):
+    """Knows what some batteries find wrong with themselves. A ``BatteryBank`` offers it where they say so."""
+
+    async def read_battery_faults(self) -> ByBay[tuple[str, ...]]:
+        """The faults of each bay's battery by their names; none of an empty bay. Raises ``SensorError``; may
+        be cancelled at any time."""
+        ...
+
+
+@runtime_checkable
 class LockBank(Protocol):
     """Knows, and opens, the locks of some bays."""
 

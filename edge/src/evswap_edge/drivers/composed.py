@@ -19,6 +19,7 @@ from evswap_edge.drivers.merging import (
     battery_problem,
     bay_problem,
     charger_problem,
+    faults_problem,
     lock_problem,
     merged,
     unknown,
@@ -27,6 +28,7 @@ from evswap_edge.drivers.troubles import Trouble
 from evswap_edge.hal import (
     ActionRefused,
     BatteryBank,
+    BatteryFaults,
     BayActuators,
     BayBank,
     ByBay,
@@ -175,6 +177,9 @@ class ComposedCabinet:
         self._batteries: list[_Bank[Battery | None]] = self._banks(
             Role.BATTERIES, _read_batteries, battery_problem
         )
+        self._faults: list[_Bank[tuple[str, ...]]] = self._banks(
+            Role.BATTERIES, _read_battery_faults, faults_problem
+        )
         self._locks: list[_Bank[Lock]] = self._banks(Role.LOCKS, _read_locks, lock_problem)
         self._chargers: list[_Bank[Charger]] = self._banks(Role.CHARGERS, _read_chargers, charger_problem)
 
@@ -197,15 +202,18 @@ class ComposedCabinet:
 
     async def read_bays(self) -> Sequence[Bay]:
         """All bays, of which some may be unknown; never raises."""
-        whole, batteries, locks, chargers = await asyncio.gather(
+        whole, batteries, faults, locks, chargers = await asyncio.gather(
             _read_all(self._whole),
             _read_all(self._batteries),
+            _read_all(self._faults),
             _read_all(self._locks),
             _read_all(self._chargers),
         )
         bays = {bay: unknown(bay) if isinstance(said, Unread) else said for bay, said in whole.items()}
         for bay, battery in batteries.items():
-            bays[bay] = merged(bay, battery, locks.get(bay), chargers.get(bay))
+            known = faults.get(bay, ())
+            own = () if isinstance(known, Unread) else known
+            bays[bay] = merged(bay, battery, locks.get(bay), chargers.get(bay), own)
         return tuple(bays[bay] for bay in sorted(bays))
 
     async def unlock(self, bay: int) -> None:
@@ -224,7 +232,7 @@ class ComposedCabinet:
 
     async def aclose(self) -> None:
         """Give back all that was opened, also when one of them fails at that."""
-        for banks in (self._whole, self._batteries, self._locks, self._chargers):
+        for banks in (self._whole, self._batteries, self._faults, self._locks, self._chargers):
             await asyncio.gather(*(bank.aclose() for bank in banks))
         outcomes = await asyncio.gather(*(seat.aclose() for seat in self._seats), return_exceptions=True)
         for outcome in outcomes:
@@ -330,6 +338,17 @@ async def _read_bays(seat: _Seat) -> Mapping[int, object]:
 
 async def _read_batteries(seat: _Seat) -> Mapping[int, object]:
     return await (await seat.having(BatteryBank)).read_batteries()  # type: ignore[type-abstract]
+
+
+async def _read_battery_faults(seat: _Seat) -> Mapping[int, object]:
+    """Of batteries that say so. One that cannot be read is the trouble of those who read the batteries."""
+    no_faults = dict.fromkeys(seat.part.bays, ())
+    try:
+        bank = await seat.having(BatteryBank)  # type: ignore[type-abstract]
+        said = await bank.read_battery_faults() if isinstance(bank, BatteryFaults) else {}
+    except (SensorError, DriverUnavailable):
+        return no_faults
+    return {**no_faults, **{bay: one for bay, one in said.items() if not isinstance(one, Unread)}}
 
 
 async def _read_locks(seat: _Seat) -> Mapping[int, object]:

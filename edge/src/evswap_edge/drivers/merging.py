@@ -23,16 +23,17 @@ def merged(
     battery: Battery | Unread | None,
     lock: Lock | Unread | None,
     charger: Charger | Unread | None,
+    faults: tuple[str, ...] = (),
 ) -> Bay:
-    """The bay ``number``. What could not be read costs its own field: a bay whose battery is unread is
-    neither empty nor occupied, and takes part in no swap."""
+    """The bay ``number``, whose battery finds ``faults`` with itself. What could not be read costs its own
+    field: a bay whose battery is unread is neither empty nor occupied, and takes part in no swap."""
     return Bay(
         bay=number,
         occupancy=_occupancy(battery),
         charge=_charge(battery, charger),
         lock=lock if isinstance(lock, Lock) else Lock.UNKNOWN,
         reservation=Reservation.FREE,
-        health=_health(battery, charger),
+        health=Health.FAULT if faults else _health(battery, charger),
         battery=battery if isinstance(battery, Battery) else None,
     )
 
@@ -68,6 +69,13 @@ def charger_problem(charger: object) -> str | None:
     if charger.current is not None and not math.isfinite(charger.current):
         return f"the charger's current is {charger.current}"
     return None
+
+
+def faults_problem(faults: object) -> str | None:
+    """As ``battery_problem``."""
+    if isinstance(faults, tuple) and all(isinstance(fault, str) for fault in faults):
+        return None
+    return f"the driver gives {faults!r:.40} for a battery's faults"
 
 
 def bay_problem(bay: object) -> str | None:
