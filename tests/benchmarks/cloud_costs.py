@@ -9,7 +9,7 @@ from datetime import timedelta
 from msgspec.structs import replace
 
 from evswap_cloud.ingest import BulkIngest, Delivery, LiveIngest
-from evswap_cloud.memory import MemoryArchive, MemoryLatestStates, MemoryQuarantine
+from evswap_cloud.memory import MemoryArchive, MemoryBays, MemoryLatestStates, MemoryQuarantine
 from evswap_schema import Reading, encode_reading
 from tests.benchmarks.figures import Figure, cost_us
 from tests.cloud.messages import NOW, delivered, delivered_batches
@@ -65,11 +65,21 @@ def _moved(one: Reading, number: int) -> Reading:
 
 
 def _live() -> LiveIngest:
-    return LiveIngest(archive=MemoryArchive(), latest=MemoryLatestStates(), quarantine=MemoryQuarantine())
+    return LiveIngest(
+        archive=MemoryArchive(),
+        latest=MemoryLatestStates(),
+        bays=MemoryBays(),
+        quarantine=MemoryQuarantine(),
+    )
 
 
 def _bulk() -> BulkIngest:
-    return BulkIngest(archive=MemoryArchive(), latest=MemoryLatestStates(), quarantine=MemoryQuarantine())
+    return BulkIngest(
+        archive=MemoryArchive(),
+        latest=MemoryLatestStates(),
+        bays=MemoryBays(),
+        quarantine=MemoryQuarantine(),
+    )
 
 
 def _open(record: Delivery) -> object:

@@ -5,11 +5,12 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from evswap_cloud.api import build_app
+from evswap_cloud.bays import BayReader
 from evswap_cloud.events import EventReader
 from evswap_cloud.latest import LatestReader
 from evswap_cloud.ledger import BatteryReader, LedgerReader
 from evswap_cloud.ledger.shelves import MemoryShelf
-from evswap_cloud.memory import MemoryEvents
+from evswap_cloud.memory import MemoryBays, MemoryEvents
 from tests.cloud.logs import Log
 
 EVENT = json.loads((Path(__file__).parent / "events" / "get_stations.json").read_text())
@@ -23,10 +24,13 @@ class Client:
         latest: LatestReader,
         events: EventReader | None = None,
         batteries: BatteryReader | None = None,
+        bays: BayReader | None = None,
     ) -> None:
         self.log = Log()
         batteries = batteries or LedgerReader(MemoryShelf(), MemoryShelf())
-        self._app = build_app(latest, events or MemoryEvents(), batteries, self.log.logger)
+        self._app = build_app(
+            latest, bays or MemoryBays(), events or MemoryEvents(), batteries, self.log.logger
+        )
 
     def request(self, path: str, method: str = "GET", **query: str) -> SimpleNamespace:
         event = EVENT | {

@@ -9,8 +9,15 @@ from typing import Any
 
 from evswap_cloud.ingest import Delivery
 from evswap_schema import (
+    Battery,
+    Bay,
     Channel,
+    Charge,
+    Health,
+    Lock,
+    Occupancy,
     Reading,
+    Reservation,
     StationStatus,
     aws_topic,
     broker_topic,
@@ -34,6 +41,34 @@ def reading(**changes: Any) -> Reading:
         "timestamp": NOW - timedelta(seconds=1),
     }
     return Reading(**(seed | changes))
+
+
+def battery(**changes: Any) -> Battery:
+    """A battery on charge."""
+    usual: dict[str, Any] = {
+        "serial_number": "B-1",
+        "soc": 50.0,
+        "soh": 97.0,
+        "voltage": 52.1,
+        "current": 10.0,
+        "temperature": 31.0,
+        "cycles": 120,
+    }
+    return Battery(**(usual | changes))
+
+
+def bay(number: int = 1, **changes: Any) -> Bay:
+    """A bay with a battery on charge, B-1 in bay 1."""
+    usual: dict[str, Any] = {
+        "bay": number,
+        "occupancy": Occupancy.OCCUPIED,
+        "charge": Charge.CHARGING,
+        "lock": Lock.LOCKED,
+        "reservation": Reservation.FREE,
+        "health": Health.HEALTHY,
+        "battery": battery(serial_number=f"B-{number}"),
+    }
+    return Bay(**(usual | changes))
 
 
 def envelope(

@@ -12,7 +12,7 @@ from evswap_cloud.latest import LatestState, Page
 from evswap_cloud.memory import MemoryLatestStates
 from evswap_schema import Reading
 from tests.cloud.api_client import Client
-from tests.cloud.messages import NOW, STACK, delivered, reading
+from tests.cloud.messages import NOW, STACK, bay, delivered, reading
 from tests.cloud.stores import Stores
 
 
@@ -20,7 +20,7 @@ def client_with(*readings: Reading) -> Client:
     stores = Stores()
     report = stores.live.process([delivered(one, f"r{index}") for index, one in enumerate(readings)])
     assert (report.failures, report.quarantined) == ((), ())
-    return Client(stores.latest)
+    return Client(stores.latest, bays=stores.bays)
 
 
 def stations(count: int) -> list[Reading]:
@@ -65,6 +65,42 @@ def test_a_streams_reading_says_so() -> None:
     body = client_with(ahead).request("/stations/station-01").body
     assert (body["stream_id"], body["sequence"], body["flags"]) == ("s", 7, ["future_timestamp"])
     assert "observed_at" not in body, "an inner affair of the store"
+
+
+def test_one_station_shows_its_bays_by_their_numbers_and_a_page_does_not() -> None:
+    client = client_with(
+        reading(
+            bays=(bay(11, reservation="reserved"), bay(2, occupancy="empty", charge="none", battery=None))
+        )
+    )
+    assert client.request("/stations/station-01").body["bays"] == [
+        {
+            "bay": 2,
+            "occupancy": "empty",
+            "charge": "none",
+            "lock": "locked",
+            "reservation": "free",
+            "health": "healthy",
+            "timestamp": "2026-11-23T08:15:29.250000Z",
+        },
+        {
+            "bay": 11,
+            "occupancy": "occupied",
+            "charge": "charging",
+            "lock": "locked",
+            "reservation": "reserved",
+            "health": "healthy",
+            "timestamp": "2026-11-23T08:15:29.250000Z",
+            "battery": {
+                "serial_number": "B-11",
+                "soc": 50.0,
+                "soh": 97.0,
+                "temperature": 31.0,
+                "cycles": 120,
+            },
+        },
+    ]
+    assert "bays" not in client.request("/stations").body["stations"][0]
 
 
 def test_no_stations_is_an_empty_page() -> None:
@@ -194,10 +230,15 @@ def test_our_own_failure_is_a_problem_that_gives_nothing_away(path: str) -> None
 
 def test_the_answers_have_the_fields_that_the_description_names() -> None:
     schemas = yaml.safe_load((STACK / "openapi.yaml").read_text())["components"]["schemas"]
-    full = reading(stream_id="s", sequence=1, clock="estimated", timestamp=NOW + timedelta(hours=1))
+    full = reading(
+        stream_id="s", sequence=1, clock="estimated", timestamp=NOW + timedelta(hours=1), bays=(bay(),)
+    )
     client = client_with(full, *stations(2))
     described = schemas["Station"]["properties"].keys()
     assert client.request("/stations/station-01").body.keys() == described
+    [shown] = client.request("/stations/station-01").body["bays"]
+    assert shown.keys() == schemas["Bay"]["properties"].keys()
+    assert shown["battery"].keys() == schemas["BayBattery"]["properties"].keys()
     assert client.request("/stations/station-0001").body.keys() == set(schemas["Station"]["required"])
     assert client.request("/stations", limit="1").body.keys() == schemas["StationPage"]["properties"].keys()
     problem = client.request("/stations", limit="0").body.keys()
@@ -207,7 +248,10 @@ def test_the_answers_have_the_fields_that_the_description_names() -> None:
 def test_the_answers_are_as_the_description_says() -> None:
     schemas = yaml.safe_load((STACK / "openapi.yaml").read_text())["components"]["schemas"]
     schemas["StationPage"]["properties"]["stations"]["items"] = schemas["Station"]
-    full = reading(stream_id="s", sequence=1, clock="estimated", temperature=None, humidity=7)
+    schemas["Bay"]["properties"]["battery"] = schemas["BayBattery"]
+    schemas["Station"]["properties"]["bays"]["items"] = schemas["Bay"]
+    bays = (bay(), bay(2, occupancy="empty", charge="none", battery=None))
+    full = reading(stream_id="s", sequence=1, clock="estimated", temperature=None, humidity=7, bays=bays)
     client = client_with(full, *stations(3))
     for name, answer in (
         ("Station", client.request("/stations/station-01")),

@@ -77,7 +77,11 @@ def test_of_two_contents_in_one_batch_the_first_delivered_is_kept_in_whatever_or
 ) -> None:
     contents = [delivered(reading(battery_available=number), f"r{number}") for number in range(4)]
     live = LiveIngest(
-        archive=stores.archive, latest=stores.latest, quarantine=stores.quarantine, each=last_first
+        archive=stores.archive,
+        latest=stores.latest,
+        bays=stores.bays,
+        quarantine=stores.quarantine,
+        each=last_first,
     )
     report = live.process(contents)
     [item] = stores.archive.objects.values()

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from evswap_cloud.envelope import decode_envelope
 from evswap_cloud.ingest import Delivery
 from evswap_cloud.ingest.admit import state_of
-from evswap_cloud.ingest.order import supersedes
 from evswap_cloud.latest import LatestState
+from evswap_cloud.order import supersedes
 from evswap_schema import Reading
 from tests.cloud.messages import NOW, delivered, reading
 from tests.cloud.stores import Stores

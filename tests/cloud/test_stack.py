@@ -21,6 +21,7 @@ PLACEHOLDERS = {
     "archive_bucket": "evswap-archive",
     "compacted_bucket": "evswap-compacted",
     "stations_table": "evswap-stations",
+    "bays_table": "evswap-bays",
     "events_table": "evswap-events",
     "batteries_table": "evswap-batteries",
     "ledger_table": "evswap-ledger",
@@ -67,9 +68,9 @@ def test_a_functions_handler_exists(name: str) -> None:
 
 def test_a_function_has_the_settings_that_its_wiring_asks_for_and_no_others() -> None:
     needs = {
-        "live": {wiring.ARCHIVE_BUCKET, wiring.STATIONS_TABLE},
-        "change": {wiring.ARCHIVE_BUCKET, wiring.STATIONS_TABLE},
-        "bulk": {wiring.ARCHIVE_BUCKET, wiring.STATIONS_TABLE},
+        "live": {wiring.ARCHIVE_BUCKET, wiring.STATIONS_TABLE, wiring.BAYS_TABLE},
+        "change": {wiring.ARCHIVE_BUCKET, wiring.STATIONS_TABLE, wiring.BAYS_TABLE},
+        "bulk": {wiring.ARCHIVE_BUCKET, wiring.STATIONS_TABLE, wiring.BAYS_TABLE},
         "events": {
             wiring.ARCHIVE_BUCKET,
             wiring.EVENTS_TABLE,
@@ -79,6 +80,7 @@ def test_a_function_has_the_settings_that_its_wiring_asks_for_and_no_others() ->
         },
         "api": {
             wiring.STATIONS_TABLE,
+            wiring.BAYS_TABLE,
             wiring.EVENTS_TABLE,
             wiring.BATTERIES_TABLE,
             wiring.LEDGER_TABLE,
@@ -324,13 +326,28 @@ def test_the_seeds_permission_model() -> None:
 
     assert done_by("function-api", "dynamodb:") == {"dynamodb:GetItem", "dynamodb:Scan", "dynamodb:Query"}
     assert done_by("function-api", "s3:") == set()
-    assert done_by("function-change", "dynamodb:") == {"dynamodb:PutItem"}
+    state_and_bays = {"dynamodb:UpdateItem", "dynamodb:Query", "dynamodb:PutItem"}
+    assert done_by("function-change", "dynamodb:") == state_and_bays
     assert done_by("function-change", "s3:") == {"s3:PutObject"}
     assert done_by("function-events", "dynamodb:") == {"dynamodb:PutItem", "dynamodb:GetItem"}
     for name in ("function-live", "function-bulk"):
-        assert done_by(name, "dynamodb:") == {"dynamodb:PutItem"}
+        assert done_by(name, "dynamodb:") == state_and_bays
     for name in ("function-live", "function-bulk", "function-events"):
         assert done_by(name, "s3:") == {"s3:PutObject", "s3:GetObject"}
+
+
+@pytest.mark.parametrize("name", ["function-live", "function-change", "function-bulk"])
+def test_states_are_only_moved_and_bays_only_read_and_put(name: str) -> None:
+    tables = {
+        (action, resource.rpartition("/")[2])
+        for action, resource in allowed(name)
+        if action.startswith("dynamodb:")
+    }
+    assert tables == {
+        ("dynamodb:UpdateItem", "evswap-stations"),
+        ("dynamodb:Query", "evswap-bays"),
+        ("dynamodb:PutItem", "evswap-bays"),
+    }
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from evswap_cloud.archive import readings_in
+from evswap_cloud.bays import SOC_STEP, BayState
 from evswap_cloud.ingest import Delivery
 from evswap_edge.app import run_station
 from evswap_edge.clock import SystemTime
@@ -20,7 +21,7 @@ from evswap_edge.message import Message
 from evswap_edge.reporting import Mode
 from evswap_edge.transports import Caller, Transport
 from evswap_edge.transports.memory import MemoryTransport
-from evswap_schema import Channel, Reading, aws_topic, decode_batch, decode_reading
+from evswap_schema import Bay, Channel, Reading, aws_topic, decode_batch, decode_reading
 from tests.cloud.messages import delivery, envelope
 from tests.cloud.stores import Stores
 
@@ -32,7 +33,7 @@ CHANNELS = {
 }
 YAML = """\
 station_id: {station}
-driver: {{name: simulated, bays: 35, seed: 3, speed: 60}}
+driver: {{name: simulated, bays: {bays}, seed: 3, speed: 60}}
 sampling: {{interval_s: 0.05}}
 reporting: {{mode: {mode}, batch_age_s: 1}}
 outbox: {{path: outbox.sqlite}}
@@ -65,14 +66,50 @@ def test_a_batch_brings_the_bays_along(tmp_path: Path) -> None:
     stores = Stores()
     messages = asyncio.run(messages_of_a_station(tmp_path, Mode.ON_CHANGE))
     stores.bulk.process(as_the_rules_deliver(archived_by(messages)))
-    assert all(len(reading.bays or ()) == 35 for reading in archived_readings(stores))
+    archived = archived_readings(stores)
+    assert all(len(reading.bays or ()) == 35 for reading in archived)
+    newest = max(archived, key=lambda reading: reading.sequence or 0)
+    assert_shown(stores, newest)
 
 
-async def messages_of_a_station(folder: Path, mode: Mode) -> list[Message]:
-    """What a simulated station of 35 bays sends until it has delivered `SAMPLES` samples."""
+def test_changes_of_a_small_cabinet_bring_their_bays_along(tmp_path: Path) -> None:
+    stores = Stores()
+    messages = asyncio.run(messages_of_a_station(tmp_path, Mode.ON_CHANGE, bays=8))
+    changes = [message for message in messages if CHANNELS[message.topic] is Channel.CHANGE]
+    report = stores.change.process(as_the_rules_deliver(changes))
+    assert (report.failures, report.quarantined) == ((), ())
+    newest = max((decode_reading(change.payload) for change in changes), key=lambda one: one.sequence or 0)
+    assert len(newest.bays or ()) == 8
+    assert_shown(stores, newest)
+
+
+def test_single_messages_tell_of_no_bays(tmp_path: Path) -> None:
+    stores = Stores()
+    messages = asyncio.run(messages_of_a_station(tmp_path, Mode.EVERY_SAMPLE))
+    stores.live.process(as_the_rules_deliver(messages))
+    assert (stores.bays.bays, stores.bays.reads) == ({}, [])
+
+
+def assert_shown(stores: Stores, told: Reading) -> None:
+    """The bays are as in ``told``: their states to the letter, what is measured within its step."""
+    shown = stores.bays.of_station(STATION)
+    assert [states(one) for one in shown] == [states(one) for one in told.bays or ()]
+    for one, other in zip(shown, told.bays or (), strict=True):
+        if one.battery is not None and other.battery is not None:
+            assert one.battery.serial_number == other.battery.serial_number
+            assert abs(one.battery.soc - other.battery.soc) < SOC_STEP
+
+
+def states(one: Bay | BayState) -> tuple[object, ...]:
+    has_battery = one.battery is not None
+    return one.bay, one.occupancy, one.charge, one.lock, one.reservation, one.health, has_battery
+
+
+async def messages_of_a_station(folder: Path, mode: Mode, bays: int = 35) -> list[Message]:
+    """What a simulated station of so many bays sends until it has delivered `SAMPLES` samples."""
     link = MemoryTransport()
     stop = asyncio.Event()
-    station = asyncio.create_task(run_station(configured(folder, mode, link), SystemTime(), stop))
+    station = asyncio.create_task(run_station(configured(folder, mode, link, bays), SystemTime(), stop))
     async with asyncio.timeout(DEADLINE_S):
         while len(sequences(link.accepted)) < SAMPLES:
             await asyncio.sleep(0.02)
@@ -81,10 +118,10 @@ async def messages_of_a_station(folder: Path, mode: Mode) -> list[Message]:
     return link.accepted
 
 
-def configured(folder: Path, mode: Mode, link: MemoryTransport) -> StationConfig:
+def configured(folder: Path, mode: Mode, link: MemoryTransport, bays: int) -> StationConfig:
     """The configuration as it is read from a file, over a link that the test can look at."""
     file = folder / "station.yaml"
-    file.write_text(YAML.format(station=STATION, mode=mode))
+    file.write_text(YAML.format(station=STATION, mode=mode, bays=bays))
     [station] = read_station(file).stations
 
     async def opened(settings: object, caller: Caller) -> Transport:

@@ -19,6 +19,7 @@ from evswap_cloud.handlers import api
 REGION = "us-east-1"
 BUCKET = "evswap-archive"
 TABLE = "evswap-stations"
+BAYS = "evswap-bays"
 EVENTS = "evswap-events"
 BATTERIES = "evswap-batteries"
 LEDGER = "evswap-ledger"
@@ -109,6 +110,7 @@ def aws() -> Iterator[Aws]:
         _make_table(dynamodb, BATTERIES, "serial_number")
         _make_table(dynamodb, LEDGER, "station_id", "entry")
         _make_table(dynamodb, AUTHORISATIONS, "authorisation_id")
+        _make_table(dynamodb, BAYS, "station_id", "bay", sort_type="N")
         _make_events(dynamodb)
         _start_session()
         _forget_clients()
@@ -119,7 +121,7 @@ def aws() -> Iterator[Aws]:
             boto3.DEFAULT_SESSION = None
 
 
-def _make_table(dynamodb: Any, name: str, *key: str) -> None:
+def _make_table(dynamodb: Any, name: str, *key: str, sort_type: str = "S") -> None:
     dynamodb.create_table(
         TableName=name,
         BillingMode="PAY_PER_REQUEST",
@@ -127,7 +129,10 @@ def _make_table(dynamodb: Any, name: str, *key: str) -> None:
             {"AttributeName": part, "KeyType": kind}
             for part, kind in zip(key, ("HASH", "RANGE"), strict=False)
         ],
-        AttributeDefinitions=[{"AttributeName": part, "AttributeType": "S"} for part in key],
+        AttributeDefinitions=[
+            {"AttributeName": part, "AttributeType": kind}
+            for part, kind in zip(key, ("S", sort_type), strict=False)
+        ],
     )
 
 
@@ -174,6 +179,7 @@ def _forget_clients() -> None:
         wiring.event_ingest,
         wiring.acknowledger,
         wiring.latest_reader,
+        wiring.bay_reader,
         wiring.event_reader,
         wiring.ledger,
         wiring.battery_reader,

@@ -4,7 +4,18 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.integration.aws import AUTHORISATIONS, BATTERIES, BUCKET, EVENTS, LEDGER, REGION, TABLE, Aws, aws
+from tests.integration.aws import (
+    AUTHORISATIONS,
+    BATTERIES,
+    BAYS,
+    BUCKET,
+    EVENTS,
+    LEDGER,
+    REGION,
+    TABLE,
+    Aws,
+    aws,
+)
 
 
 @pytest.fixture
@@ -16,6 +27,7 @@ def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[Aws]:
         "AWS_DEFAULT_REGION": REGION,
         "EVSWAP_ARCHIVE_BUCKET": BUCKET,
         "EVSWAP_STATIONS_TABLE": TABLE,
+        "EVSWAP_BAYS_TABLE": BAYS,
         "EVSWAP_EVENTS_TABLE": EVENTS,
         "EVSWAP_BATTERIES_TABLE": BATTERIES,
         "EVSWAP_LEDGER_TABLE": LEDGER,

@@ -8,14 +8,19 @@ from typing import Any
 from urllib.parse import unquote
 
 import pytest
+from msgspec.structs import replace
 
 from evswap_cloud.archive import readings_in
 from evswap_cloud.errors import LatestStateError
 from evswap_cloud.handlers import api, bulk, change, events, live
 from evswap_cloud.ingest import Delivery
 from evswap_schema import (
+    Bay,
     Channel,
     Event,
+    Lock,
+    Reading,
+    Reservation,
     decode_event,
     decode_reading,
     encode_event,
@@ -23,9 +28,18 @@ from evswap_schema import (
     message_digest,
 )
 from tests.cloud.api_client import EVENT
-from tests.cloud.messages import NOW, delivered, delivered_batches, delivery, envelope, reading, sqs_event
+from tests.cloud.messages import (
+    NOW,
+    bay,
+    delivered,
+    delivered_batches,
+    delivery,
+    envelope,
+    reading,
+    sqs_event,
+)
 from tests.cloud.station_events import alarm, delivered_event, event_envelope, swap
-from tests.integration.aws import BUCKET, Aws
+from tests.integration.aws import BAYS, BUCKET, Aws
 
 Handler = Callable[[dict[str, Any], Any], dict[str, Any]]
 
@@ -125,7 +139,7 @@ def test_when_s3_refuses_one_key_that_record_comes_again_and_the_retry_repairs_i
 def test_when_dynamodb_throttles_a_station_its_records_come_again_and_nothing_doubles(cloud: Aws) -> None:
     records = [delivered(one, f"a{one.sequence}") for one in stream("station-01", 3)]
     others = [delivered(one, f"b{one.sequence}") for one in stream("station-02", 2)]
-    repair = cloud.refuse("dynamodb.PutItem", "ThrottlingException", where="station-01")
+    repair = cloud.refuse("dynamodb.UpdateItem", "ThrottlingException", where="station-01")
     assert call(live.handler, [*records, *others]) == ["a0", "a1", "a2"]
     assert len(cloud.keys("telemetry/")) == 5, "archive first"
     assert cloud.item("station-01") is None
@@ -176,7 +190,7 @@ def test_single_readings_and_a_late_batch_of_the_same_stream_meet_in_one_state(c
 
 def test_an_answer_that_was_lost_on_the_way_doubles_nothing(cloud: Aws) -> None:
     record = delivered(reading(), "a")
-    s3_answers, dynamodb_answers = cloud.lose_answer("s3.PutObject"), cloud.lose_answer("dynamodb.PutItem")
+    s3_answers, dynamodb_answers = cloud.lose_answer("s3.PutObject"), cloud.lose_answer("dynamodb.UpdateItem")
     assert call(live.handler, [record]) == ["a"]
     assert len(cloud.keys()) == 1, "it was stored all the same"
     s3_answers()
@@ -210,12 +224,69 @@ def test_a_change_is_seen_before_its_batch_and_the_batch_then_archives_it(cloud:
 
 def test_a_change_that_fails_is_raised_and_done_by_the_next_call(cloud: Aws) -> None:
     [sent] = stream("station-01", 1)
-    repair = cloud.refuse("dynamodb.PutItem", "ThrottlingException")
+    repair = cloud.refuse("dynamodb.UpdateItem", "ThrottlingException")
     with pytest.raises(LatestStateError):
         hand_over(sent)
     repair()
     hand_over(sent)
     assert get("/stations/station-01")["sequence"] == 0
+
+
+# --- bays ---
+
+
+def with_bays(sequence: int, *bays: Bay) -> Reading:
+    """The reading ``sequence`` of the stream, with ``bays``."""
+    told: Reading = replace(stream("station-01", 12)[sequence], bays=bays)
+    return told
+
+
+def test_bays_are_seen_by_a_change_and_by_a_batch(cloud: Aws) -> None:
+    hand_over(with_bays(5, bay(2), bay(10, reservation=Reservation.RESERVED)))
+    first, second = get("/stations/station-01")["bays"]
+    assert (first["bay"], second["bay"], second["reservation"]) == (2, 10, "reserved")
+    assert call(bulk.handler, delivered_batches([with_bays(6, bay(2, lock=Lock.UNLOCKED), bay(10))])) == []
+    first, second = get("/stations/station-01")["bays"]
+    assert (first["lock"], second["reservation"]) == ("unlocked", "free")
+    assert first["battery"] == {
+        "serial_number": "B-2",
+        "soc": 50.0,
+        "soh": 97.0,
+        "temperature": 31.0,
+        "cycles": 120,
+    }
+    assert "bays" not in get("/stations")["stations"][0]
+
+
+def test_bays_that_say_nothing_new_cost_one_query_and_no_write(cloud: Aws) -> None:
+    writes: list[dict[str, Any]] = []
+    queries: list[dict[str, Any]] = []
+    cloud.observe("dynamodb.PutItem", writes.append)
+    cloud.observe("dynamodb.Query", queries.append)
+    cabinet = [bay(number) for number in range(1, 36)]
+    for sequence in (1, 2):
+        assert call(bulk.handler, delivered_batches([with_bays(sequence, *cabinet)])) == []
+    assert (len(writes), len(queries)) == (35, 2)
+
+
+@pytest.mark.parametrize("operation", ["dynamodb.PutItem", "dynamodb.Query"])
+def test_where_a_bay_is_refused_its_records_come_again_and_repair_it(cloud: Aws, operation: str) -> None:
+    records = delivered_batches([with_bays(1, bay(1), bay(2))])
+    repair = cloud.refuse(operation, "ThrottlingException", where=BAYS)
+    assert call(bulk.handler, records) == [record.record_id for record in records]
+    assert get("/stations")["stations"][0]["sequence"] == 1, "the state has moved"
+    repair()
+    assert call(bulk.handler, records) == []
+    assert [one["bay"] for one in get("/stations/station-01")["bays"]] == [1, 2]
+
+
+def test_a_bay_whose_answer_was_lost_is_there_and_the_retry_writes_nothing(cloud: Aws) -> None:
+    records = delivered_batches([with_bays(1, bay())])
+    repair = cloud.lose_answer("dynamodb.PutItem", where=BAYS)
+    call(bulk.handler, records)
+    repair()
+    assert call(bulk.handler, records) == []
+    assert [one["bay"] for one in get("/stations/station-01")["bays"]] == [1]
 
 
 # --- events ---

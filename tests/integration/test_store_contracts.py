@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from evswap_cloud.acknowledge import IotMessenger
 from evswap_cloud.archive import Addition, Archive, ArchiveObject, S3Archive
+from evswap_cloud.bays import BayState, BayStates, DynamoBays, bay_state
 from evswap_cloud.errors import (
     AcknowledgementError,
     ArchiveError,
@@ -22,14 +23,15 @@ from evswap_cloud.errors import (
 )
 from evswap_cloud.events import DynamoEvents, Keeping, StationEvent
 from evswap_cloud.events import supersedes as replaces
-from evswap_cloud.ingest.order import supersedes
 from evswap_cloud.latest import DynamoLatestStates, LatestState, Offer
-from evswap_cloud.memory import MemoryArchive, MemoryEvents, MemoryLatestStates, MemoryQuarantine
+from evswap_cloud.memory import MemoryArchive, MemoryBays, MemoryEvents, MemoryLatestStates, MemoryQuarantine
+from evswap_cloud.order import supersedes
 from evswap_cloud.quarantine import Quarantine, Quarantined, S3Quarantine
-from evswap_schema import Acknowledgement, Clock, StationStatus, message_digest
-from tests.cloud.messages import NOW
+from evswap_schema import Acknowledgement, Charge, Clock, Occupancy, StationStatus, message_digest
+from evswap_schema.limits import MAX_BAYS
+from tests.cloud.messages import NOW, battery, bay
 from tests.cloud.station_events import alarm, station_event, swap
-from tests.integration.aws import BUCKET, EVENTS, TABLE, Aws
+from tests.integration.aws import BAYS, BUCKET, EVENTS, TABLE, Aws
 
 KINDS = ["memory", "aws"]
 ITEM = ArchiveObject(
@@ -192,6 +194,89 @@ def test_dynamodbs_condition_says_what_the_order_says(cloud: Aws, history: list[
     assert table.get(station_id) == stored
 
 
+# --- bays ---
+
+
+def told_bay(told: LatestState, number: int = 1, **changes: Any) -> BayState:
+    return bay_state(bay(number, **changes), told)
+
+
+@pytest.fixture(params=KINDS)
+def bays(request: pytest.FixtureRequest) -> BayStates:
+    if request.param == "memory":
+        return MemoryBays()
+    request.getfixturevalue("cloud")
+    return DynamoBays(boto3.client("dynamodb"), BAYS)
+
+
+def test_bays_are_found_by_their_numbers_and_their_station(bays: BayStates) -> None:
+    assert bays.of_station("station-01") == ()
+    empty = told_bay(state(), 9, occupancy=Occupancy.EMPTY, charge=Charge.NONE, battery=None)
+    other = told_bay(state(station_id="station-02"), 3)
+    for one in (told_bay(state(), 10), empty, told_bay(state(), 100), other):
+        assert bays.offer(one) is Offer.MOVED
+    assert bays.of_station("station-01") == (empty, told_bay(state(), 10), told_bay(state(), 100))
+    assert bays.of_station("station-02") == (other,)
+
+
+def test_one_query_gives_the_largest_station_whole(bays: BayStates) -> None:
+    for number in range(1, MAX_BAYS + 1):
+        bays.offer(told_bay(state(), number, battery=battery(serial_number="B" * 50)))
+    assert [one.bay for one in bays.of_station("station-01")] == list(range(1, MAX_BAYS + 1))
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(history=st.lists(st.tuples(places, moments), min_size=1, max_size=6))
+def test_dynamodbs_condition_for_a_bay_says_what_the_order_says(cloud: Aws, history: list[Any]) -> None:
+    table, station_id = DynamoBays(boto3.client("dynamodb"), BAYS), f"station-{next(numbers)}"
+    stored: BayState | None = None
+    for (stream_id, sequence), moment in history:
+        told = state(station_id=station_id, stream_id=stream_id, sequence=sequence, observed_at=moment)
+        offered = told_bay(told)
+        newer = stored is None or supersedes(offered, stored)
+        assert table.offer(offered) is (Offer.MOVED if newer else Offer.NOT_NEWER)
+        stored = offered if newer else stored
+    assert table.of_station(station_id) == (stored,)
+
+
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(history=st.lists(st.tuples(places, moments, st.booleans(), st.booleans()), min_size=1, max_size=8))
+def test_who_told_of_bays_last_is_remembered_alike_in_memory_and_in_dynamodb(
+    cloud: Aws, history: list[Any]
+) -> None:
+    memory, table = MemoryLatestStates(), DynamoLatestStates(boto3.client("dynamodb"), TABLE)
+    station_id = f"station-{next(numbers)}"
+    for (stream_id, sequence), moment, tells_bays, again in history:
+        told = state(station_id=station_id, stream_id=stream_id, sequence=sequence, observed_at=moment)
+        offer = table.offer(told, tells_bays=tells_bays)
+        assert offer is memory.offer(told, tells_bays=tells_bays)
+        if again:
+            assert table.offer_bays(told) is memory.offer_bays(told)
+    assert table.get(station_id) == memory.get(station_id)
+
+
+def test_the_reading_that_told_of_bays_may_tell_of_its_other_part_until_a_newer_one_does(
+    latest: Latest,
+) -> None:
+    first, second = state(stream_id="s", sequence=1), state(stream_id="s", sequence=2)
+    latest.offer(first, tells_bays=True)
+    assert latest.offer_bays(first) is Offer.MOVED
+    latest.offer(second)
+    assert latest.offer_bays(first) is Offer.MOVED, "the second has told of none"
+    assert latest.offer_bays(second) is Offer.MOVED
+    assert latest.offer_bays(first) is Offer.NOT_NEWER
+
+
+def test_what_aws_refuses_of_bays_is_told_with_its_code(cloud: Aws) -> None:
+    for operation in ("dynamodb.PutItem", "dynamodb.Query"):
+        cloud.refuse(operation, "AccessDeniedException")
+    table = DynamoBays(boto3.client("dynamodb"), BAYS)
+    with pytest.raises(LatestStateError, match="write bay 1 of station-01: AccessDeniedException"):
+        table.offer(told_bay(state()))
+    with pytest.raises(LatestStateError, match="read bays of station-01: AccessDeniedException"):
+        table.of_station("station-01")
+
+
 Events = MemoryEvents | DynamoEvents
 
 
@@ -282,7 +367,7 @@ def test_what_aws_refuses_of_events_and_acknowledgements_is_told_with_its_code(c
 def broken(cloud: Aws) -> Aws:
     for operation in ("s3.PutObject", "s3.HeadObject"):
         cloud.refuse(operation, "AccessDenied")
-    for operation in ("dynamodb.PutItem", "dynamodb.GetItem", "dynamodb.Scan"):
+    for operation in ("dynamodb.UpdateItem", "dynamodb.GetItem", "dynamodb.Scan"):
         cloud.refuse(operation, "AccessDeniedException")
     return cloud
 

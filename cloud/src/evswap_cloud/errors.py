@@ -97,7 +97,7 @@ class QuarantineError(StoreError):
 
 
 class LatestStateError(StoreError):
-    """The table of latest states was not read or written."""
+    """The table of latest states, or that of bays, was not read or written."""
 
 
 class EventStoreError(StoreError):

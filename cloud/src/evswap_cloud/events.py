@@ -14,7 +14,8 @@ from msgspec import Struct
 
 from evswap_cloud.aws import error_code
 from evswap_cloud.errors import EventStoreError
-from evswap_cloud.latest import Flag, sortable
+from evswap_cloud.latest import Flag
+from evswap_cloud.order import sortable
 from evswap_schema import Clock, Event, decode_event, encode_event, format_timestamp, parse_timestamp
 from evswap_schema.limits import MAX_SEQUENCE
 

@@ -1,25 +1,25 @@
 """The latest state of each station: one item of at most 1 KB, moved by conditional writes.
 
 DynamoDB bills the whole item in steps of 1 KB, also when the condition fails, so the item holds a header
-only.
+only. The bays are items of their own (``bays``).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from datetime import datetime
-from decimal import Decimal
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, Protocol
 
 from botocore.exceptions import BotoCoreError, ClientError
 from msgspec import Struct
 
-from evswap_cloud.aws import error_code
+from evswap_cloud.aws import error_code, number
 from evswap_cloud.errors import LatestStateError
+from evswap_cloud.order import PLACE, Condition, place_item, superseding
 from evswap_schema import Clock, StationStatus, format_timestamp, parse_timestamp
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb.client import DynamoDBClient
-    from types_boto3_dynamodb.type_defs import AttributeValueTypeDef, PutItemInputTypeDef, ScanInputTypeDef
+    from types_boto3_dynamodb.type_defs import AttributeValueTypeDef, ScanInputTypeDef
 
 MAX_ITEM_BYTES: Final = 1_024
 """One write unit. ``tests/cloud`` holds the largest possible item against it."""
@@ -64,8 +64,14 @@ class Offer(StrEnum):
 class LatestWriter(Protocol):
     """Where ingest puts states."""
 
-    def offer(self, state: LatestState) -> Offer:
-        """Store ``state`` if it supersedes the stored one (``ingest.order``); raises ``LatestStateError``."""
+    def offer(self, state: LatestState, *, tells_bays: bool = False) -> Offer:
+        """Store ``state`` if it supersedes the stored one (``order``); with ``tells_bays`` its reading is
+        from then on the newest that told of bays. Raises ``LatestStateError``."""
+
+    def offer_bays(self, state: LatestState) -> Offer:
+        """Note that the reading behind ``state`` told of bays, unless a newer one did. The same one again is
+        taken, for its other parts and to repair what was half done. A state of the station has been offered
+        before. Raises ``LatestStateError``."""
 
 
 class Page(Struct, frozen=True, kw_only=True):
@@ -85,14 +91,10 @@ class LatestReader(Protocol):
         """At most ``limit`` states, of those that follow station ``after`` in the store's own order."""
 
 
-# "sequence" is one of DynamoDB's reserved words, hence its alias.
-_SAME_STREAM: Final = "stream_id = :stream_id AND #sequence < :sequence"
-_EARLIER: Final = (
-    "(attribute_not_exists(stream_id) OR stream_id <> :stream_id) AND (observed_at < :observed_at"
-    " OR (observed_at = :observed_at AND (attribute_not_exists(stream_id) OR stream_id < :stream_id)))"
-)
-_SUPERSEDES_FROM_STREAM: Final = f"attribute_not_exists(station_id) OR ({_SAME_STREAM}) OR ({_EARLIER})"
-_SUPERSEDES_WITHOUT_STREAM: Final = "attribute_not_exists(station_id) OR observed_at < :observed_at"
+_ABSENT_WHERE_NOT_SAID: Final = ("stream_id", "sequence", "clock", "flags")
+_BAYS: Final = "bays_"
+"""Begins the attributes that hold the place of the newest reading that told of bays. A change without bays
+moves the state past a batch that has them, so the state's own place cannot say whether bays are new."""
 
 
 class DynamoLatestStates:
@@ -102,28 +104,50 @@ class DynamoLatestStates:
         self._client = client
         self._table = table
 
-    def offer(self, state: LatestState) -> Offer:
+    def offer(self, state: LatestState, *, tells_bays: bool = False) -> Offer:
         """One conditional write. A failed condition means that the stored state is as new or newer."""
+        item = to_item(state)
+        del item["station_id"]
+        wanted = item | (place_item(state, prefix=_BAYS) if tells_bays else {})
+        known = {*_ABSENT_WHERE_NOT_SAID, *(f"{_BAYS}{name}" for name in PLACE if tells_bays)}
+        return self._update(state, wanted, known - wanted.keys(), superseding(state))
+
+    def offer_bays(self, state: LatestState) -> Offer:
+        """One conditional write of the place alone."""
+        condition = superseding(state, prefix=_BAYS, or_same=True)
+        wanted = place_item(state, prefix=_BAYS)
+        return self._update(state, wanted, {f"{_BAYS}{name}" for name in PLACE} - wanted.keys(), condition)
+
+    def _update(
+        self,
+        state: LatestState,
+        wanted: Mapping[str, "AttributeValueTypeDef"],
+        absent: Set[str],
+        condition: Condition,
+    ) -> Offer:
+        """Every attribute goes by an alias: some of their names are reserved words."""
+        setting = ", ".join(f"#set_{name} = :set_{name}" for name in wanted)
+        removing = f" REMOVE {', '.join(f'#set_{name}' for name in sorted(absent))}" if absent else ""
         try:
-            self._client.put_item(**self._conditional_write(state))
+            self._client.update_item(
+                TableName=self._table,
+                Key={"station_id": {"S": state.station_id}},
+                UpdateExpression=f"SET {setting}{removing}",
+                ConditionExpression=condition.expression,
+                ExpressionAttributeNames={
+                    **{f"#set_{name}": name for name in {*wanted, *absent}},
+                    **condition.names,
+                },
+                ExpressionAttributeValues={
+                    **{f":set_{name}": value for name, value in wanted.items()},
+                    **condition.values,
+                },
+            )
         except self._client.exceptions.ConditionalCheckFailedException:
             return Offer.NOT_NEWER
         except (ClientError, BotoCoreError) as error:
             raise _failed("write", state.station_id, error) from error
         return Offer.MOVED
-
-    def _conditional_write(self, state: LatestState) -> "PutItemInputTypeDef":
-        item = to_item(state)
-        request: PutItemInputTypeDef = {"TableName": self._table, "Item": item}
-        operands = ["observed_at"]
-        if state.stream_id is None:
-            request["ConditionExpression"] = _SUPERSEDES_WITHOUT_STREAM
-        else:
-            operands += ["stream_id", "sequence"]
-            request["ConditionExpression"] = _SUPERSEDES_FROM_STREAM
-            request["ExpressionAttributeNames"] = {"#sequence": "sequence"}
-        request["ExpressionAttributeValues"] = {f":{name}": item[name] for name in operands}
-        return request
 
     def get(self, station_id: str) -> LatestState | None:
         try:
@@ -162,12 +186,9 @@ def to_item(state: LatestState) -> dict[str, "AttributeValueTypeDef"]:
         "humidity": _number(state.humidity),
         "status": {"S": state.status.value},
         "timestamp": {"S": format_timestamp(state.timestamp)},
-        "observed_at": {"S": sortable(state.observed_at)},
         "received_at": {"S": format_timestamp(state.received_at)},
+        **place_item(state),
     }
-    if state.stream_id is not None:
-        item["stream_id"] = {"S": state.stream_id}
-        item["sequence"] = {"N": str(state.sequence)}
     if state.clock is not None:
         item["clock"] = {"S": state.clock.value}
     if state.flags:
@@ -194,14 +215,8 @@ def from_item(item: Mapping[str, "AttributeValueTypeDef"]) -> LatestState:
     )
 
 
-def sortable(moment: datetime) -> str:
-    """Write ``moment`` so that text sorts as time: RFC 3339 in UTC, always with microseconds."""
-    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
-
-
 def _number(value: float | None) -> "AttributeValueTypeDef":
-    """By way of the shortest text that reads back as the same float, so nothing is rounded."""
-    return {"NULL": True} if value is None else {"N": str(Decimal(str(value)))}
+    return {"NULL": True} if value is None else number(value)
 
 
 def _float(value: "AttributeValueTypeDef") -> float | None:

@@ -3,10 +3,11 @@
 from threading import Lock
 
 from evswap_cloud.archive import Addition, ArchiveObject
+from evswap_cloud.bays import BayState
 from evswap_cloud.events import EventPage, Keeping, StationEvent
 from evswap_cloud.events import supersedes as replaces
-from evswap_cloud.ingest.order import supersedes
 from evswap_cloud.latest import LatestState, Offer, Page
+from evswap_cloud.order import supersedes
 from evswap_cloud.quarantine import Quarantined
 from evswap_schema import Acknowledgement
 
@@ -42,14 +43,25 @@ class MemoryLatestStates:
 
     def __init__(self) -> None:
         self.states: dict[str, LatestState] = {}
+        self._told_bays: dict[str, LatestState] = {}
         self._lock = Lock()
 
-    def offer(self, state: LatestState) -> Offer:
+    def offer(self, state: LatestState, *, tells_bays: bool = False) -> Offer:
         with self._lock:
             stored = self.states.get(state.station_id)
             if stored is not None and not supersedes(state, stored):
                 return Offer.NOT_NEWER
             self.states[state.station_id] = state
+            if tells_bays:
+                self._told_bays[state.station_id] = state
+            return Offer.MOVED
+
+    def offer_bays(self, state: LatestState) -> Offer:
+        with self._lock:
+            told = self._told_bays.get(state.station_id)
+            if told is not None and supersedes(told, state):
+                return Offer.NOT_NEWER
+            self._told_bays[state.station_id] = state
             return Offer.MOVED
 
     def get(self, station_id: str) -> LatestState | None:
@@ -60,6 +72,26 @@ class MemoryLatestStates:
         return Page(
             states=tuple(self.states[name] for name in following[:limit]), more=len(following) > limit
         )
+
+
+class MemoryBays:
+    """Bays in a dictionary: ``bays`` by station_id and number."""
+
+    def __init__(self) -> None:
+        self.bays: dict[tuple[str, int], BayState] = {}
+        self._lock = Lock()
+
+    def of_station(self, station_id: str) -> tuple[BayState, ...]:
+        return tuple(self.bays[key] for key in sorted(self.bays) if key[0] == station_id)
+
+    def offer(self, state: BayState) -> Offer:
+        key = state.station_id, state.bay
+        with self._lock:
+            stored = self.bays.get(key)
+            if stored is not None and not supersedes(state, stored):
+                return Offer.NOT_NEWER
+            self.bays[key] = state
+            return Offer.MOVED
 
 
 class MemoryEvents:

@@ -12,6 +12,7 @@ from botocore.config import Config
 
 from evswap_cloud.acknowledge import Acknowledger, DataPlane, IotMessenger
 from evswap_cloud.archive import S3Archive
+from evswap_cloud.bays import DynamoBays
 from evswap_cloud.errors import MissingSetting
 from evswap_cloud.events import DynamoEvents
 from evswap_cloud.ingest import BulkIngest, ChangeIngest, EventIngest, LiveIngest
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 ARCHIVE_BUCKET: Final = "EVSWAP_ARCHIVE_BUCKET"
 STATIONS_TABLE: Final = "EVSWAP_STATIONS_TABLE"
+BAYS_TABLE: Final = "EVSWAP_BAYS_TABLE"
 EVENTS_TABLE: Final = "EVSWAP_EVENTS_TABLE"
 BATTERIES_TABLE: Final = "EVSWAP_BATTERIES_TABLE"
 LEDGER_TABLE: Final = "EVSWAP_LEDGER_TABLE"
@@ -57,6 +59,7 @@ def live_ingest() -> LiveIngest:
     return LiveIngest(
         archive=S3Archive(s3, bucket),
         latest=_latest_states(),
+        bays=_bays(),
         quarantine=S3Quarantine(s3, bucket),
         each=_writers().map,
     )
@@ -66,7 +69,10 @@ def live_ingest() -> LiveIngest:
 def change_ingest() -> ChangeIngest:
     """Ingest of changes; raises ``MissingSetting``."""
     return ChangeIngest(
-        latest=_latest_states(), quarantine=S3Quarantine(_s3(), setting(ARCHIVE_BUCKET)), each=map
+        latest=_latest_states(),
+        bays=_bays(),
+        quarantine=S3Quarantine(_s3(), setting(ARCHIVE_BUCKET)),
+        each=map,
     )
 
 
@@ -77,6 +83,7 @@ def bulk_ingest() -> BulkIngest:
     return BulkIngest(
         archive=S3Archive(s3, bucket),
         latest=_latest_states(),
+        bays=_bays(),
         quarantine=S3Quarantine(s3, bucket),
         each=_writers().map,
     )
@@ -105,6 +112,12 @@ def acknowledger() -> Acknowledger:
 def latest_reader() -> DynamoLatestStates:
     """What the API reads from; raises ``MissingSetting``."""
     return _latest_states()
+
+
+@cache
+def bay_reader() -> DynamoBays:
+    """Where the API finds bays; raises ``MissingSetting``."""
+    return _bays()
 
 
 @cache
@@ -146,6 +159,10 @@ def setting(variable: str, environment: Mapping[str, str] = os.environ) -> str:
 
 def _latest_states() -> DynamoLatestStates:
     return DynamoLatestStates(_dynamodb(), setting(STATIONS_TABLE))
+
+
+def _bays() -> DynamoBays:
+    return DynamoBays(_dynamodb(), setting(BAYS_TABLE))
 
 
 def _events() -> DynamoEvents:

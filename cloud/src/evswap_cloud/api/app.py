@@ -21,6 +21,7 @@ from evswap_cloud.api.problems import (
     server_error,
 )
 from evswap_cloud.api.representation import battery_json, event_page_json, page_json, station_json
+from evswap_cloud.bays import BayReader
 from evswap_cloud.events import PLACE_PATTERN, EventReader
 from evswap_cloud.latest import LatestReader, LatestState
 from evswap_cloud.ledger import BatteryReader
@@ -45,11 +46,11 @@ MAX_SERIAL_CHARACTERS: Final = 50
 
 
 def build_app(
-    latest: LatestReader, events: EventReader, batteries: BatteryReader, logger: Logger
+    latest: LatestReader, bays: BayReader, events: EventReader, batteries: BatteryReader, logger: Logger
 ) -> APIGatewayRestResolver:
-    """The API over what ``latest``, ``events`` and ``batteries`` give."""
+    """The API over what ``latest``, ``bays``, ``events`` and ``batteries`` give."""
     app = APIGatewayRestResolver()
-    _add_stations(app, latest)
+    _add_stations(app, latest, bays)
     _add_events(app, latest, events)
     _add_batteries(app, batteries)
     _add_preflights(app)
@@ -57,7 +58,7 @@ def build_app(
     return app
 
 
-def _add_stations(app: APIGatewayRestResolver, latest: LatestReader) -> None:
+def _add_stations(app: APIGatewayRestResolver, latest: LatestReader, bays: BayReader) -> None:
     @app.get("/stations")
     def list_stations() -> Response[str]:
         query = app.current_event.query_string_parameters
@@ -67,7 +68,8 @@ def _add_stations(app: APIGatewayRestResolver, latest: LatestReader) -> None:
 
     @app.get("/stations/<station_id>")
     def get_station(station_id: str) -> Response[str]:
-        return _answer(HTTPStatus.OK, JSON, station_json(_reported(latest, station_id)))
+        state = _reported(latest, station_id)
+        return _answer(HTTPStatus.OK, JSON, station_json(state, bays.of_station(station_id)))
 
 
 def _add_events(app: APIGatewayRestResolver, latest: LatestReader, events: EventReader) -> None:

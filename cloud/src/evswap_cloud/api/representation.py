@@ -8,11 +8,12 @@ import msgspec
 from msgspec import Struct
 
 from evswap_cloud.api.paging import encode_cursor
+from evswap_cloud.bays import BatteryState, BayState
 from evswap_cloud.events import EventPage, StationEvent
 from evswap_cloud.latest import Flag, LatestState, Page
 from evswap_cloud.ledger import Answer, Code, Place
 from evswap_cloud.ledger.batteries import Seen, Sighting
-from evswap_schema import Clock, StationStatus
+from evswap_schema import Charge, Clock, Health, Lock, Occupancy, Reservation, StationStatus
 
 
 class Station(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -30,6 +31,20 @@ class Station(Struct, frozen=True, kw_only=True, omit_defaults=True):
     sequence: int | None = None
     clock: Clock | None = None
     flags: tuple[Flag, ...] = ()
+    bays: tuple["BayShown", ...] = ()
+
+
+class BayShown(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The schema ``Bay`` of openapi.yaml."""
+
+    bay: int
+    occupancy: Occupancy
+    charge: Charge
+    lock: Lock
+    reservation: Reservation
+    health: Health
+    timestamp: datetime
+    battery: BatteryState | None = None
 
 
 class StationPage(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -109,9 +124,9 @@ def battery_json(answer: Answer) -> str:
     return _encode(shown)
 
 
-def station_json(state: LatestState) -> str:
-    """One station."""
-    return _encode(_station(state))
+def station_json(state: LatestState, bays: Iterable[BayState]) -> str:
+    """One station with its bays. A page of stations is without: it would be one more read for each."""
+    return _encode(msgspec.structs.replace(_station(state), bays=tuple(map(_bay, bays))))
 
 
 def page_json(page: Page) -> str:
@@ -153,7 +168,11 @@ def _event(one: StationEvent) -> dict[str, Any]:
 
 
 def _station(state: LatestState) -> Station:
-    return Station(**{name: getattr(state, name) for name in Station.__struct_fields__})
+    return Station(**{name: getattr(state, name) for name in Station.__struct_fields__ if name != "bays"})
+
+
+def _bay(state: BayState) -> BayShown:
+    return BayShown(**{name: getattr(state, name) for name in BayShown.__struct_fields__})
 
 
 def _encode(answer: Struct) -> str:

@@ -19,5 +19,9 @@ def handler(event: dict[str, Any], context: "LambdaContext") -> dict[str, Any]:
 @cache
 def _app() -> "APIGatewayRestResolver":
     return build_app(
-        wiring.latest_reader(), wiring.event_reader(), wiring.battery_reader(), wiring.logger("api")
+        wiring.latest_reader(),
+        wiring.bay_reader(),
+        wiring.event_reader(),
+        wiring.battery_reader(),
+        wiring.logger("api"),
     )

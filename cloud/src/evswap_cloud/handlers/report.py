@@ -25,6 +25,7 @@ def log_report(report: Report, records: int, logger: Logger) -> None:
             "archived": report.archived,
             "repeated": report.repeated,
             "moved": report.moved,
+            "bays": report.bays,
             "kept": report.kept,
             "findings": len(report.findings),
             "quarantined": len(report.quarantined),

@@ -5,10 +5,10 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 
 from evswap_cloud.archive import Archive, LinesFolder
+from evswap_cloud.bays import BayStates
 from evswap_cloud.envelope import Envelope
-from evswap_cloud.ingest.admit import admit_batch, flags_of, state_of
+from evswap_cloud.ingest.admit import admit_batch, flags_of
 from evswap_cloud.ingest.lines import Arrival, archive_lines
-from evswap_cloud.ingest.order import newest_by_station
 from evswap_cloud.ingest.receipts import receipts_of
 from evswap_cloud.ingest.receive import Received, receive
 from evswap_cloud.ingest.records import (
@@ -18,8 +18,9 @@ from evswap_cloud.ingest.records import (
     Report,
     by_itself,
 )
-from evswap_cloud.ingest.states import Candidate, move_states
+from evswap_cloud.ingest.states import Candidate, candidate_of, move_states
 from evswap_cloud.latest import LatestWriter
+from evswap_cloud.order import newest
 from evswap_cloud.quarantine import Quarantine, Quarantined
 from evswap_schema import Batch, Identity, Reading, encode_reading, format_timestamp, identity_of
 
@@ -28,10 +29,17 @@ class BulkIngest:
     """Takes what the batch rule put into its queue."""
 
     def __init__(
-        self, *, archive: Archive, latest: LatestWriter, quarantine: Quarantine, each: Each = map
+        self,
+        *,
+        archive: Archive,
+        latest: LatestWriter,
+        bays: BayStates,
+        quarantine: Quarantine,
+        each: Each = map,
     ) -> None:
         self._archive = archive
         self._latest = latest
+        self._bays = bays
         self._quarantine = quarantine
         self._each = each
 
@@ -40,7 +48,7 @@ class BulkIngest:
         taken = tuple(self._each(by_itself(self._receive), deliveries))
         received = [outcome for outcome in taken if isinstance(outcome, Received)]
         archived = archive_lines(self._archive, LinesFolder.BULK, received, _lines)
-        moves = move_states(self._latest, list(_candidates(archived.messages)), self._each)
+        moves = move_states(self._latest, self._bays, _candidates(archived.messages), self._each)
         failed = (outcome for outcome in taken if isinstance(outcome, Failure))
         quarantined = tuple(outcome for outcome in taken if isinstance(outcome, Quarantined))
         return Report(
@@ -49,6 +57,7 @@ class BulkIngest:
             archived=archived.stored,
             repeated=archived.repeated,
             moved=moves.moved,
+            bays=moves.bays,
             receipts=receipts_of(archived.messages, quarantined),
         )
 
@@ -66,12 +75,11 @@ def _line(reading: Reading, envelope: Envelope) -> bytes:
     return encode_reading(reading)[:-1] + b"," + msgspec.json.encode(arrival)[1:] + b"\n"
 
 
-def _candidates(messages: Iterable[Received[Batch]]) -> Iterable[Candidate]:
+def _candidates(messages: Iterable[Received[Batch]]) -> list[Candidate]:
     """Backlog waited through an outage: what it says of the present has been said since."""
-    for message in messages:
-        if message.message.backlog:
-            continue
-        for state in newest_by_station(
-            state_of(reading, message.envelope) for reading in message.message.readings
-        ).values():
-            yield Candidate(record_id=message.record_id, state=state)
+    return [_candidate(message) for message in messages if not message.message.backlog]
+
+
+def _candidate(batch: Received[Batch]) -> Candidate:
+    readings = (candidate_of(batch.record_id, reading, batch.envelope) for reading in batch.message.readings)
+    return newest(readings, lambda candidate: candidate.state)

@@ -5,9 +5,10 @@ from collections.abc import Iterable, Sequence
 from msgspec import Struct
 
 from evswap_cloud.archive import Addition, Archive, ArchiveObject, reading_object
+from evswap_cloud.bays import BayStates
 from evswap_cloud.envelope import Envelope
 from evswap_cloud.errors import Reason, Refusal
-from evswap_cloud.ingest.admit import admit_reading, flags_of, state_of
+from evswap_cloud.ingest.admit import admit_reading, flags_of
 from evswap_cloud.ingest.receipts import receipts_of
 from evswap_cloud.ingest.receive import Received, put_aside, receive
 from evswap_cloud.ingest.records import (
@@ -18,7 +19,7 @@ from evswap_cloud.ingest.records import (
     by_itself,
     refused_message,
 )
-from evswap_cloud.ingest.states import Candidate, move_states
+from evswap_cloud.ingest.states import candidate_of, move_states
 from evswap_cloud.latest import LatestWriter
 from evswap_cloud.quarantine import Quarantine, Quarantined
 from evswap_schema import Reading
@@ -38,6 +39,10 @@ class _Archived(Struct, frozen=True, kw_only=True):
     received: Received[Reading]
     addition: Addition
 
+    @property
+    def record_id(self) -> str:
+        return self.received.record_id
+
 
 class LiveIngest:
     """Takes what the telemetry rule put into its queue.
@@ -46,10 +51,17 @@ class LiveIngest:
     """
 
     def __init__(
-        self, *, archive: Archive, latest: LatestWriter, quarantine: Quarantine, each: Each = map
+        self,
+        *,
+        archive: Archive,
+        latest: LatestWriter,
+        bays: BayStates,
+        quarantine: Quarantine,
+        each: Each = map,
     ) -> None:
         self._archive = archive
         self._latest = latest
+        self._bays = bays
         self._quarantine = quarantine
         self._each = each
 
@@ -60,7 +72,10 @@ class LiveIngest:
         for messages in _without_repeats(one for one in outcomes if isinstance(one, _Admitted)):
             outcomes += self._each(by_itself(self._keep), messages)
         archived = [one for one in outcomes if isinstance(one, _Archived)]
-        moves = move_states(self._latest, [_candidate(one.received) for one in archived], self._each)
+        candidates = [
+            candidate_of(one.record_id, one.received.message, one.received.envelope) for one in archived
+        ]
+        moves = move_states(self._latest, self._bays, candidates, self._each)
         quarantined = tuple(one for one in outcomes if isinstance(one, Quarantined))
         return Report(
             failures=(*(one for one in outcomes if isinstance(one, Failure)), *moves.failures),
@@ -68,6 +83,7 @@ class LiveIngest:
             archived=sum(one.addition is Addition.STORED for one in archived),
             repeated=sum(one.addition is Addition.REPEATED for one in archived),
             moved=moves.moved,
+            bays=moves.bays,
             receipts=receipts_of((one.received for one in archived), quarantined),
         )
 
@@ -91,11 +107,6 @@ class LiveIngest:
             envelope = message.received.envelope
             return put_aside(self._quarantine, refused_message(envelope, _conflict(envelope)))
         return _Archived(received=message.received, addition=addition)
-
-
-def _candidate(received: Received[Reading]) -> Candidate:
-    state = state_of(received.message, received.envelope)
-    return Candidate(record_id=received.record_id, state=state)
 
 
 def _conflict(envelope: Envelope) -> Refusal:
