@@ -9,8 +9,8 @@ from typing import Final
 
 from evswap_cloud.envelope import Envelope
 from evswap_cloud.ingest.admit import state_of
-from evswap_cloud.ingest.order import newest_by_station, supersedes
 from evswap_cloud.latest import LatestState
+from evswap_cloud.order import newest, supersedes
 from evswap_schema import Clock, Reading, decode_own_reading
 from tests.chaos.proxy import Connection
 from tests.chaos.truth import Accepted, Arrived, Identity, Lane, arrived
@@ -200,7 +200,8 @@ def _offered(arrived: Iterable[Arrived]) -> Iterable[LatestState]:
             continue
         received_at = datetime.fromtimestamp(message.at, UTC)
         envelope = Envelope(payload=b"", topic="", station_id="", client_id=None, received_at=received_at)
-        yield from newest_by_station(state_of(one, envelope) for one in message.readings).values()
+        states = (state_of(one, envelope) for one in message.readings)
+        yield newest(states, lambda state: state)
 
 
 def _some(things: Iterable[object]) -> str:
