@@ -178,7 +178,7 @@ class ComposedCabinet:
             Role.BATTERIES, _read_batteries, battery_problem
         )
         self._faults: list[_Bank[tuple[str, ...]]] = self._banks(
-            Role.BATTERIES, _read_battery_faults, faults_problem
+            Role.BATTERIES, _read_battery_faults, faults_problem, told_as="{}_faults"
         )
         self._locks: list[_Bank[Lock]] = self._banks(Role.LOCKS, _read_locks, lock_problem)
         self._chargers: list[_Bank[Charger]] = self._banks(Role.CHARGERS, _read_chargers, charger_problem)
@@ -244,11 +244,13 @@ class ComposedCabinet:
         role: Role,
         read: Callable[[_Seat], Awaitable[Mapping[int, object]]],
         problem: Callable[[object], str | None],
+        *,
+        told_as: str = "{}",
     ) -> list[_Bank[Any]]:
         seats = self._seats_of(role)
         names = _names([seat.part for seat in seats])
         return [
-            _Bank(seat, name, self._surroundings, read=read, problem=problem)
+            _Bank(seat, told_as.format(name), self._surroundings, read=read, problem=problem)
             for seat, name in zip(seats, names, strict=True)
         ]
 
