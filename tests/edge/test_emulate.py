@@ -173,7 +173,10 @@ def test_modbus_tcp(start: Start) -> None:
         ("humidity nan", "error: 'nan' is no finite number"),
         ("temperature", "error: '' is no number"),
         ("temperature " + "9" * 100_000, "error: the line is too long"),
-        ("fault flood", "error: no fault 'flood'; known are none, silent, crc, cut, wrong-length, wrong-unit"),
+        (
+            "fault flood",
+            "error: no fault 'flood'; known are none, silent, crc, cut, wrong-length, wrong-unit",
+        ),
         ("fault exception 256", "error: '256' is no exception code, 1 to 255"),
         ("fault cut 6", "error: cut stands alone; found '6' behind it"),
     ],
