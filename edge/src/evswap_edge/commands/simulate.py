@@ -7,6 +7,8 @@ from typing import Any, Final
 
 import msgspec
 
+from evswap_edge.commands import rehearsing
+from evswap_edge.drivers.simulated import Faults
 from evswap_edge.simulation.customers import What
 from evswap_edge.simulation.plots import draw
 from evswap_edge.simulation.report import Figure, Outcome, tell
@@ -38,12 +40,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=1, metavar="S", help="which story (default: %(default)s)")
     parser.add_argument("--plots", type=Path, metavar="DIR", help="draw the story into this folder, as SVG")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
+    rehearsing.add_arguments(parser)
+    parser.set_defaults(refuse=parser.error)
 
 
 def run(options: argparse.Namespace) -> None:
-    """Tell a story as fast as it goes, and print its figures beside what is expected. Raises
-    ``FiguresOutside``."""
+    """Tell a story as fast as it goes, and print its figures beside what is expected; with ``--swaps`` what
+    became of its customers. Raises ``FiguresOutside`` or ``StoryBroken``."""
     bays = options.bays if options.station_type is None else BAYS[options.station_type]
+    if options.swaps:
+        _run_with_swaps(options, bays)
+        return
+    if options.stations != 1 or options.events is not None or options.faults is not Faults.REALISTIC:
+        options.refuse("--stations, --events and --faults go with --swaps")
     outcome = tell(
         Story(seed=f"{options.seed}/{_NAME}", name=_NAME, bays=bays, start=_START), days=options.days
     )
@@ -51,6 +60,23 @@ def run(options: argparse.Namespace) -> None:
         draw(outcome, options.plots)
     print(_as_json(outcome) if options.json else _as_text(outcome))
     outcome.demand_plausible()
+
+
+def _run_with_swaps(options: argparse.Namespace, bays: int) -> None:
+    if options.plots is not None:
+        options.refuse("--plots does not go with --swaps")
+    rehearsing.rehearse(
+        rehearsing.Rehearsal(
+            stations=options.stations,
+            bays=bays,
+            days=options.days,
+            seed=options.seed,
+            start=_START,
+            faults=options.faults,
+        ),
+        options.events,
+        as_json=options.json,
+    )
 
 
 def _as_text(outcome: Outcome) -> str:

@@ -20,7 +20,7 @@ from evswap_edge.simulation.cabinet import Slot
 from evswap_edge.simulation.faults import Fault
 from evswap_edge.simulation.pack import Pack
 from evswap_edge.simulation.stations import BAYS, StationType
-from evswap_edge.simulation.world import STEP_S, Story, World
+from evswap_edge.simulation.world import STEP_S, Story, Witness, World, nobody
 from evswap_schema import Battery, Bay, Charge, Health, Lock, Occupancy, Reservation
 from evswap_schema.limits import MAX_BAYS
 
@@ -83,7 +83,8 @@ class SimulatedCabinet:
     door has to see it open.
     """
 
-    def __init__(self, settings: Settings, surroundings: Surroundings) -> None:
+    def __init__(self, settings: Settings, surroundings: Surroundings, witness: Witness = nobody) -> None:
+        """``witness`` is told of all that happens, also of what no station can see."""
         self._time = surroundings.time
         self._speed = settings.speed
         self._born = self._time.monotonic()
@@ -96,7 +97,8 @@ class SimulatedCabinet:
                 latitude=settings.latitude,
                 presents_tokens=settings.customers is CustomersAre.PRESENT_TOKENS,
                 fault_factor=_FAULT_FACTOR[settings.faults],
-            )
+            ),
+            witness,
         )
         self._locks_at: dict[int, float] = {}
         self._free_at: dict[int, float] = {}

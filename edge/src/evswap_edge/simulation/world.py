@@ -88,14 +88,14 @@ class Air:
 Witness = Callable[[Happening], None]
 
 
-def _nobody(_: Happening) -> None:
+def nobody(_: Happening) -> None:
     """Nobody looks."""
 
 
 class World:
     """A station and what is around it. ``step`` moves it; nothing else does."""
 
-    def __init__(self, story: Story, witness: Witness = _nobody) -> None:
+    def __init__(self, story: Story, witness: Witness = nobody) -> None:
         self.story = story
         self.steps = 0
         self.tokens: deque[str] = deque()
