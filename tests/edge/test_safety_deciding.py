@@ -6,6 +6,7 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from msgspec.structs import replace
 
 from evswap_edge.config import SafetyRules
 from evswap_edge.hal import Climate, Safety
@@ -160,7 +161,9 @@ def test_a_door_that_cannot_close_locks_its_bay_out(story: Story) -> None:
 UNREADABLE = {
     "unknown": bay(1, occupancy=Occupancy.UNKNOWN, health=Health.FAULT),
     "silent": bay(1, occupancy=Occupancy.OCCUPIED, health=Health.HEALTHY),
-    "nonsense": bay(1, pack(temperature=float("nan"))),
+    "no number": bay(1, pack(temperature=float("nan"))),
+    "no temperature": replace(bay(1, pack()), battery=replace(pack(), temperature="warm")),
+    "no battery": replace(bay(1, pack()), battery="EVS-1"),
 }
 
 

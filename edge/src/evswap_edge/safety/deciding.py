@@ -291,7 +291,9 @@ def _how_hot(bay: Bay, rules: SafetyRules) -> str:
 
 
 def _is_too_hot(bay: Bay, rules: SafetyRules) -> bool:
-    return bay.battery is not None and bay.battery.temperature >= rules.battery_limit_c
+    """Of a bay that no contract has looked at: a driver may have put anything into it."""
+    temperature: object = getattr(bay.battery, "temperature", None)
+    return isinstance(temperature, int | float) and temperature >= rules.battery_limit_c
 
 
 def _celsius(bay: Bay) -> str:
