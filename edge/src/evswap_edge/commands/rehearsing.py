@@ -80,14 +80,10 @@ def rehearse(rehearsal: Rehearsal, events: Path | None, *, as_json: bool) -> Non
     with TemporaryDirectory(prefix="evswap-network-") as folder:
         network = Network(rehearsal.seed, Path(folder))
         results = [_played(one, network, events) for one in rehearsal.plays()]
-    station_days, minutes = rehearsal.stations * rehearsal.days, (monotonic() - began) / 60.0
-    _progress(
-        f"{station_days:g} days of a station in {minutes:.1f} min: {station_days / minutes:.0f} a minute"
-    )
+    days, minutes = rehearsal.stations * rehearsal.days, (monotonic() - began) / 60.0
+    _progress(f"{days:g} days of a station in {minutes:.1f} min: {days / minutes:.0f} a minute")
     figures = _figures(results)
-    print(
-        msgspec.json.format(msgspec.json.encode(figures)).decode() if as_json else _text(rehearsal, figures)
-    )
+    print(_as_json(figures) if as_json else _as_text(rehearsal, figures))
     for result in results:
         result.demand_truth()
 
