@@ -45,6 +45,8 @@ class Csms:
     ``errors`` are answers to the next requests of an action; None is a good one. ``registrations`` are those
     to the next BootNotifications, with their intervals. While ``speaks`` is not set it answers nothing; it
     hangs up instead of answering the requests whose number (from 0, of an action) is in ``hangs_up_at``.
+    ``wrong`` are payloads with which it answers an action, right or not; ``refusal`` is its HTTP answer to
+    whoever dials.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -59,6 +61,8 @@ class Csms:
         self.speaks = asyncio.Event()
         self.speaks.set()
         self.hangs_up_at: dict[str, set[int]] = defaultdict(set)
+        self.wrong: dict[str, dict[str, Any]] = {}
+        self.refusal: HTTPStatus | None = None
         self.points: list[Point] = []
         self.port = 0
         self.subprotocols: tuple[Subprotocol, ...] = OCPP
@@ -127,6 +131,10 @@ class Csms:
             raise error
 
     def _admitted(self, socket: ServerConnection, request: Request) -> Response | None:
+        if self.refusal is not None:
+            answer = socket.respond(self.refusal, "not here\n")
+            answer.headers["Location"] = f"wss://127.0.0.1:{self.port}/elsewhere"
+            return answer
         wanted = f"Basic {b64encode(f'{STATION}:{PASSWORD}'.encode()).decode()}"
         if self._profile == 3 or request.headers.get("Authorization") == wanted:
             return None
@@ -165,7 +173,7 @@ class Point(ChargePoint):  # type: ignore[misc]
         self.csms.raw.append(frame)
         if frame[0] == 2:
             self.csms.heard.append(Heard(*frame[1:]))
-        task = asyncio.create_task(self._route(raw))
+        task = asyncio.create_task(self._route(raw, frame))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -214,9 +222,12 @@ class Point(ChargePoint):  # type: ignore[misc]
         moment = datetime.fromtimestamp(datetime.now(UTC).timestamp() + self.csms.ahead_s, UTC)
         return moment.isoformat().replace("+00:00", "Z")
 
-    async def _route(self, raw: str | bytes) -> None:
+    async def _route(self, raw: str | bytes, frame: list[Any]) -> None:
         with suppress(OSError, ConnectionClosed):
-            await self.route_message(raw)
+            if frame[0] == 2 and (wrong := self.csms.wrong.pop(frame[2], None)) is not None:
+                await self.socket.send(json.dumps([3, frame[1], wrong]))
+            else:
+                await self.route_message(raw)
 
 
 def credentials(csms: Csms, folder: Path) -> dict[str, Any]:

@@ -332,6 +332,32 @@ def test_the_librarys_own_dataclass_is_refused_by_the_librarys_own_schemas() -> 
     assert caught.value.field in {"batteryData[0].SoC", "batteryData[0].soh", "batteryData[0].soC"}
 
 
+def test_what_a_large_station_found_is_told_in_parts() -> None:
+    event = swap()
+    found = InventoryEvent(
+        station_id=event.station_id,
+        stream_id=event.stream_id,
+        sequence=event.sequence,
+        timestamp=event.timestamp,
+        clock=event.clock,
+        reason=InventoryReason.START,
+        bays=tuple(
+            InventoryBay(bay=bay, occupancy=Occupancy.OCCUPIED, serial_number=f"B{bay}", soc=9.4, soh=98)
+            for bay in range(1, 36)
+        ),
+    )
+    parts = [over_the_wire(one.action, one.payload) for one in requests_of(found)]
+    assert [(part["seqNo"], part.get("tbc", False)) for part in parts] == [
+        (0, True),
+        (1, True),
+        (2, True),
+        (3, False),
+    ]
+    told = [data for part in parts for data in part["eventData"]]
+    assert len({data["eventId"] for data in told}) == len(told) == 4 * 35
+    assert {data["actualValue"] for data in told if data["variable"]["name"] == "SoC"} == {"9"}
+
+
 # --- the state --------------------------------------------------------------------------------------------
 
 

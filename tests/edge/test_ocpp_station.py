@@ -12,7 +12,7 @@ from ocpp.v21.datatypes import IdTokenType  # type: ignore[import-untyped]
 
 from evswap_edge.app import run_station
 from evswap_edge.clock import SystemTime
-from evswap_edge.config import Chosen, StationConfig, read_station
+from evswap_edge.config import Chosen, StationConfig, read_fleet, read_station
 from evswap_edge.transports import load_transport
 from evswap_schema import Clock
 from tests.edge.conftest import Eventually
@@ -170,3 +170,14 @@ def test_a_file_chooses_it(tmp_path: Path) -> None:
     (config,) = read_station(file).stations
     assert config.transport.settings.password_file == tmp_path / "station.password"
     config.transport.kind.check(config.transport.settings, SystemTime())
+
+
+def test_a_fleet_has_the_files_of_each_station(tmp_path: Path) -> None:
+    file = tmp_path / "fleet.yaml"
+    file.write_text(
+        "stations: {count: 2}\ncertificates_dir: certificates\ndata_dir: data\ndriver: {name: simulated}\n"
+        "transport: {name: ocpp, url: wss://csms.example.org/ocpp}\n"
+    )
+    first, second = (station.transport.settings for station in read_fleet(file).stations)
+    assert first.password_file == tmp_path / "certificates" / "station-01.password"
+    assert second.key_file == tmp_path / "certificates" / "station-02.key.pem"

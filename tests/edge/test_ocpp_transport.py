@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace as changed
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -265,6 +266,21 @@ async def test_a_csms_that_speaks_no_ocpp_2_1_is_told_nothing(tmp_path: Path, ev
         await csms.down()
 
 
+async def test_what_answers_and_is_no_csms_is_told_nothing(tmp_path: Path, eventually: Eventually) -> None:
+    async with management(tmp_path) as csms:
+        csms.refusal = HTTPStatus.NOT_FOUND
+        told, reason = await refused(csms, tmp_path, eventually)
+        assert told == []
+        assert "404" in reason
+
+
+async def test_a_redirect_is_not_followed(tmp_path: Path, eventually: Eventually) -> None:
+    async with management(tmp_path) as csms:
+        csms.refusal = HTTPStatus.FOUND
+        _, reason = await refused(csms, tmp_path, eventually)
+        assert "302" in reason
+
+
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
@@ -485,6 +501,27 @@ async def test_a_refusal_is_permanent_or_passes_by_its_code(tmp_path: Path) -> N
             assert caught.value.permanent is permanent
         await transport.send(swap_message(1))
         assert requests(csms) == [1]
+
+
+async def test_an_answer_is_an_answer_be_it_a_wrong_one(
+    tmp_path: Path, eventually: Eventually, make_reading: MakeReading
+) -> None:
+    """And the CSMS hears that it was one."""
+    async with management(tmp_path) as csms:
+        csms.wrong["BootNotification"] = {"status": "Perhaps"}
+        async with transport_to(csms, tmp_path) as transport:
+            await transport.connect()
+            assert len(csms.of("BootNotification")) == 2
+            csms.wrong["BatterySwap"] = {"status": "Rejected"}
+            await transport.send(swap_message(1))
+            assert requests(csms) == [1]
+            await eventually(lambda: len(complaints(csms)) == 2)
+            assert complaints(csms) == ["OccurrenceConstraintViolation", "FormatViolation"]
+
+
+def complaints(csms: Csms) -> list[str]:
+    """The codes of the CALLRESULTERRORs that it was sent."""
+    return [frame[2] for frame in csms.raw if frame[0] == 5]
 
 
 async def test_what_waits_behind_an_event_that_does_not_pass_does_not_overtake_it(tmp_path: Path) -> None:
@@ -825,6 +862,27 @@ async def test_a_request_that_is_none_is_refused_with_its_field(
         assert (answer[0], answer[2]) == (4, code)
         assert answer[4].get("field") == field
         await transport.send(swap_message(1))
+
+
+async def test_what_needs_no_answer_gets_none(tmp_path: Path) -> None:
+    async with connected(tmp_path) as (transport, csms):
+        for raw in ([5, "a", "FormatViolation", "no", {}], [6, "b", "Stream", {}], [3, "c", {}]):
+            await csms.point.socket.send(json.dumps(raw))
+        await csms.point.ask([2, "q", "Dance", {}])
+        assert [frame[1] for frame in csms.raw if frame[0] in {3, 4, 5}] == ["q"]
+        await transport.send(swap_message(1))
+
+
+async def test_more_requests_than_a_csms_may_send_are_refused(tmp_path: Path, eventually: Eventually) -> None:
+    async with connected(tmp_path) as (transport, csms):
+        clerk = Clerk(transport)
+        await clerk.listen()
+        for number in range(9):
+            wanted = {"evseId": number + 1, "connectorId": 1}
+            await csms.point.socket.send(json.dumps([2, f"q{number}", "UnlockConnector", wanted]))
+        await eventually(lambda: [frame for frame in csms.raw if frame[0] == 4])
+        assert [frame[1:3] for frame in csms.raw if frame[0] == 4] == [["q8", "RpcFrameworkError"]]
+        assert len(clerk.commands) == 8
 
 
 async def test_a_request_is_answered_while_the_stations_own_waits_for_its_answer(

@@ -104,9 +104,10 @@ def reservation_answer(result: CommandResult | None) -> Document:
     return checked_response(RESERVE_NOW, {"status": "Rejected", "statusInfo": info_of(result)})
 
 
-def refusal_of(action: str, text: str, *, reason_code: str = "UnsupportedRequest") -> Document:
+def refusal_of(action: str, text: str) -> Document:
     """The response to ``action`` of a station that does no such thing."""
-    return checked_response(action, {"status": "Rejected", "statusInfo": status_info(reason_code, text)})
+    info = status_info("UnsupportedRequest", text)
+    return checked_response(action, {"status": "Rejected", "statusInfo": info})
 
 
 def trigger_answer(status: str) -> Document:
