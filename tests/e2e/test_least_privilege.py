@@ -27,6 +27,7 @@ class Resources:
         self.table, self.archive = described.stations_table, described.archive_bucket
         tables = stack.aws("dynamodb").list_tables()["TableNames"]
         self.events = next(name for name in tables if name.endswith("-events"))
+        self.bays = next(name for name in tables if name.endswith("-bays"))
         self.batteries = next(name for name in tables if name.endswith("-batteries"))
         self.strange_table, self.strange_bucket = f"{self.table}-strange", f"{self.archive}-strange"
         queues = stack.aws("sqs").list_queues()["QueueUrls"]
@@ -35,6 +36,34 @@ class Resources:
 
     def put_item(self, table: str) -> Call:
         return Call("dynamodb", "put_item", {"TableName": table, "Item": {"station_id": {"S": NOBODY}}})
+
+    def move_state(self) -> Call:
+        return Call(
+            "dynamodb",
+            "update_item",
+            {
+                "TableName": self.table,
+                "Key": {"station_id": {"S": NOBODY}},
+                "UpdateExpression": "SET humidity = :humidity",
+                "ExpressionAttributeValues": {":humidity": {"NULL": True}},
+            },
+        )
+
+    def put_bay(self) -> Call:
+        item = {"station_id": {"S": NOBODY}, "bay": {"N": "1"}}
+        return Call("dynamodb", "put_item", {"TableName": self.bays, "Item": item})
+
+    def bay(self, operation: str) -> Call:
+        key = {"station_id": {"S": NOBODY}, "bay": {"N": "1"}}
+        return Call("dynamodb", operation, {"TableName": self.bays, "Key": key})
+
+    def query_bays(self) -> Call:
+        arguments: dict[str, Any] = {
+            "TableName": self.bays,
+            "KeyConditionExpression": "station_id = :nobody",
+            "ExpressionAttributeValues": {":nobody": {"S": NOBODY}},
+        }
+        return Call("dynamodb", "query", arguments)
 
     def put_event(self) -> Call:
         item = {"station_id": {"S": NOBODY}, "event_id": {"S": "x"}, "place": {"S": "x"}}
@@ -81,14 +110,15 @@ class Resources:
         """A part of each function's own work."""
         principals = Call("iot", "list_thing_principals", {"thingName": self.thing})
         acknowledge = self.publish(ACKNOWLEDGEMENT)
+        states_and_bays = [self.move_state(), self.put_bay(), self.query_bays()]
         return {
-            "live": [self.put_item(self.table), self.put_object(f"telemetry/{NOBODY}.json"), acknowledge],
+            "live": [*states_and_bays, self.put_object(f"telemetry/{NOBODY}.json"), acknowledge],
             "change": [
-                self.put_item(self.table),
+                *states_and_bays,
                 self.put_object(f"quarantine/{NOBODY}.bin"),
                 self.leave("change-failures"),
             ],
-            "bulk": [self.put_item(self.table), self.put_object(f"bulk/{NOBODY}.jsonl.gz"), acknowledge],
+            "bulk": [*states_and_bays, self.put_object(f"bulk/{NOBODY}.jsonl.gz"), acknowledge],
             "events": [
                 self.put_event(),
                 self.put_object(f"events/{NOBODY}.jsonl.gz"),
@@ -98,6 +128,7 @@ class Resources:
             "api": [
                 self.item("get_item"),
                 Call("dynamodb", "scan", {"TableName": self.table}),
+                self.query_bays(),
                 self.query_events("by-time"),
                 self.battery("get_item"),
             ],
@@ -109,6 +140,9 @@ class Resources:
         """What none may do."""
         return [
             self.item("delete_item"),
+            self.put_item(self.table),
+            self.bay("get_item"),
+            self.bay("delete_item"),
             self.put_item(self.strange_table),
             Call("dynamodb", "delete_table", {"TableName": self.table}),
             self.put_object("reports/x"),
@@ -143,13 +177,16 @@ class Resources:
             ],
             "bulk": [self.put_event(), self.put_object("telemetry/x"), self.receive("telemetry")],
             "events": [
-                self.put_item(self.table),
+                self.move_state(),
+                self.put_bay(),
+                self.query_bays(),
                 self.put_object("telemetry/x"),
                 self.receive("telemetry"),
                 self.query_events("by-time"),
             ],
             "api": [
-                self.put_item(self.table),
+                self.move_state(),
+                self.put_bay(),
                 self.put_event(),
                 self.put_battery(),
                 self.object("get_object", f"telemetry/{NOBODY}.json"),
@@ -185,6 +222,7 @@ def resources(stack: LocalStack) -> Iterator[Resources]:
     buckets.delete_bucket(Bucket=described.strange_bucket)
     tables.delete_table(TableName=described.strange_table)
     tables.delete_item(TableName=described.table, Key={"station_id": {"S": NOBODY}})
+    tables.delete_item(TableName=described.bays, Key={"station_id": {"S": NOBODY}, "bay": {"N": "1"}})
     tables.delete_item(TableName=described.events, Key={"station_id": {"S": NOBODY}, "event_id": {"S": "x"}})
     for key in stack.keys("", of=NOBODY):
         buckets.delete_object(Bucket=described.archive, Key=key)
