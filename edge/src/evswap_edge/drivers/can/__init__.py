@@ -7,7 +7,7 @@ faults (``bus``, ``listener``); and a class that puts them behind a protocol of 
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Final
 
 from msgspec import Meta, Struct
@@ -20,7 +20,7 @@ from evswap_edge.drivers.can.addressing import BadAddress, Place, heartbeat_key,
 from evswap_edge.drivers.can.bus import Address, Interface, Key
 from evswap_edge.drivers.can.decoding import Report
 from evswap_edge.drivers.can.layout import LAST_EXTENDED, BadMapping, Layout, make_layout
-from evswap_edge.drivers.can.listener import Listener
+from evswap_edge.drivers.can.listener import Heard, Listener
 from evswap_edge.drivers.can.memory import Slate
 from evswap_edge.drivers.troubles import Trouble
 from evswap_edge.hal import ByBay, DriverUnavailable, SensorError, Unread
@@ -93,7 +93,7 @@ class CanBatteries:
     async def read_batteries(self) -> ByBay[Battery | None]:
         deadline = asyncio.get_running_loop().time() + self._settling_s
         while True:
-            self._reopen()
+            self._listen()
             reports = self._reports()
             if self._has_settled(reports) or asyncio.get_running_loop().time() >= deadline:
                 break
@@ -107,7 +107,7 @@ class CanBatteries:
     async def read_battery_faults(self) -> ByBay[tuple[str, ...]]:
         """The faults that each battery's own management system sees, by their names in the DBC file; none of
         an empty bay. Raises ``SensorError``."""
-        self._reopen()
+        self._listen()
         self._require_sound_bus()
         return {bay: _faults(report) for bay, report in self._reports().items()}
 
@@ -116,18 +116,22 @@ class CanBatteries:
 
     # --- hearing ------------------------------------------------------------------------------------------
 
-    def _hear(self, key: Key, data: bytes, at: float) -> None:
-        hearer = self._hearers.get(key)
-        if hearer is not None:
-            slate, kind = hearer
-            slate.hear(kind, data, at)
-            self._heard_at = at
-        elif key == self._heartbeat:
-            self._heard_at = at
+    def _hear(self, frames: Sequence[Heard]) -> None:
+        hearers = self._hearers
+        for key, data, at in frames:
+            hearer = hearers.get(key)
+            if hearer is not None:
+                slate, kind = hearer
+                slate.hear(kind, data, at)
+                self._heard_at = at
+            elif key == self._heartbeat:
+                self._heard_at = at
 
     # --- reading ------------------------------------------------------------------------------------------
 
-    def _reopen(self) -> None:
+    def _listen(self) -> None:
+        """Hear what has come until now, on a bus that is opened again when it was lost."""
+        self._listener.catch_up()
         try:
             self._listener.open()
         except DriverUnavailable as error:

@@ -18,6 +18,7 @@ from can.typechecking import CanFilters
 from evswap_edge.hal import DriverUnavailable
 
 _EXTENDED: Final = 0x8000_0000
+_REMOTE: Final = 0x4000_0000
 _KERNEL_FILTERS: Final = 512
 """CAN_RAW_FILTER_MAX of include/uapi/linux/can/raw.h: with more, everything is taken."""
 _INTERFACES: Final = Path("/sys/class/net")
@@ -140,11 +141,12 @@ def _is_can(kind: Path) -> bool:
 
 
 def _filters(wanted: Iterable[Key]) -> CanFilters | None:
-    """For the kernel, so that what is not wanted costs nothing."""
+    """For the kernel, so that what is not wanted costs nothing. Filters that name all bits, that of remote
+    frames included, it finds by the identifier, and need not try one after the other."""
     filters: list[can.typechecking.CanFilter] = [
         {
             "can_id": key & ~_EXTENDED,
-            "can_mask": 0x1FFF_FFFF if key & _EXTENDED else 0x7FF,
+            "can_mask": _REMOTE | (0x1FFF_FFFF if key & _EXTENDED else 0x7FF),
             "extended": bool(key & _EXTENDED),
         }
         for key in wanted

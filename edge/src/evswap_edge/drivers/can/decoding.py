@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-import cantools.errors
 import msgspec
 
 from evswap_edge.dbc import SerialEncoding
@@ -23,7 +22,6 @@ _FILLING: Final = b"\x00\xff "
 
 Frames = Mapping[Slot, bytes]
 """The data of the newest good frame in each slot."""
-_Values = Mapping[str, int | float]
 
 
 class NotMeasured(Exception):
@@ -57,32 +55,21 @@ def is_present(layout: Layout, frames: Frames) -> bool:
 
 def decode(layout: Layout, frames: Frames) -> Report:
     """What all ``frames`` together say. Raises ``NotMeasured``."""
-    values = {slot: _values(layout, slot, frames[slot]) for slot in layout.measuring}
     fields: dict[str, object] = {"serial_number": _serial_number(layout, frames)}
     for name, (measured, places) in layout.measured.items():
-        highest = max(_value(place, values, name=name) * measured.scale + measured.offset for place in places)
+        highest = max(_value(place, frames, name=name) * measured.scale + measured.offset for place in places)
         fields[name] = round(highest) if name == "cycles" else round(highest, _DIGITS)
-    faults = tuple(place.signal.name for place in layout.faults if _value(place, values, name="faults"))
+    faults = tuple(place.signal.name for place in layout.faults if _value(place, frames, name="faults"))
     return Report(_battery(fields), faults)
 
 
-def _values(layout: Layout, slot: Slot, data: bytes) -> _Values:
-    name, _ = slot
-    try:
-        return layout.kinds[name].message.decode(data, decode_choices=False)  # type: ignore[return-value]  # numbers, so asked for
-    except cantools.errors.Error as error:
-        raise NotMeasured(f"{name}: {error}") from error
-
-
-def _value(place: Place, values: Mapping[Slot, _Values], *, name: str) -> float:
+def _value(place: Place, frames: Frames, *, name: str) -> float:
     """The signal's value, within the limits that the DBC file gives it."""
-    signal = place.signal
-    value = values[place.slot][signal.name]
-    least = -math.inf if signal.minimum is None else signal.minimum
-    greatest = math.inf if signal.maximum is None else signal.maximum
-    if not (math.isfinite(value) and least <= round(value, _DIGITS) <= greatest):
-        said = f"{place.slot[0]}.{signal.name} is {round(value, _DIGITS):g}"
-        raise NotMeasured(f"{name}: {said}, out of the range of its DBC file, {least:g} to {greatest:g}")
+    value = place.read(frames[place.slot])
+    if not (math.isfinite(value) and place.least <= round(value, _DIGITS) <= place.greatest):
+        said = f"{place.name} is {round(value, _DIGITS):g}"
+        limits = f"{place.least:g} to {place.greatest:g}"
+        raise NotMeasured(f"{name}: {said}, out of the range of its DBC file, {limits}")
     return value
 
 

@@ -3,11 +3,15 @@
 BadMapping   the profile does not fit the DBC file, or asks for what this driver cannot do
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+import math
+import struct
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import reduce
+from operator import or_
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, cast
 
 import cantools.errors
 from cantools.database import Database, load_file
@@ -19,6 +23,10 @@ from evswap_edge.drivers.can.checksums import CHECKS, Check
 
 LAST_STANDARD: Final = 0x7FF
 LAST_EXTENDED: Final = 0x1FFF_FFFF
+_FLOATS: Final = {16: "<e", 32: "<f", 64: "<d"}
+"""How ``struct`` reads an IEEE 754 number, by its bits."""
+_NAMES_OF_VALUES: Final = False
+"""Numbers are wanted, also where the DBC file has names for them."""
 
 Slot = tuple[str, int | None]
 """One frame's place in the memory of a bay: the message, and the part of it where it comes in several."""
@@ -46,6 +54,13 @@ class Bits:
         """What ``data`` holds there."""
         return int.from_bytes(data, self.order) >> self.shift & self.mask
 
+    def placed(self, number: int, *, frame_length: int) -> int:
+        """A frame, read as one little-endian number, with ``number`` in this field and nothing else.
+
+        With ones in the field it is a mask: what two frames say there is compared by it in one operation.
+        """
+        return int.from_bytes((number << self.shift).to_bytes(frame_length, self.order), "little")
+
 
 def bits_of(signal: Signal, *, frame_length: int) -> Bits:
     """Where ``signal`` lies. A DBC file counts the bits of each byte from its least significant one; a
@@ -69,21 +84,32 @@ class Guard:
         return self.check(data[: self.byte] + data[self.byte + 1 :]) == data[self.byte]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class PartKind:
+    """What the frames of one part of a message are for: the slots that they fill, and the mask of where they
+    say which battery it is."""
+
+    slots: tuple[Slot, ...]
+    identity: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FrameKind:
-    """A message of the profile. ``part`` tells its frames apart where it comes in several; ``identity`` are
-    the fields of each by which one battery is told from another; ``heartbeat`` belongs to no bay."""
+    """A message of the profile. ``part`` tells its frames apart where it comes in several: ``parts`` are
+    those that are read, by what is left of a frame under ``part_mask``, and ``any_part`` is what all others
+    are good for. Where there is no such field, its mask is 0."""
 
+    name: str
+    length: int
     message: Message
     part: Bits | None = None
+    part_mask: int = 0
     counter: Bits | None = None
+    counter_mask: int = 0
     guard: Guard | None = None
-    identity: Mapping[int | None, tuple[Bits, ...]]
+    parts: Mapping[int, PartKind]
+    any_part: PartKind
     patience_s: float | None = None
-
-    @property
-    def name(self) -> str:
-        return self.message.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +127,41 @@ class Place:
 
     slot: Slot
     signal: Signal
+    read: Callable[[bytes], int | float]
+    """What a frame says, in the unit of the DBC file."""
+    least: float
+    greatest: float
+
+    @property
+    def name(self) -> str:
+        """As a profile names it."""
+        return f"{self.slot[0]}.{self.signal.name}"
+
+
+def place_of(slot: Slot, signal: Signal, *, frame_length: int) -> Place:
+    """Where ``signal`` is to be found, made ready."""
+    return Place(
+        slot,
+        signal,
+        _reader(signal, bits_of(signal, frame_length=frame_length)),
+        least=-math.inf if signal.minimum is None else signal.minimum,
+        greatest=math.inf if signal.maximum is None else signal.maximum,
+    )
+
+
+def _reader(signal: Signal, bits: Bits) -> Callable[[bytes], int | float]:
+    """One signal of a frame. The library decodes all of a frame, also what nobody reads."""
+    order, shift, mask = bits.order, bits.shift, bits.mask
+    scaled = cast(Callable[[float, bool], int | float], signal.conversion.raw_to_scaled)
+    if signal.conversion.is_float:
+        form = struct.Struct(_FLOATS[signal.length])
+        return lambda data: scaled(
+            form.unpack(bits.of(data).to_bytes(form.size, "little"))[0], _NAMES_OF_VALUES
+        )
+    sign = 1 << signal.length - 1 if signal.is_signed else 0
+    return lambda data: scaled(
+        ((int.from_bytes(data, order) >> shift & mask) ^ sign) - sign, _NAMES_OF_VALUES
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,8 +177,6 @@ class Layout:
     faults: tuple[Place, ...]
     slots: tuple[Slot, ...]
     """What a bay has to have said, presence first."""
-    measuring: tuple[Slot, ...]
-    """Those of them that hold more than presence and a serial number."""
     heartbeat: Message | None
 
     @property
@@ -174,7 +233,6 @@ class _Compiler:
             measured=measured,
             faults=faults,
             slots=slots,
-            measuring=measuring,
             heartbeat=self._heartbeat(),
         )
 
@@ -198,17 +256,44 @@ class _Compiler:
                     raise BadMapping(
                         (key,), f"{name} holds nothing that is read", nearest=_nearest(name, used)
                     )
+        wanted, identities = frozenset(slots), tuple(identifying)
         return {
-            name: FrameKind(
-                message=(message := self._messages[name]),
-                part=self._part(message),
-                counter=self._bits(message, counters[name]) if name in counters else None,
-                guard=guards.get(name),
-                identity=_identity(name, identifying),
-                patience_s=patience.get(name),
-            )
-            for name in used
+            name: self._kind(name, counters.get(name), guards.get(name), wanted, identities) for name in used
         }
+
+    def _kind(
+        self,
+        name: str,
+        counter: Signal | None,
+        guard: Guard | None,
+        wanted: frozenset[Slot],
+        identities: Iterable[tuple[Slot, Bits]],
+    ) -> FrameKind:
+        message = self._messages[name]
+        part = self._part(message)
+        counter_bits = None if counter is None else self._bits(message, counter)
+        identity = _identity(name, identities)
+        any_part = _part_kind(name, None, wanted, identity, message)
+        numbers = {number for of, number in (*wanted, *((name, part) for part in identity)) if of == name}
+        return FrameKind(
+            name=name,
+            message=message,
+            length=message.length,
+            part=part,
+            part_mask=_mask(part, message),
+            parts={
+                part.placed(number, frame_length=message.length): _part_kind(
+                    name, number, wanted, identity, message
+                )
+                for number in numbers
+                if part is not None and number is not None
+            },
+            any_part=any_part,
+            counter=counter_bits,
+            counter_mask=_mask(counter_bits, message),
+            guard=guard,
+            patience_s=self._profile.patience_s.get(name),
+        )
 
     def _per_message(self, key: KeyPath, paths: Iterable[str]) -> Iterator[tuple[str, Signal]]:
         """Signals that stand in every frame of their message, by message."""
@@ -268,7 +353,7 @@ class _Compiler:
     def _places(self, key: KeyPath, paths: Iterable[str]) -> Iterator[Place]:
         for path in paths:
             message, signal = self._signal(key, path)
-            yield Place(_slot(message, signal), signal)
+            yield place_of(_slot(message, signal), signal, frame_length=message.length)
 
     def _signal(self, key: KeyPath, path: str) -> tuple[Message, Signal]:
         name, _, wanted = path.partition(".")
@@ -306,6 +391,22 @@ def _identity(name: str, identifying: Iterable[tuple[Slot, Bits]]) -> Mapping[in
         if message == name:
             found[part] = (*found.get(part, ()), bits)
     return found
+
+
+def _part_kind(
+    name: str,
+    part: int | None,
+    wanted: frozenset[Slot],
+    identity: Mapping[int | None, tuple[Bits, ...]],
+    message: Message,
+) -> PartKind:
+    own = dict.fromkeys([(name, part), (name, None)])
+    masks = (_mask(bits, message) for bits in identity.get(part, ()))
+    return PartKind(tuple(slot for slot in own if slot in wanted), reduce(or_, masks, 0))
+
+
+def _mask(bits: Bits | None, message: Message) -> int:
+    return 0 if bits is None else bits.placed(bits.mask, frame_length=message.length)
 
 
 def _nearest(name: str, known: Iterable[str]) -> str | None:

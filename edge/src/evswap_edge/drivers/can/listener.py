@@ -7,16 +7,21 @@ from typing import Final
 
 import can
 
-from evswap_edge.drivers.can.bus import Address, Interface, Key, key_of, open_bus
+from evswap_edge.drivers.can.bus import Address, Interface, Key, open_bus
+from evswap_edge.drivers.can.receiving import ERROR, REMOTE, Frame, Inlet, inlet_of
 
-Hear = Callable[[Key, bytes, float], None]
-"""Takes the identifier, the data, and the moment (monotonic) at which the frame came."""
+Heard = tuple[Key, bytes, float]
+"""Identifier, data, and the moment (monotonic) at which the frame came."""
+Hear = Callable[[Sequence[Heard]], None]
+"""Takes frames in the order in which they came."""
 
-_PAUSE_S: Final = 0.01
-"""After what there was to read has been read, so long nothing is looked at: a busy bus wakes the process a
-hundred times a second instead of once for each frame. The kernel keeps what comes meanwhile."""
-_MOST_AT_ONCE: Final = 256
-"""Frames read without giving others a turn; 1 Mbit/s carries fewer than 200 in a pause."""
+_LONGEST_PAUSE_S: Final = 1.0
+_SHORTEST_PAUSE_S: Final = 0.01
+_FRAMES_IN_A_PAUSE: Final = 128
+"""To wake up costs as much as a hundred frames do, and nobody looks at them before the bays are read. So the
+kernel keeps them for a while: its buffer has room for four times as many (see ``receiving``)."""
+_MOST_AT_ONCE: Final = 1_000
+"""Frames read without giving others a turn."""
 
 _BUS_OFF: Final = 0x040
 _RESTARTED: Final = 0x100
@@ -37,7 +42,8 @@ _RESTART_ADVICE: Final = "; `restart-ms 100` at `ip link set` lets it come back 
 
 
 class Listener:
-    """Hands each frame to ``hear``. A bus that was lost is opened again by ``open``."""
+    """Hands frames to ``hear``: now and then all that have come, and whenever it is told to catch up. A bus
+    that was lost is opened again by ``open``."""
 
     def __init__(
         self, address: Address, *, wanted: Sequence[Key], hear: Hear, monotonic: Callable[[], float]
@@ -47,8 +53,10 @@ class Listener:
         self._hear = hear
         self._monotonic = monotonic
         self._bus: can.BusABC | None = None
-        self._descriptor = -1
+        self._inlet: Inlet | None = None
         self._pause: asyncio.TimerHandle | None = None
+        self._pause_s = 0.0
+        self._came = 0
         self._seen_empty_at = 0.0
         self._is_bus_off = False
         self._error: tuple[str, float] | None = None
@@ -60,21 +68,37 @@ class Listener:
         if self._bus is not None:
             return
         self._bus = open_bus(self._address, self._wanted)
-        self._descriptor = _descriptor(self._bus)
+        self._inlet = inlet_of(self._bus, self._address.interface)
         self._is_bus_off = False
         self.since = self._seen_empty_at = self._monotonic()
-        self._await_frames()
+        self._pause_for(_SHORTEST_PAUSE_S)
 
     def close(self) -> None:
         """Give the bus back. Safe to call twice."""
         if self._pause is not None:
             self._pause.cancel()
             self._pause = None
+        if self._inlet is not None:
+            self._inlet.close()
+            self._inlet = None
         if self._bus is not None:
-            if self._descriptor >= 0:
-                asyncio.get_running_loop().remove_reader(self._descriptor)
             self._bus.shutdown()
             self._bus = None
+
+    def catch_up(self) -> None:
+        """Hand on all that has come until now."""
+        if self._inlet is None:
+            return
+        try:
+            frames = self._inlet.take(_MOST_AT_ONCE)
+        except (can.CanError, OSError):
+            # The interface has gone: opening it again says why.
+            self.close()
+            return
+        self._came += len(frames)
+        self._hear(self._dated(frames))
+        if len(frames) < _MOST_AT_ONCE:
+            self._seen_empty_at = self._monotonic()
 
     def trouble(self) -> str | None:
         """Why nothing that was heard can be believed now; None while all is well."""
@@ -91,55 +115,32 @@ class Listener:
 
     # --- frames -------------------------------------------------------------------------------------------
 
-    def _await_frames(self) -> None:
-        """Look again when there is something, or, where the bus cannot tell, after a pause."""
-        self._pause = None
-        if self._descriptor >= 0:
-            asyncio.get_running_loop().add_reader(self._descriptor, self._read)
-        else:
-            self._read()
+    def _look_again(self) -> None:
+        """Not before so many frames are waiting as may: a busier bus is looked at more often."""
+        self.catch_up()
+        if self._inlet is not None:
+            wished_s = self._pause_s * min(2.0, _FRAMES_IN_A_PAUSE / max(self._came, 1))
+            self._pause_for(min(max(wished_s, _SHORTEST_PAUSE_S), _LONGEST_PAUSE_S))
 
-    def _read(self) -> None:
-        if self._descriptor >= 0:
-            asyncio.get_running_loop().remove_reader(self._descriptor)
-        for _ in range(_MOST_AT_ONCE):
-            if self._bus is None or not self._read_one(self._bus):
-                break
-        if self._bus is not None:
-            self._pause = asyncio.get_running_loop().call_later(_PAUSE_S, self._await_frames)
+    def _pause_for(self, pause_s: float) -> None:
+        self._came, self._pause_s = 0, pause_s
+        self._pause = asyncio.get_running_loop().call_later(pause_s, self._look_again)
 
-    def _read_one(self, bus: can.BusABC) -> bool:
-        """Whether there may be another one."""
-        try:
-            frame = bus.recv(0)
-        except (can.CanError, OSError) as error:
-            return self._stumble(error)
-        if frame is None:
-            self._seen_empty_at = self._monotonic()
-            return False
-        if frame.is_error_frame:
-            self._note_error(frame.arbitration_id)
-        elif not frame.is_remote_frame:
-            self._note_recovery()
-            key = key_of(frame.arbitration_id, extended=frame.is_extended_id)
-            self._hear(key, bytes(frame.data), self._came_at(frame))
-        return True
-
-    def _came_at(self, frame: can.Message) -> float:
-        """A frame may have waited for a process that was held up. How long, the kernel's stamp says, by a
-        clock that somebody may just have set; but never longer than since nothing was waiting."""
+    def _dated(self, frames: Sequence[Frame]) -> list[Heard]:
+        """Those with data, by the clock of the station. What a frame waited for is told by the kernel's date,
+        of a clock that somebody may just have set; but it was never longer than since nothing waited."""
         now = self._monotonic()
-        waited_s = max(0.0, time.time() - frame.timestamp)
-        return max(now - waited_s, min(self._seen_empty_at, now))
-
-    def _stumble(self, error: Exception) -> bool:
-        """What has no number of the system's is about one frame (of UDP, a stranger's), and the next may be
-        well. With one, the interface is gone: opening it again says why."""
-        number = error.errno if isinstance(error, OSError) else getattr(error, "error_code", None)
-        if number is None:
-            return True
-        self.close()
-        return False
+        behind, earliest = time.time() - now, min(self._seen_empty_at, now)
+        heard: list[Heard] = []
+        for identifier, data, came_at in frames:
+            if identifier & (ERROR | REMOTE):
+                if identifier & ERROR:
+                    self._note_error(identifier)
+                continue
+            if self._is_bus_off:
+                self._note_recovery()
+            heard.append((identifier, data, max(earliest, min(now, came_at - behind))))
+        return heard
 
     def _note_error(self, classes: int) -> None:
         now = self._monotonic()
@@ -155,10 +156,3 @@ class Listener:
         if self._is_bus_off:
             self._is_bus_off = False
             self.since = self._monotonic()
-
-
-def _descriptor(bus: can.BusABC) -> int:
-    try:
-        return bus.fileno()
-    except NotImplementedError:
-        return -1

@@ -4,14 +4,11 @@ from dataclasses import dataclass
 
 from evswap_edge.dbc import Silence
 from evswap_edge.drivers.can.decoding import NotMeasured, Report, decode, is_present
-from evswap_edge.drivers.can.layout import FrameKind, Layout, Slot
+from evswap_edge.drivers.can.layout import FrameKind, Layout, PartKind, Slot
 from evswap_edge.hal import Unread
 
-
-@dataclass(frozen=True, slots=True)
-class _Heard:
-    data: bytes
-    at: float
+Heard = tuple[bytes, float]
+"""The data of a frame, and when it came."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +31,9 @@ class Slate:
         self._layout = layout
         self._stale_after_s = stale_after_s
         self._patience_s = {name: kind.patience_s or stale_after_s for name, kind in layout.kinds.items()}
-        self._wanted = frozenset(layout.slots)
         self._exchanged_after_s = min(self._patience_s.values())
-        self._slots: dict[Slot, _Heard] = {}
-        self._identity: dict[Slot, tuple[int, ...]] = {}
+        self._slots: dict[Slot, Heard] = {}
+        self._identity: dict[PartKind, int] = {}
         self._counters: dict[str, int] = {}
         self._complaints: dict[str, _Complaint] = {}
         self._heard_at: float | None = None
@@ -46,17 +42,18 @@ class Slate:
     def hear(self, kind: FrameKind, data: bytes, at: float) -> None:
         """A frame of this bay came at the moment ``at``."""
         self._heard_at = at
-        if complaint := self._complaint(kind, data):
+        number = int.from_bytes(data, "little")
+        if complaint := self._complaint(kind, data, number):
             self._complaints[kind.name] = _Complaint(complaint, at)
             return
         if self._taken_at is not None and at - self._taken_at > self._exchanged_after_s:
             self._wipe()
         self._taken_at = at
-        part = None if kind.part is None else kind.part.of(data)
-        if fields := kind.identity.get(part):
-            self._recognise((kind.name, part), tuple(bits.of(data) for bits in fields))
-        for slot in {(kind.name, part), (kind.name, None)} & self._wanted:
-            self._slots[slot] = _Heard(data, at)
+        part = kind.parts.get(number & kind.part_mask, kind.any_part)
+        if part.identity:
+            self._recognise(part, number & part.identity)
+        for slot in part.slots:
+            self._slots[slot] = (data, at)
 
     def read(self, now: float, *, listening_since: float) -> Report | Unread | None:
         """What may be published of this bay; None is an empty one."""
@@ -70,32 +67,35 @@ class Slate:
         try:
             if self._layout.presence is not None:
                 self._require_fresh(self._layout.slots[:1], now)
-            frames = {slot: heard.data for slot, heard in self._slots.items()}
+            frames = {slot: data for slot, (data, _) in self._slots.items()}
             if not is_present(self._layout, frames):
                 return None
             self._require_fresh(self._layout.slots, now)
-            return decode(self._layout, {slot: frames[slot] for slot in self._layout.slots})
+            return decode(self._layout, frames)
         except NotMeasured as error:
             return Unread(error.reason)
 
     # --- a frame arrives ----------------------------------------------------------------------------------
 
-    def _complaint(self, kind: FrameKind, data: bytes) -> str | None:
-        if len(data) != kind.message.length:
-            return f"arrives with {len(data)} bytes instead of {kind.message.length}"
+    def _complaint(self, kind: FrameKind, data: bytes, number: int) -> str | None:
+        """What is wrong with the frame; ``number`` is all of it."""
+        if len(data) != kind.length:
+            return f"arrives with {len(data)} bytes instead of {kind.length}"
         if kind.guard is not None and not kind.guard.holds(data):
             return "arrives with a wrong checksum"
-        if kind.counter is not None and (count := kind.counter.of(data)) != self._counters.get(kind.name):
-            # One frame alone does not show that its counter counts.
-            is_first = kind.name not in self._counters
-            self._counters[kind.name] = count
-            return "has been heard once, and its counter has to count" if is_first else None
-        return f"arrives with a counter that stands still at {count}" if kind.counter is not None else None
+        if kind.counter is None:
+            return None
+        count, last = number & kind.counter_mask, self._counters.get(kind.name)
+        if count == last:
+            return f"arrives with a counter that stands still at {kind.counter.of(data)}"
+        self._counters[kind.name] = count
+        # One frame alone does not show that its counter counts.
+        return "has been heard once, and its counter has to count" if last is None else None
 
-    def _recognise(self, slot: Slot, identity: tuple[int, ...]) -> None:
-        if self._identity.get(slot, identity) != identity:
+    def _recognise(self, part: PartKind, identity: int) -> None:
+        if self._identity.get(part, identity) != identity:
             self._wipe()
-        self._identity[slot] = identity
+        self._identity[part] = identity
 
     def _wipe(self) -> None:
         self._slots.clear()
@@ -110,10 +110,10 @@ class Slate:
         for slot in slots:
             name, part = slot
             heard, limit_s = self._slots.get(slot), self._patience_s[name]
-            if heard is not None and now - heard.at <= limit_s:
+            if heard is not None and now - heard[1] <= limit_s:
                 continue
             title = name if part is None else f"{name} part {part}"
-            age = f"is {now - heard.at:.1f} s old" if heard else "has not been heard"
+            age = f"is {now - heard[1]:.1f} s old" if heard else "has not been heard"
             raise NotMeasured(f"{title} {age}{self._why(name, now - limit_s)}")
 
     def _why(self, name: str, since: float) -> str:

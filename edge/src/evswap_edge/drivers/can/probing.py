@@ -13,7 +13,7 @@ from evswap_edge.drivers.can import read_layout
 from evswap_edge.drivers.can.addressing import BadAddress, places
 from evswap_edge.drivers.can.bus import Address, Interface, Key, identifier_of, interfaces
 from evswap_edge.drivers.can.layout import Layout
-from evswap_edge.drivers.can.listener import Listener
+from evswap_edge.drivers.can.listener import Heard, Listener
 from evswap_edge.hal import SensorError
 from evswap_schema.limits import MAX_BAYS
 
@@ -76,9 +76,10 @@ async def scan(settings: ScanSettings) -> Sequence[Finding]:
     known = _known(settings.profile)
     heard: dict[Key, tuple[int, bytes]] = {}
 
-    def hear(key: Key, data: bytes, _: float) -> None:
-        count = heard[key][0] if key in heard else 0
-        heard[key] = (count + 1, data)
+    def hear(frames: Sequence[Heard]) -> None:
+        for key, data, _ in frames:
+            count = heard[key][0] if key in heard else 0
+            heard[key] = (count + 1, data)
 
     loop = asyncio.get_running_loop()
     address = Address(settings.interface, settings.channel)
@@ -86,6 +87,7 @@ async def scan(settings: ScanSettings) -> Sequence[Finding]:
     listener.open()
     try:
         await asyncio.sleep(settings.seconds)
+        listener.catch_up()
         if trouble := listener.trouble():
             raise SensorError(sensor=str(address), reason=trouble)
     finally:
