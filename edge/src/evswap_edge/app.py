@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from typing import Any, Final
 
+from msgspec.structs import asdict
+
 from evswap_edge.alarms import (
     CERTIFICATE_ENDS,
     CREDENTIALS_UNUSABLE,
