@@ -1,5 +1,6 @@
 """The ledger's shelves: one contract, kept in memory and in DynamoDB; and the ledger on both is the same."""
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -57,6 +58,57 @@ def test_a_record_is_made_changed_found_listed_and_removed(numbers: Numbers) -> 
     assert numbers.get("n") is None
 
 
+def keeping(name: str) -> Callable[[Number | None], Number]:
+    """Makes the record where there is none."""
+    return lambda number: number or Number(name, 0)
+
+
+def test_many_records_are_changed_and_those_that_were_there_are_kept(numbers: Numbers) -> None:
+    numbers.change("n", more)
+    names = ["n", *(f"n{number}" for number in range(250))]
+    for _ in range(2):
+        numbers.change_all({name: keeping(name) for name in names})
+        assert dict(numbers.every()) == {name: Number(name, int(name == "n")) for name in names}
+
+
+def test_many_records_that_do_not_change_are_not_written(cloud: Aws) -> None:
+    shelf = DynamoShelf(boto3.client("dynamodb"), BATTERIES, LAYOUT)
+    shelf.change_all({name: keeping(name) for name in "ab"})
+    for operation in ("PutItem", "TransactWriteItems"):
+        cloud.refuse(f"dynamodb.{operation}", "ThrottlingException")
+    again = DynamoShelf(boto3.client("dynamodb"), BATTERIES, LAYOUT)
+    again.change_all({name: keeping(name) for name in "ab"})
+    with pytest.raises(LedgerError, match="ThrottlingException"):
+        again.change_all({name: keeping(name) for name in "abc"})
+
+
+def test_what_others_write_meanwhile_is_not_lost_among_many(cloud: Aws) -> None:
+    mine = DynamoShelf(boto3.client("dynamodb"), BATTERIES, LAYOUT)
+    others = DynamoShelf(boto3.client("dynamodb"), BATTERIES, LAYOUT)
+    interruptions = iter(range(1))
+
+    def interrupted(number: Number | None) -> Number:
+        if next(interruptions, None) is not None:
+            others.change("n", more)
+        return more(number)
+
+    mine.change_all({"m": keeping("m"), "n": interrupted})
+    assert dict(mine.every()) == {"m": Number("m", 0), "n": Number("n", 2)}
+
+
+def test_what_dynamodb_leaves_out_of_a_large_read_is_read_again(cloud: Aws) -> None:
+    DynamoShelf(boto3.client("dynamodb"), BATTERIES, LAYOUT).change("n", more)
+    client = boto3.client("dynamodb")
+
+    def left_out(parsed: dict[str, Any], **_: object) -> None:
+        parsed["Responses"], parsed["UnprocessedKeys"] = {}, {BATTERIES: {"Keys": []}}
+
+    client.meta.events.register("after-call.dynamodb.BatchGetItem", left_out)
+    shelf = DynamoShelf(client, BATTERIES, LAYOUT)
+    shelf.change_all({"n": more})
+    assert shelf.get("n") == Number("n", 2)
+
+
 def test_a_record_that_does_not_change_is_not_written(cloud: Aws) -> None:
     shelf = DynamoShelf(boto3.client("dynamodb"), BATTERIES, LAYOUT)
     shelf.change("n", more)
@@ -100,10 +152,12 @@ def test_a_record_that_others_never_cease_to_change_comes_again(cloud: Aws) -> N
         ("GetItem", lambda shelf: shelf.get("n")),
         ("GetItem", lambda shelf: shelf.change("n", more)),
         ("PutItem", lambda shelf: shelf.change("n", more)),
+        ("BatchGetItem", lambda shelf: shelf.change_all({"n": more})),
+        ("TransactWriteItems", lambda shelf: shelf.change_all({"n": more})),
         ("DeleteItem", lambda shelf: shelf.remove("n")),
         ("Scan", lambda shelf: list(shelf.every())),
     ],
-    ids=["get", "change-read", "change-write", "remove", "every"],
+    ids=["get", "change-read", "change-write", "change-all-read", "change-all-write", "remove", "every"],
 )
 def test_what_dynamodb_refuses_says_so(cloud: Aws, operation: str, act: Any) -> None:
     cloud.refuse(f"dynamodb.{operation}", "InternalServerError")

@@ -133,9 +133,9 @@ def report_authorisation(
 ) -> int:
     """Sign the authorisation of the options, enter it, send it, print it; raises ``CloudError``."""
     wanted = _wanted(options)
-    signing.grant([wanted], ledger)
-    commands = signing.commands_for([wanted], options.stations, key=key, now=wanted.valid_from)
-    sent = signing.send(commands, data_plane)
+    sent = signing.authorise(
+        [wanted], options.stations, key=key, ledger=ledger, data_plane=data_plane, now=wanted.valid_from
+    )
     sys.stdout.write(
         f"authorisation {wanted.authorisation_id}: {wanted.max_swaps} swaps until "
         f"{format_timestamp(wanted.expires_at)}, signed by key {key.key_id}, sent to {sent} stations\n"

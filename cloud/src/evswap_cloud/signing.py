@@ -6,7 +6,7 @@ on AWS. A station has the public half, under the key's id.
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -23,7 +23,7 @@ from evswap_cloud.acknowledge import DataPlane
 from evswap_cloud.aws import error_code
 from evswap_cloud.errors import CommandError, SigningKeyError
 from evswap_cloud.ledger import Book
-from evswap_cloud.ledger.authorisations import Grant, granted
+from evswap_cloud.ledger.authorisations import Account, Grant, granted
 from evswap_schema import (
     Authorisation,
     CacheAuthorisations,
@@ -122,12 +122,31 @@ def _key_of(pem: bytes, source: str) -> SigningKey:
     return SigningKey(key)
 
 
+def authorise(
+    wanted: Collection[Authorisation],
+    stations: Iterable[str],
+    *,
+    key: SigningKey,
+    ledger: Book,
+    data_plane: DataPlane,
+    now: datetime,
+) -> int:
+    """Let customers swap at ``stations`` as is ``wanted``: entered in the ledger, signed, sent. Doing it
+    again enters nothing anew and sends it again. Returns how many commands were sent; raises
+    ``LedgerError``, ``CommandError``."""
+    grant(wanted, ledger)
+    return send(commands_for(wanted, stations, key=key, now=now), data_plane)
+
+
 def grant(wanted: Iterable[Authorisation], ledger: Book) -> None:
     """Enter what is ``wanted`` in the ledger, before any station hears of it: so nothing is ever spent of an
     authorisation that nobody knows. Raises ``LedgerError``."""
-    for one in wanted:
-        name, terms = one.authorisation_id, Grant(one.id_token, one.max_swaps, one.expires_at)
-        ledger.accounts.change(name, partial(granted, authorisation_id=name, grant=terms))
+    ledger.accounts.change_all({one.authorisation_id: _entered(one) for one in wanted})
+
+
+def _entered(one: Authorisation) -> Callable[[Account | None], Account]:
+    terms = Grant(one.id_token, one.max_swaps, one.expires_at)
+    return partial(granted, authorisation_id=one.authorisation_id, grant=terms)
 
 
 def commands_for(

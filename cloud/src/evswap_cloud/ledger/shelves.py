@@ -1,7 +1,7 @@
 """Where the ledger's records stand: read, changed by a pure function, and written only where nobody else has
 changed them meanwhile."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from copy import copy
 from datetime import datetime
 from threading import Lock
@@ -16,13 +16,16 @@ from evswap_cloud.errors import LedgerError
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb.client import DynamoDBClient
-    from types_boto3_dynamodb.type_defs import AttributeValueTypeDef, PutItemInputTypeDef
+    from types_boto3_dynamodb.type_defs import AttributeValueTypeDef, PutTypeDef
 
 K = TypeVar("K")
 R = TypeVar("R")
 
 ATTEMPTS: Final = 5
 """How often a change is tried while others change the same record; then the queue brings it again."""
+
+_AT_ONCE: Final = 100
+"""Most records that DynamoDB reads in a batch, and writes in a transaction."""
 
 ENTRY: Final = "entry"
 RECORD: Final = "record"
@@ -45,6 +48,10 @@ class Shelf(Protocol[K, R]):
 
     def change(self, key: K, transition: Callable[[R | None], R]) -> Change[R]:
         """Let ``transition``, which may be called several times, have its way."""
+
+    def change_all(self, transitions: Mapping[K, Callable[[R | None], R]]) -> None:
+        """As ``change`` for each of many records, in few requests. Where it fails, some are changed; doing it
+        again changes the others."""
 
     def every(self) -> Iterator[tuple[K, R]]:
         """All records, one after the other."""
@@ -69,6 +76,10 @@ class MemoryShelf(Generic[K, R]):
             after = transition(before)
             self.records[key] = after
         return Change(before=before, after=after)
+
+    def change_all(self, transitions: Mapping[K, Callable[[R | None], R]]) -> None:
+        for key, transition in transitions.items():
+            self.change(key, transition)
 
     def every(self) -> Iterator[tuple[K, R]]:
         yield from copy(self.records).items()
@@ -110,6 +121,16 @@ class DynamoShelf(Generic[K, R]):
                 return Change(before=before, after=after)
         raise LedgerError(operation="write", target=str(key), code="Contended")
 
+    def change_all(self, transitions: Mapping[K, Callable[[R | None], R]]) -> None:
+        """A read of a hundred, and a transaction that writes those that change. Those of which another was
+        changed meanwhile, or that were left out of the read, have their turn one by one."""
+        keys = list(transitions)
+        for first in range(0, len(keys), _AT_ONCE):
+            several = {key: transitions[key] for key in keys[first : first + _AT_ONCE]}
+            if not self._change_at_once(several):
+                for key, transition in several.items():
+                    self.change(key, transition)
+
     def every(self) -> Iterator[tuple[K, R]]:
         """By a scan of the table: for a command, not for a request."""
         try:
@@ -141,6 +162,46 @@ class DynamoShelf(Generic[K, R]):
             item[EXPIRY] = {"N": str(int(expiry.timestamp()))}
         return item
 
+    def _change_at_once(self, transitions: Mapping[K, Callable[[R | None], R]]) -> bool:
+        """False where nothing was written."""
+        found = self._read_at_once(transitions)
+        if found is None:
+            return False
+        changed = []
+        for key, transition in transitions.items():
+            before, version = found.get(key, (None, 0))
+            after = transition(before)
+            if after != before:
+                changed.append(self._put(key, after, version))
+        return not changed or self._write_at_once(changed)
+
+    def _read_at_once(self, keys: Collection[K]) -> dict[K, tuple[R, int]] | None:
+        """The records that there are; None where DynamoDB has not looked for all of them."""
+        wanted = [self._layout.to_item_key(key) for key in keys]
+        try:
+            answer = self._client.batch_get_item(
+                RequestItems={self._table: {"Keys": wanted, "ConsistentRead": True}}
+            )
+        except (ClientError, BotoCoreError) as error:
+            raise self._failed("read", self._table, error) from error
+        if answer.get("UnprocessedKeys"):
+            return None
+        records = (
+            (self._decoder.decode(item[RECORD]["S"]), int(item[VERSION]["N"]))
+            for item in answer["Responses"].get(self._table, ())
+        )
+        return {self._layout.key_of(record): (record, version) for record, version in records}
+
+    def _write_at_once(self, puts: Sequence["PutTypeDef"]) -> bool:
+        """All or, where somebody else was faster with one, none."""
+        try:
+            self._client.transact_write_items(TransactItems=[{"Put": put} for put in puts])
+        except self._client.exceptions.TransactionCanceledException:
+            return False
+        except (ClientError, BotoCoreError) as error:
+            raise self._failed("write", self._table, error) from error
+        return True
+
     def _read(self, key: K) -> tuple[R | None, int]:
         try:
             answer = self._client.get_item(
@@ -155,21 +216,25 @@ class DynamoShelf(Generic[K, R]):
 
     def _write(self, key: K, record: R, version: int) -> bool:
         """False where somebody else was faster."""
-        request: PutItemInputTypeDef = {
-            "TableName": self._table,
-            "Item": self.to_item(key, record, version + 1),
-            "ConditionExpression": "attribute_not_exists(version)",
-        }
-        if version:
-            request["ConditionExpression"] = "version = :version"
-            request["ExpressionAttributeValues"] = {":version": {"N": str(version)}}
         try:
-            self._client.put_item(**request)
+            self._client.put_item(**self._put(key, record, version))
         except self._client.exceptions.ConditionalCheckFailedException:
             return False
         except (ClientError, BotoCoreError) as error:
             raise self._failed("write", str(key), error) from error
         return True
+
+    def _put(self, key: K, record: R, version: int) -> "PutTypeDef":
+        """``record`` in the place of the one with ``version`` (0: of none), if that is still there."""
+        put: PutTypeDef = {
+            "TableName": self._table,
+            "Item": self.to_item(key, record, version + 1),
+            "ConditionExpression": "attribute_not_exists(version)",
+        }
+        if version:
+            put["ConditionExpression"] = "version = :version"
+            put["ExpressionAttributeValues"] = {":version": {"N": str(version)}}
+        return put
 
     def _failed(self, operation: str, target: str, error: ClientError | BotoCoreError) -> LedgerError:
         return LedgerError(operation=operation, target=target, code=error_code(error))

@@ -29,6 +29,7 @@ from evswap_edge.simulation.customers import (
     What,
 )
 from evswap_edge.simulation.faults import Breakdown, Breakdowns, Fault
+from evswap_edge.simulation.names import serial_number, tokens
 from evswap_edge.simulation.pack import Pack, Tier
 from evswap_edge.simulation.stations import Electrics, Housing, tiers_for
 from evswap_edge.simulation.weather import Normals, Weather, relative_humidity
@@ -290,8 +291,8 @@ class World:
             pack = self._pack(tier, soc=soc, chance=chance, temperature=self.cabinet.temperature)
             pack.full = soc == 1.0
             self.cabinet.furnish(slot, pack)
-        riders = math.ceil(story.swaps_per_bay_and_day * story.bays * ROAD_DAYS)
-        riding = [self._rider(_by_share(shares, index), index, chance) for index in range(riders)]
+        shown = tokens(story.name, bays=story.bays, swaps_per_bay_and_day=story.swaps_per_bay_and_day)
+        riding = [self._rider(_by_share(shares, index), token, chance) for index, token in enumerate(shown)]
         return Crowd(
             riding,
             Manners(),
@@ -301,10 +302,10 @@ class World:
             fault_factor=story.fault_factor,
         )
 
-    def _rider(self, tier: Tier, index: int, chance: Chance) -> Rider:
+    def _rider(self, tier: Tier, token: str, chance: Chance) -> Rider:
         pack = self._pack(tier, soc=1.0, chance=chance, temperature=self.outside)
         left_at = -chance.expovariate(1.0 / (ROAD_DAYS * _DAY_S))
-        return Rider(f"{self.story.name[-24:]}-rider-{index:05d}", tier, [pack], left_at, self.outside)
+        return Rider(token, tier, [pack], left_at, self.outside)
 
     def _pack(self, tier: Tier, *, soc: float, chance: Chance, temperature: float) -> Pack:
         days = chance.uniform(*_YEARS_IN_SERVICE) * 365.25
@@ -312,7 +313,7 @@ class World:
         wear, air = Wear(), Normals(self.story.latitude).mean
         wear.rest(days, volts=3.85, celsius=air + 5.0)
         wear.cycle(2 * _MEAN_DEPTH * cycles * 0.93 * 2.05, volts=3.87, depth=_MEAN_DEPTH)
-        serial = f"{self.story.name[-24:]}-{self.story.seed.partition('/')[0]}-{len(self.packs) + 1:06d}"
+        serial = serial_number(self.story.name, self.story.seed.partition("/")[0], len(self.packs) + 1)
         pack = Pack(serial_number=serial, tier=tier, soc=soc, wear=wear, temperature=temperature)
         pack.cycles = cycles * _MEAN_DEPTH
         self.packs.append(pack)
