@@ -36,6 +36,7 @@ class Rehearsal:
     seed: int
     start: datetime
     faults: Faults
+    offline: bool
 
     def plays(self) -> Iterator[Play]:
         """One after the other: no customer rides from one station to another."""
@@ -48,6 +49,7 @@ class Rehearsal:
                 days=self.days,
                 start=self.start,
                 faults=self.faults,
+                offline=self.offline,
             )
 
 
@@ -66,11 +68,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--faults", type=Faults, choices=list(Faults), default=Faults.REALISTIC, help="with --swaps"
     )
     parser.add_argument(
+        "--offline", action="store_true", help="with --swaps: no link until the last day is over"
+    )
+    parser.add_argument(
         "--events",
         type=Path,
         metavar="DIR",
         help="with --swaps: put the events there, as the archive has them",
     )
+
+
+def is_asked_for(options: argparse.Namespace) -> bool:
+    """Whether something is said that only a rehearsal knows."""
+    others = options.stations != 1 or options.faults is not Faults.REALISTIC or options.offline
+    return bool(others or options.events is not None)
 
 
 def rehearse(rehearsal: Rehearsal, events: Path | None, *, as_json: bool) -> None:

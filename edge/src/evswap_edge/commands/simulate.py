@@ -8,7 +8,6 @@ from typing import Any, Final
 import msgspec
 
 from evswap_edge.commands import rehearsing
-from evswap_edge.drivers.simulated import Faults
 from evswap_edge.simulation.customers import What
 from evswap_edge.simulation.plots import draw
 from evswap_edge.simulation.report import Figure, Outcome, tell
@@ -51,8 +50,8 @@ def run(options: argparse.Namespace) -> None:
     if options.swaps:
         _run_with_swaps(options, bays)
         return
-    if options.stations != 1 or options.events is not None or options.faults is not Faults.REALISTIC:
-        options.refuse("--stations, --events and --faults go with --swaps")
+    if rehearsing.is_asked_for(options):
+        options.refuse("--stations, --faults, --offline and --events go with --swaps")
     outcome = tell(
         Story(seed=f"{options.seed}/{_NAME}", name=_NAME, bays=bays, start=_START), days=options.days
     )
@@ -73,6 +72,7 @@ def _run_with_swaps(options: argparse.Namespace, bays: int) -> None:
             seed=options.seed,
             start=_START,
             faults=options.faults,
+            offline=options.offline,
         ),
         options.events,
         as_json=options.json,

@@ -10,8 +10,11 @@ the HAL. Only the hardware, the customers and the clock are made up, and the clo
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 from evswap_edge.simulation import SimulationError
+
+_SHOWN: Final = 5
 
 
 class StoryBroken(SimulationError):
@@ -20,7 +23,9 @@ class StoryBroken(SimulationError):
     def __init__(self, station_id: str, contradictions: Sequence[str]) -> None:
         self.station_id = station_id
         self.contradictions = tuple(contradictions)
-        super().__init__(f"{station_id} tells what is not so: {'; '.join(contradictions)}")
+        told = "; ".join(self.contradictions[:_SHOWN])
+        more = max(0, len(contradictions) - _SHOWN)
+        super().__init__(f"{station_id} tells what is not so: {told}{f'; and {more} more' if more else ''}")
 
 
 class EventsUnwritable(SimulationError):

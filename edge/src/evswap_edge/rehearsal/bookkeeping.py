@@ -3,12 +3,22 @@ stands where it says.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
 from evswap_edge.simulation.customers import What
 from evswap_edge.simulation.world import Happening, World
-from evswap_schema import Event, InventoryEvent, Occupancy, RefusalEvent, SwapEvent, SwappedBattery, SwapStep
+from evswap_schema import (
+    Event,
+    InventoryBay,
+    InventoryEvent,
+    Occupancy,
+    RefusalEvent,
+    SwapEvent,
+    SwappedBattery,
+    SwapStep,
+)
 
 NAMELESS: Final = ""
 """In the place of a serial number: there is a battery that has not said which."""
@@ -23,20 +33,26 @@ class Movement(NamedTuple):
     bay: int
     serial_number: str
 
+    def __str__(self) -> str:
+        return f"a customer {self.what} {self.serial_number} at bay {self.bay}"
+
 
 class Book:
-    """Holds what is told against what happened. ``broken`` are the contradictions so far, in sentences."""
+    """Holds what is told against what happened since ``start``, however late it is told. ``broken`` are the
+    contradictions so far, in sentences."""
 
-    def __init__(self) -> None:
+    def __init__(self, start: datetime) -> None:
         self.broken: list[str] = []
+        self._start = start
         self._standing: dict[int, str | None] = {}
-        self._untold: dict[int, list[Movement]] = defaultdict(list)
+        self._untold: dict[int, list[tuple[datetime, Movement]]] = defaultdict(list)
 
     def note(self, happening: Happening) -> None:
         """A witness of the world."""
         if happening.what in _MOVED_BY.values():
             bay, serial_number = happening.particulars.split(" ", 1)
-            self._untold[int(bay)].append(Movement(happening.what, int(bay), serial_number))
+            moment = self._start + timedelta(seconds=happening.seconds)
+            self._untold[int(bay)].append((moment, Movement(happening.what, int(bay), serial_number)))
 
     def take(self, event: Event) -> None:
         """The station told ``event``; to be called in the order of its events."""
@@ -48,11 +64,7 @@ class Book:
                 self._moved(event, What.PUTS, battery)
             case InventoryEvent(bays=bays):
                 for bay in bays:
-                    if bay.occupancy is Occupancy.EMPTY:
-                        self._standing[bay.bay] = None
-                    elif bay.occupancy is Occupancy.OCCUPIED:
-                        self._standing[bay.bay] = bay.serial_number or NAMELESS
-                    self._untold[bay.bay].clear()
+                    self._listed(bay, event.timestamp)
                 self._demand_one_place(event)
 
     def differences(self, world: World) -> list[str]:
@@ -63,17 +75,36 @@ class Book:
             for bay, serial in there.items()
             if not _agrees(self._standing.get(bay), serial)
         ]
-        return [*wrong, *(f"was not told: {one}" for bay in there for one in _lasting(self._untold[bay]))]
+        return [*wrong, *(f"nobody was told that {one}" for bay in there for one in self._never_told(bay))]
 
     def _moved(self, event: Event, what: What, battery: SwappedBattery) -> None:
         movement = Movement(what, battery.bay, battery.serial_number)
         untold = self._untold[battery.bay]
-        if movement not in untold:
-            self._break(event, f"{movement} did not happen, or was told before")
+        found = next((one for one in untold if one[0] <= event.timestamp and one[1] == movement), None)
+        if found is None:
+            self._break(event, f"that {movement} did not happen by then, or was told before")
         else:
-            untold.remove(movement)
+            untold.remove(found)
         self._standing[battery.bay] = battery.serial_number if what is What.PUTS else None
         self._demand_one_place(event)
+
+    def _listed(self, bay: InventoryBay, moment: datetime) -> None:
+        """Whatever moved there until then is told by this."""
+        if bay.occupancy is Occupancy.EMPTY:
+            self._standing[bay.bay] = None
+        elif bay.occupancy is Occupancy.OCCUPIED:
+            self._standing[bay.bay] = bay.serial_number or NAMELESS
+        self._untold[bay.bay] = [one for one in self._untold[bay.bay] if one[0] > moment]
+
+    def _never_told(self, bay: int) -> list[Movement]:
+        """Without what was put in and taken back before anybody could believe it."""
+        left: list[Movement] = []
+        for _, movement in self._untold[bay]:
+            if left and left[-1].serial_number == movement.serial_number:
+                left.pop()
+            else:
+                left.append(movement)
+        return left
 
     def _demand_one_place(self, event: Event) -> None:
         for serial_number in _repeated(self._standing):
@@ -105,14 +136,3 @@ def _named(told: str | None) -> str:
 def _repeated(standing: Mapping[int, str | None]) -> Iterator[str]:
     counted = Counter(serial_number for serial_number in standing.values() if serial_number)
     return (serial_number for serial_number, times in counted.items() if times > 1)
-
-
-def _lasting(untold: Sequence[Movement]) -> list[Movement]:
-    """Without what was put in and taken back before anybody could believe it."""
-    left: list[Movement] = []
-    for movement in untold:
-        if left and left[-1].serial_number == movement.serial_number and left[-1].what is not movement.what:
-            left.pop()
-        else:
-            left.append(movement)
-    return left

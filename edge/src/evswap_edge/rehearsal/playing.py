@@ -53,7 +53,8 @@ Progress = Callable[[str], None]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Play:
     """What is rehearsed. ``start`` is the wall clock's, and the customers' local time; ``seed`` is the
-    network's, from which each station has a story of its own."""
+    network's, from which each station has a story of its own. ``offline``: the link is down until the last
+    day is over."""
 
     station_id: str
     seed: int
@@ -61,6 +62,7 @@ class Play:
     days: float
     start: datetime
     faults: Faults = Faults.REALISTIC
+    offline: bool = False
     watch_s: float = WATCH_S
     idle_s: float = IDLE_S
 
@@ -121,9 +123,12 @@ class _Stage:
         self._archive = archive
         self._progress = progress
         self._result = Result(play.station_id)
-        self._book = Book()
+        self._book = Book(play.start)
         self._told = hashlib.sha256()
         self._stored = asyncio.Event()
+        self._linked = asyncio.Event()
+        if not play.offline:
+            self._linked.set()
 
     async def perform(self) -> Result:
         play, loop = self._play, asyncio.get_running_loop()
@@ -145,6 +150,7 @@ class _Stage:
                 told = self._result.events["swap"]
                 self._progress(f"{play.station_id}: day {day} of {play.days:g}, {told} swap events")
             await _until(play.days * _DAY_S)
+            self._linked.set()
             await self._settle(cabinet)
         self._conclude(cabinet)
         return self._result
@@ -208,7 +214,8 @@ class _Stage:
             await swaps.cache(command, as_of=time.now())
 
     async def _deliver(self, outbox: Outbox, time: TimeSource, told: asyncio.Event) -> None:
-        """A link that is always up, and a cloud that has everything at once."""
+        """While there is a link, the cloud has everything at once."""
+        await self._linked.wait()
         while True:
             await self._stored.wait()
             self._stored.clear()
