@@ -419,6 +419,7 @@ async def _transport(config: StationConfig, time: TimeSource, signals: Signals) 
         will=presence.will if presence else None,
         on_link=signals.on_link,
         on_credentials=signals.on_credentials,
+        swap_rules=asdict(config.swaps),
     )
     transport = await kind.open(config.transport.settings, caller)
     try:
