@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.benchmarks import cloud_costs, edge_costs, shared_costs, transport_costs
+from tests.benchmarks import cabinet_costs, cloud_costs, edge_costs, shared_costs, transport_costs
 from tests.benchmarks.figures import Figure, table
 from tests.conftest import SkipAloud
 from tests.mosquitto import MISSING, find_mosquitto
@@ -12,8 +12,14 @@ from tests.mosquitto import MISSING, find_mosquitto
 
 @pytest.mark.parametrize(
     "measure",
-    [shared_costs.measure, edge_costs.measure, transport_costs.measure, cloud_costs.measure],
-    ids=["shared", "edge", "transports", "cloud"],
+    [
+        shared_costs.measure,
+        edge_costs.measure,
+        cabinet_costs.measure,
+        transport_costs.measure,
+        cloud_costs.measure,
+    ],
+    ids=["shared", "edge", "cabinet", "transports", "cloud"],
 )
 def test_costs(
     measure: Callable[[], list[Figure]], capsys: pytest.CaptureFixture[str], skip_aloud: SkipAloud

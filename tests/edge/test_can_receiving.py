@@ -91,9 +91,11 @@ def test_all_that_waits_is_taken_in_order_and_dated_not_later_than_it_came() -> 
             far.send(frame(number))
             sent_at.append(time.time())
         frames = inlet.take(1_000)
-        assert [(each.identifier, each.data[0]) for each in frames] == [(n, n) for n in range(A_BURST)]
-        assert all(one.came_at <= at for one, at in zip(frames, sent_at, strict=True))
-        assert all(one.came_at >= at for one, at in zip(frames[16:], sent_at[: A_BURST - 16], strict=True))
+        assert [(identifier, data[0]) for identifier, data, _ in frames] == [(n, n) for n in range(A_BURST)]
+        assert all(came_at <= at for (_, _, came_at), at in zip(frames, sent_at, strict=True))
+        assert all(
+            came_at >= at for (_, _, came_at), at in zip(frames[16:], sent_at[: A_BURST - 16], strict=True)
+        )
         assert not inlet.take(1_000)
 
 
@@ -101,8 +103,8 @@ def test_not_more_is_taken_than_is_wanted_and_what_is_no_frame_is_left_out() -> 
     with line() as (far, inlet):
         for number in range(10):
             far.send(frame(number) if number % 2 else b"nonsense")
-        assert [each.identifier for each in inlet.take(6)] == [1, 3, 5]
-        assert [each.identifier for each in inlet.take(6)] == [7, 9]
+        assert [identifier for identifier, _, _ in inlet.take(6)] == [1, 3, 5]
+        assert [identifier for identifier, _, _ in inlet.take(6)] == [7, 9]
 
 
 def test_a_socket_that_was_lost_says_so() -> None:

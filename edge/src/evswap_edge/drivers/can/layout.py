@@ -81,7 +81,10 @@ class Guard:
 
     def holds(self, data: bytes) -> bool:
         """Whether ``data`` is as it was sent."""
-        return self.check(data[: self.byte] + data[self.byte + 1 :]) == data[self.byte]
+        rest = data[: self.byte]
+        if len(data) > self.byte + 1:
+            rest += data[self.byte + 1 :]
+        return self.check(rest) == data[self.byte]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -132,14 +132,17 @@ class Listener:
         now = self._monotonic()
         behind, earliest = time.time() - now, min(self._seen_empty_at, now)
         heard: list[Heard] = []
+        dated, at = None, now
         for identifier, data, came_at in frames:
+            if came_at != dated:
+                dated, at = came_at, max(earliest, min(now, came_at - behind))
             if identifier & (ERROR | REMOTE):
                 if identifier & ERROR:
                     self._note_error(identifier)
                 continue
             if self._is_bus_off:
                 self._note_recovery()
-            heard.append((identifier, data, max(earliest, min(now, came_at - behind))))
+            heard.append((identifier, data, at))
         return heard
 
     def _note_error(self, classes: int) -> None:

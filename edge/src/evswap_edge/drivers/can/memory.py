@@ -38,6 +38,9 @@ class Slate:
         self._complaints: dict[str, _Complaint] = {}
         self._heard_at: float | None = None
         self._taken_at: float | None = None
+        self._report: Report | None = None
+        """What the frames say, until there is another one: batteries and their faults are asked for in
+        turn."""
 
     def hear(self, kind: FrameKind, data: bytes, at: float) -> None:
         """A frame of this bay came at the moment ``at``."""
@@ -49,6 +52,7 @@ class Slate:
         if self._taken_at is not None and at - self._taken_at > self._exchanged_after_s:
             self._wipe()
         self._taken_at = at
+        self._report = None
         part = kind.parts.get(number & kind.part_mask, kind.any_part)
         if part.identity:
             self._recognise(part, number & part.identity)
@@ -71,7 +75,8 @@ class Slate:
             if not is_present(self._layout, frames):
                 return None
             self._require_fresh(self._layout.slots, now)
-            return decode(self._layout, frames)
+            self._report = self._report or decode(self._layout, frames)
+            return self._report
         except NotMeasured as error:
             return Unread(error.reason)
 

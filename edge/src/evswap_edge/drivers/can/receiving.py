@@ -9,7 +9,7 @@ import os
 import socket
 import struct
 from collections.abc import Callable, Sequence
-from typing import Annotated, Final, NamedTuple, Protocol
+from typing import Annotated, Final, Protocol
 
 import can
 import msgspec
@@ -33,13 +33,9 @@ _WANTED_BUFFER: Final = 1 << 20
 that is usual it keeps 540 frames."""
 
 
-class Frame(NamedTuple):
-    """What came. ``identifier`` is as in the kernel, with its bits for length and kind; ``came_at`` is by the
-    wall clock."""
-
-    identifier: int
-    data: bytes
-    came_at: float
+Frame = tuple[int, bytes, float]
+"""What came: the identifier as in the kernel, with its bits for length and kind; the data; and its date, by
+the wall clock."""
 
 
 class Inlet(Protocol):
@@ -87,7 +83,7 @@ class SocketInlet:
                 else:
                     raw = receive(_LARGEST)
                 if parsed := parse(raw):
-                    frames.append(Frame(*parsed, came_at))
+                    frames.append((*parsed, came_at))
         except BlockingIOError:
             pass
         return frames
@@ -112,7 +108,7 @@ class _LibraryInlet:
         while len(frames) < most and (message := self._bus.recv(0)) is not None:
             kind = ERROR * message.is_error_frame | REMOTE * message.is_remote_frame
             key = key_of(message.arbitration_id, extended=message.is_extended_id)
-            frames.append(Frame(key | kind, bytes(message.data), message.timestamp))
+            frames.append((key | kind, bytes(message.data), message.timestamp))
         return frames
 
     def close(self) -> None: ...

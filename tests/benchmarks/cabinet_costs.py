@@ -1,0 +1,348 @@
+"""What a sample of a cabinet of 35 bays costs the station, by driver, listening included, beside bare wires.
+
+Each sample goes the whole way: from the devices, which are other processes and not counted, through a station
+of composed drivers and the sampler to the encoded reading.
+"""
+
+import asyncio
+import socket
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+
+import msgspec
+from can.interfaces.socketcan.socketcan import build_can_frame
+
+from evswap_edge.clock import Stamp, SystemTime, TimeSource
+from evswap_edge.config import read_station
+from evswap_edge.documents import NameOrFile
+from evswap_edge.drivers import Surroundings, open_cabinet
+from evswap_edge.drivers.can import read_layout
+from evswap_edge.drivers.can.addressing import places
+from evswap_edge.drivers.can.memory import Slate
+from evswap_edge.drivers.can.receiving import SocketInlet, kernel_frame
+from evswap_edge.drivers.modbus.seats import Seating
+from evswap_edge.registers import BatteryMap, ChargerMap, Table, read_battery_map, read_charger_map
+from evswap_edge.sampler import Sampler
+from evswap_edge.testing import ManualTime
+from evswap_edge.vitals import Vitals
+from evswap_schema import Health, Reading, encode_reading
+from tests.benchmarks.figures import FULL, Figure, cost_us
+from tests.edge.can_bus import UDP, free_channel, multicast_fails, wired
+
+BAYS: Final = 35
+INTERVAL_S: Final = 5.0 if FULL else 0.5
+"""From sample to sample; the default of a station, and shorter where it is only tried."""
+_SAMPLES: Final = 4 if FULL else 2
+_IN_A_ROW: Final = 20 if FULL else 2
+_SETTLED_WITHIN_S: Final = 30.0
+_OPENED_WITHIN_S: Final = 2.0 if FULL else 0.0
+"""For what nobody waits for, such as the pins of locks."""
+_SO_TIMESTAMPNS: Final = 35
+_BURST: Final = 128
+"""Frames that wait at once, as the driver has it."""
+
+_CAN: Final = """\
+  climate: {{name: simulated}}
+  batteries: {{name: can, bays: 1-35, interface: udp_multicast, channel: "{can}", profile: evswap-bms}}
+"""
+_MODBUS: Final = """\
+  climate: {{name: simulated}}
+  batteries: {{name: modbus, bays: 1-35, tcp: "{batteries}", registers: {battery_map}}}
+  chargers: {{name: modbus, bays: 1-35, tcp: "{chargers}", registers: {charger_map}}}
+"""
+
+
+def measure() -> list[Figure]:
+    figures = [
+        _simulated(),
+        _modbus("a unit for each bay", "seplos-v3", "hep-2300"),
+        _modbus("one controller", "bay-batteries", "bay-chargers"),
+        _kernel_frames(),
+    ]
+    return figures if multicast_fails() else [*figures, _can()]
+
+
+@dataclass(frozen=True)
+class _Spent:
+    """For one sample: processor time, and time on the clock."""
+
+    cpu_us: float
+    wall_ms: float
+
+
+# --- drivers ----------------------------------------------------------------------------------------------
+
+
+def _simulated() -> Figure:
+    clock = ManualTime()
+
+    async def five_seconds_later() -> None:
+        clock.stall(5.0)
+
+    driver = "  {name: simulated, bays: 35, faults: none}"
+    spent, reading = asyncio.run(_sample(driver, clock=clock, samples=_IN_A_ROW, between=five_seconds_later))
+    return Figure(
+        name=f"simulated ({spent.wall_ms:.1f} ms on the clock)",
+        per_item_us=spent.cpu_us,
+        floor_name="the reading encoded",
+        floor_us=cost_us(lambda: msgspec.json.encode(reading)),
+    )
+
+
+def _modbus(how: str, battery_map: str, charger_map: str) -> Figure:
+    """Batteries and chargers, each on a connection of its own."""
+    with (
+        _emulator("bms-modbus", "--listen", "127.0.0.1:0", "--registers", battery_map) as batteries,
+        _emulator("charger-modbus", "--listen", "127.0.0.1:0", "--registers", charger_map) as chargers,
+    ):
+        driver = _MODBUS.format(
+            batteries=batteries, chargers=chargers, battery_map=battery_map, charger_map=charger_map
+        )
+        spent, _ = asyncio.run(_sample(driver, samples=_IN_A_ROW, between=_at_once))
+        questions = {
+            batteries: _questions(read_battery_map(NameOrFile(battery_map))),
+            chargers: _questions(read_charger_map(NameOrFile(charger_map))),
+        }
+        count = sum(map(len, questions.values()))
+        floor_us = cost_us(lambda: _ask_barely(questions))
+    return Figure(
+        name=f"Modbus TCP, {how}: batteries and chargers in {count} questions "
+        f"({spent.wall_ms:.0f} ms on the clock)",
+        per_item_us=spent.cpu_us,
+        floor_name="the same questions over bare sockets",
+        floor_us=floor_us,
+    )
+
+
+def _can() -> Figure:
+    channel = free_channel(UDP)
+
+    async def an_interval() -> None:
+        await asyncio.sleep(INTERVAL_S)
+
+    with _emulator("bms-can", "--interface", UDP, "--channel", channel):
+        driver = _CAN.format(can=channel)
+        spent, _ = asyncio.run(_sample(driver, samples=_SAMPLES, between=an_interval))
+        floor_us, frames = _listen_barely(channel)
+    return Figure(
+        name=f"CAN over UDP, listening for {INTERVAL_S:g} s included: {frames} frames",
+        per_item_us=spent.cpu_us,
+        floor_name="the same frames from a bare socket",
+        floor_us=floor_us,
+    )
+
+
+def _kernel_frames() -> Figure:
+    """The path of SocketCAN, which needs a kernel that has it, on another socket of datagrams: received,
+    dated, parsed and judged, and all bays read once. Without waking up."""
+    rounds = _rounds_of_frames()
+    layout = read_layout(NameOrFile("evswap-bms"))
+    slates = {bay: Slate(layout, stale_after_s=3.0) for bay in range(1, BAYS + 1)}
+    hearers = {key: (slates[bay], kind) for key, (bay, kind) in places(layout, bays=list(slates)).items()}
+
+    def hear(inlet: SocketInlet) -> None:
+        for key, data, at in inlet.take(_BURST + 1):
+            slate, kind = hearers[key]
+            slate.hear(kind, data, at)
+
+    with _line() as (far, ours):
+        inlet = SocketInlet(ours.fileno(), kernel_frame)
+        cost_s = _cpu_of_bursts(rounds, far, lambda: hear(inlet))
+        inlet.close()
+        ours.setblocking(False)
+        floor_s = _cpu_of_bursts(rounds, far, lambda: _empty(ours))
+    frames = sum(map(len, rounds))
+    now = time.time()
+    return Figure(
+        name=f"CAN, {frames} frames as the kernel has them: received, judged, and all bays read once",
+        per_item_us=cost_s * 1e6
+        + cost_us(lambda: [slate.read(now, listening_since=0.0) for slate in slates.values()]),
+        floor_name="the same frames from a bare socket",
+        floor_us=floor_s * 1e6,
+    )
+
+
+# --- samples ----------------------------------------------------------------------------------------------
+
+
+async def _at_once() -> None: ...
+
+
+async def _sample(
+    driver: str,
+    *,
+    samples: int,
+    between: Callable[[], Awaitable[None]],
+    clock: TimeSource | None = None,
+) -> tuple[_Spent, Reading]:
+    """The least that a sample took, with what was done since the one before; and the last one."""
+    surroundings = Surroundings(station_id="station-01", time=clock or SystemTime(), answer_within_s=4.0)
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "station.yaml"
+        file.write_text(
+            f"station_id: station-01\ndriver:\n{driver}\n"
+            "outbox: {path: outbox.sqlite}\ntransport: {name: memory}\n"
+        )
+        (station,) = read_station(file).stations
+    cabinet = await open_cabinet(station.driver.kind, station.driver.settings, surroundings)
+    sampler = Sampler(
+        station_id="station-01",
+        cabinet=cabinet,
+        record=_encode,
+        time=surroundings.time,
+        interval_s=5.0,
+        sensor_timeout_s=4.0,
+        vitals=Vitals(),
+    )
+    try:
+        await _until_all_is_read(sampler)
+        await asyncio.sleep(_OPENED_WITHIN_S)
+        spent = [await _spent_on(sampler, between) for _ in range(samples)]
+        reading = await sampler.sample()
+    finally:
+        await cabinet.aclose()
+    least = _Spent(min(one.cpu_us for one in spent), min(one.wall_ms for one in spent))
+    return least, reading
+
+
+async def _spent_on(sampler: Sampler, between: Callable[[], Awaitable[None]]) -> _Spent:
+    cpu_s = time.process_time()
+    await between()
+    wall_s = time.perf_counter()
+    await sampler.sample()
+    wall_s = time.perf_counter() - wall_s
+    return _Spent((time.process_time() - cpu_s) * 1e6, wall_s * 1e3)
+
+
+async def _encode(measured: Sequence[tuple[Reading, Stamp]]) -> None:
+    for reading, _ in measured:
+        encode_reading(msgspec.structs.replace(reading, stream_id="s", sequence=1))
+
+
+async def _until_all_is_read(sampler: Sampler) -> None:
+    async with asyncio.timeout(_SETTLED_WITHIN_S):
+        while True:
+            bays = (await sampler.sample()).bays or ()
+            if len(bays) == BAYS and all(bay.health is Health.HEALTHY for bay in bays):
+                return
+
+
+# --- bare wires -------------------------------------------------------------------------------------------
+
+
+def _questions(layout: BatteryMap | ChargerMap) -> list[bytes]:
+    """All that is asked in one round, as it is on the wire."""
+    seating = Seating(bays=tuple(range(1, BAYS + 1)), first_unit=layout.factory.unit, units_apart=1)
+    return [
+        struct.pack(
+            ">HHHBBHH", 0, 0, 6, seat.unit, 4 if block.table is Table.INPUT else 3, block.address, block.count
+        )
+        for seat in seating.seats(layout)
+        for block in seat.blocks
+    ]
+
+
+def _ask_barely(questions: dict[str, list[bytes]]) -> None:
+    for address, several in questions.items():
+        host, _, port = address.rpartition(":")
+        with socket.create_connection((host, int(port))) as connection:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            for question in several:
+                connection.sendall(question)
+                connection.recv(512)
+
+
+def _listen_barely(channel: str) -> tuple[float, int]:
+    """Microseconds of processor time of one interval, in which the socket is emptied twice a second; and the
+    frames of that interval."""
+    group, _, port = channel.partition(":")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as ours:
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+        ours.bind(("", int(port)))
+        membership = socket.inet_aton(group) + struct.pack("@I", socket.INADDR_ANY)
+        ours.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, membership)
+        ours.setblocking(False)
+        least_s, most = float("inf"), 0
+        for _ in range(_SAMPLES):
+            before_s, frames = time.process_time(), 0
+            for _ in range(round(INTERVAL_S / 0.5)):
+                time.sleep(0.5)
+                frames += _empty(ours)
+            least_s, most = min(least_s, time.process_time() - before_s), max(most, frames)
+    return least_s * 1e6, most
+
+
+def _rounds_of_frames() -> list[list[bytes]]:
+    """What 35 bays say in five seconds, as the kernel hands it out, in bursts."""
+    with wired(bays=BAYS) as bus:
+        slow = places(read_layout(NameOrFile("evswap-bms")), bays=range(1, BAYS + 1))
+        said = [
+            build_can_frame(message)
+            for number in range(10)
+            for message in bus.emulator.frames()
+            if number % 2 or slow[message.arbitration_id][1].name != "BmsCells"
+        ]
+    return [said[at : at + _BURST] for at in range(0, len(said), _BURST)]
+
+
+def _cpu_of_bursts(bursts: list[list[bytes]], far: socket.socket, take: Callable[[], object]) -> float:
+    """Seconds of processor time of ``take`` for all bursts, and not of sending them: the least of several
+    rounds."""
+    return min(_cpu_of_round(bursts, far, take) for _ in range(7 if FULL else 2))
+
+
+def _cpu_of_round(bursts: list[list[bytes]], far: socket.socket, take: Callable[[], object]) -> float:
+    total_s = 0.0
+    for burst in bursts:
+        for frame in burst:
+            far.send(frame)
+        before_s = time.process_time()
+        take()
+        total_s += time.process_time() - before_s
+    return total_s
+
+
+def _empty(ours: socket.socket) -> int:
+    count = 0
+    try:
+        while True:
+            ours.recv(512)
+            count += 1
+    except BlockingIOError:
+        return count
+
+
+@contextmanager
+def _line() -> Iterator[tuple[socket.socket, socket.socket]]:
+    with ExitStack() as sockets:
+        far = sockets.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+        ours = sockets.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+        ours.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+        ours.bind(("127.0.0.1", 0))
+        far.connect(ours.getsockname())
+        yield far, ours
+
+
+@contextmanager
+def _emulator(name: str, *arguments: str) -> Iterator[str]:
+    """The devices of 35 bays in a process of their own; where they are."""
+    bays = f"1-{BAYS}" if name == "bms-can" else str(BAYS)
+    command = [sys.executable, "-m", "evswap_edge", "emulate", name, *arguments, "--bays", bays]
+    devices = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        assert devices.stdout is not None
+        ready, _, place = devices.stdout.readline().strip().partition(" ")
+        assert ready == "ready"
+        yield place
+    finally:
+        devices.communicate()
