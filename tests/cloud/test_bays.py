@@ -253,6 +253,15 @@ def test_parts_fill_their_shares_together_or_one_after_the_other(stores: Stores)
     assert [one.lock for one in stores.bays.of_station(STATION)] == [Lock.UNLOCKED] * 2
 
 
+def test_beside_a_part_of_a_newer_reading_an_older_one_tells_of_nothing(stores: Stores) -> None:
+    stores.bulk.process(delivered_batches([sample(1, bay(1), bay(2))]))
+    stores.bulk.process(delivered_batches([sample(3, bay(2), part=Part(index=1, count=2))]))
+    older = sample(2, bay(2, lock=Lock.UNLOCKED), part=Part(index=1, count=2))
+    newer = sample(3, bay(1), part=Part(index=0, count=2))
+    stores.bulk.process([*delivered_batches([older], "older"), *delivered_batches([newer], "newer")])
+    assert shown(stores, 2).lock is Lock.LOCKED
+
+
 def test_a_change_without_bays_does_not_keep_those_of_the_batch_before_it_out(stores: Stores) -> None:
     """As many bays as do not fit into a change come in batches only, and a change may overtake them."""
     stores.bulk.process(delivered_batches([sample(1, bay())]))
