@@ -248,8 +248,14 @@ class _Stage:
         """Go on until what is told is what there is, as the last customers may be at the door still."""
         loop = asyncio.get_running_loop()
         end = loop.time() + _SETTLES_WITHIN_S
-        while self._book.differences(cabinet.world) and loop.time() < end:
+        while await self._is_behind(cabinet) and loop.time() < end:
             await _until(loop.time() + STEP_S)
+
+    async def _is_behind(self, cabinet: SimulatedCabinet) -> bool:
+        """Whether something is told otherwise than it is at this moment; a look lets the world catch
+        up."""
+        await cabinet.read_bays()
+        return bool(self._book.differences(cabinet.world))
 
     def _conclude(self, cabinet: SimulatedCabinet) -> None:
         result, world = self._result, cabinet.world

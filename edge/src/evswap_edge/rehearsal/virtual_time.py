@@ -18,6 +18,10 @@ ArgumentTs = TypeVarTuple("ArgumentTs")
 
 _BOOT_ID: Final = "00000000-0000-4000-8000-000000000000"
 
+_RESOLUTION_S: Final = 1e-6
+"""What is due within this, asyncio does. Its own, a nanosecond, is less than what numbers of some months'
+seconds differ by: nothing would ever be due."""
+
 
 class NobodyWaits(RuntimeError):
     """Every task waits for something that no other task, and no moment, will bring about."""
@@ -46,6 +50,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
         self._seconds = 0.0
         super().__init__(_Jump(self._pass))
+        self._clock_resolution = _RESOLUTION_S
 
     def time(self) -> float:
         return self._seconds
