@@ -30,6 +30,8 @@ def test_help_teaches(arguments: list[str], capsys: pytest.CaptureFixture[str]) 
         ["up", "--stations", "0"],
         ["up", "--stations", "many"],
         ["up", "--interval", "0"],
+        ["up", "--bays", "251"],
+        ["up", "--speed", "11"],
         ["up", "--port", "80"],
         ["up", "--reporting", "sometimes"],
         ["up", "--bind", "192.168.1.1"],

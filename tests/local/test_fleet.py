@@ -12,6 +12,7 @@ from evswap_edge.outbox import Outbox
 from evswap_local.errors import DidNotStart
 from evswap_local.fleet import NAME, configuration, demand_alive
 from evswap_local.layout import StateFolder
+from evswap_local.network import keep_network
 from evswap_local.outboxes import depths
 from evswap_local.processes import Processes
 from evswap_local.settings import Reporting, Settings
@@ -20,8 +21,8 @@ from evswap_local.settings import Reporting, Settings
 @pytest.mark.parametrize("reporting", list(Reporting))
 def test_the_edge_understands_what_is_written(tmp_path: Path, reporting: Reporting) -> None:
     state = StateFolder(tmp_path)
-    settings = Settings(stations=12, interval_s=0.2, reporting=reporting, mqtt_port=38883)
-    state.fleet_config.write_text(yaml.safe_dump(dict(configuration(state, settings))))
+    settings = Settings(stations=12, interval_s=0.2, reporting=reporting, mqtt_port=38883, bays=35, speed=10)
+    state.fleet_config.write_text(yaml.safe_dump(dict(configuration(state, settings, keep_network(state)))))
     read = read_fleet(state.fleet_config)
     assert tuple(station.station_id for station in read.stations) == tuple(settings.station_ids())
     first = read.stations[0]
@@ -30,6 +31,8 @@ def test_the_edge_understands_what_is_written(tmp_path: Path, reporting: Reporti
     assert first.transport.settings.port == 38883
     assert first.transport.settings.certificate_file == state.certificates / "station-01.cert.pem"
     assert first.outbox_path.parent == state.stations / "station-01"
+    assert (first.driver.settings.bays, first.driver.settings.speed) == (35, 10)
+    assert first.swaps.enabled
 
 
 def test_what_waits_in_an_outbox_is_counted_while_a_station_has_it_open(tmp_path: Path) -> None:

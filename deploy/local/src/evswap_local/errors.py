@@ -11,6 +11,7 @@
     ``OtherSettings``         the running stack was started with other settings
     ``BadStack``              a file under cloud/stack cannot be applied
     ``CertificateUnusable``   a station's certificate has expired or is revoked
+    ``TokenKeyUnusable``      the network's key for tokens is none
     ``TerraformMissing``      there is no program ``terraform``
     ``TerraformFailed``       Terraform could not make the stack
     ``OtherMaker``            the stack in this state folder was made by the other of evswap and Terraform
@@ -113,6 +114,17 @@ class CertificateUnusable(LocalError):
             f"`evswap certificate renew {station_id}` issues another"
         )
         self.station_id, self.state = station_id, state
+
+
+class TokenKeyUnusable(LocalError):
+    """The file ``path`` holds no key, for ``reason``."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(
+            f"{path} holds no key for tokens ({reason}): put back the one that was there, or remove the file "
+            f"and be somebody new to every station"
+        )
+        self.path, self.reason = path, reason
 
 
 class TerraformMissing(LocalError):

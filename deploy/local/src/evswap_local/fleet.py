@@ -8,10 +8,13 @@ from typing import Any
 
 import yaml
 
+from evswap_edge.drivers.simulated import CustomersAre
+from evswap_edge.simulation.names import SERIAL_NUMBERS
 from evswap_local.emulator import own_environment
 from evswap_local.errors import DidNotStart
 from evswap_local.files import write_private
 from evswap_local.layout import StateFolder
+from evswap_local.network import Network
 from evswap_local.processes import Processes, Running
 from evswap_local.settings import Settings
 
@@ -20,12 +23,14 @@ RECONNECT_MAX_S = 5
 """Nobody else is hurt by stations that hurry back to a local AWS, and `evswap up` waits for them."""
 
 
-def keep_fleet(processes: Processes, state: StateFolder, settings: Settings, *, anew: bool) -> bool:
+def keep_fleet(
+    processes: Processes, state: StateFolder, settings: Settings, network: Network, *, anew: bool
+) -> bool:
     """Lets the fleet run with these settings; False when it did already.
 
     ``anew``: certificates have changed, so a running fleet has to start again.
     """
-    text = yaml.safe_dump(configuration(state, settings), sort_keys=False)
+    text = yaml.safe_dump(configuration(state, settings, network), sort_keys=False)
     same = state.fleet_config.is_file() and state.fleet_config.read_text(encoding="utf-8") == text
     if same and not anew and processes.find(NAME) is not None:
         return False
@@ -48,13 +53,24 @@ def demand_alive(processes: Processes) -> None:
         raise DidNotStart(NAME, _last_words(log), log)
 
 
-def configuration(state: StateFolder, settings: Settings) -> Mapping[str, Any]:
+def configuration(state: StateFolder, settings: Settings, network: Network) -> Mapping[str, Any]:
     """fleet.yaml, as ``evswap-edge fleet`` reads it."""
     return {
         "stations": list(settings.station_ids()),
         "certificates_dir": str(state.certificates),
         "data_dir": str(state.stations),
-        "driver": {"name": "simulated"},
+        "driver": {
+            "name": "simulated",
+            "bays": settings.bays,
+            "speed": settings.speed,
+            "customers": CustomersAre.PRESENT_TOKENS.value,
+        },
+        "swaps": {
+            "enabled": True,
+            "batteries": SERIAL_NUMBERS,
+            "token_key_file": str(state.token_key),
+            "authorisation_keys": {network.signing_key.key_id: str(state.authorisation_public_key)},
+        },
         "sampling": {"interval_s": settings.interval_s},
         "reporting": {"mode": settings.reporting.value, "batch_age_s": settings.batch_age_s},
         "transport": {

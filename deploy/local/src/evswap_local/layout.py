@@ -131,6 +131,11 @@ class StateFolder:
         return self.path / "authorisations.pub.pem"
 
     @property
+    def token_key(self) -> Path:
+        """The network's key that makes customers' tokens into hashes, in hex."""
+        return self.path / "tokens.key"
+
+    @property
     def fleet_config(self) -> Path:
         """The configuration that the fleet process reads."""
         return self.path / "fleet.yaml"

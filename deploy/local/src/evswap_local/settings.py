@@ -24,13 +24,16 @@ class Reporting(StrEnum):
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``interval_s`` seconds between two samples, ``batch_age_s`` until a batch is sent.
 
-    ``bind`` is where the local AWS listens.
+    ``bays`` are those of each station, ``speed`` is simulated seconds in a second, ``bind`` is where the
+    local AWS listens.
     """
 
     stations: int = 10
     interval_s: float = 5.0
     reporting: Reporting = Reporting.EVERY_SAMPLE
     batch_age_s: float = 60.0
+    bays: int = 8
+    speed: float = 1.0
     port: int = 4566
     mqtt_port: int = 8883
     bind: str = "127.0.0.1"

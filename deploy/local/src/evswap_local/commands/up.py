@@ -21,18 +21,23 @@ from evswap_local.context import Context
 from evswap_local.errors import BadStack, OtherSettings
 from evswap_local.lock import exclusive
 from evswap_local.maker import Maker, choose, discard_half_made, make_stack
+from evswap_local.network import Network, keep_network
 from evswap_local.package import keep_package
 from evswap_local.processes import Processes
 from evswap_local.progress import Progress
+from evswap_local.riders import authorise_riders
 from evswap_local.settings import VISITOR, Reporting, Settings
 from evswap_local.stack.api import api_url, find_api
+from evswap_local.stack.ledger import ledger_of
 from evswap_local.stack.provisioning import template_name
 from evswap_local.stack.source import Source
 from evswap_local.stack_file import StackFile
+from evswap_schema.limits import MAX_BAYS
 
 VISIBLE_S = 60.0
 VISIBLE_PER_STATION_S = 1.0
 MOST_STATIONS = 5000
+SLOWEST, FASTEST = 0.1, 10.0
 ANYWHERE = "0.0.0.0"  # noqa: S104 - only where --bind says so
 
 
@@ -61,6 +66,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         dest="batch_age_s",
         help=f"how old the oldest sample of a batch gets (default: {normal.batch_age_s:g})",
+    )
+    parser.add_argument(
+        "--bays", type=_bays, metavar="N", help=f"bays of each station (default: {normal.bays})"
+    )
+    parser.add_argument(
+        "--speed",
+        type=_speed,
+        metavar="X",
+        help=f"how fast time passes at the stations: up to {FASTEST:g}, beyond which customers lose patience "
+        f"before a station has looked (default: {normal.speed:g})",
     )
     parser.add_argument(
         "--port", type=_port, metavar="PORT", help=f"AWS and the REST API (default: {normal.port})"
@@ -125,7 +140,16 @@ def _bring_up(context: Context, options: argparse.Namespace, progress: Progress)
     )
     progress.changes("claim", [keep_claim(clients, source, context.state.claim, context.state.ca)])
     if not options.no_fleet:
-        _bring_up_fleet(context, settings, described, progress, anew=issued)
+        network = keep_network(context.state)
+        _bring_up_fleet(context, settings, network, described, progress, anew=issued)
+        riders = authorise_riders(
+            settings,
+            network,
+            ledger_of(clients, source.values),
+            clients.iot_data,
+            now=datetime.now(UTC),
+        )
+        progress.step(f"riders: {riders} may swap")
     _say_where(context, described)
 
 
@@ -178,11 +202,17 @@ def _describe(context: Context, settings: Settings, clients: Clients, source: So
 
 
 def _bring_up_fleet(
-    context: Context, settings: Settings, described: StackFile, progress: Progress, *, anew: bool
+    context: Context,
+    settings: Settings,
+    network: Network,
+    described: StackFile,
+    progress: Progress,
+    *,
+    anew: bool,
 ) -> None:
     processes = context.processes
     since = datetime.now(UTC)
-    started = fleet.keep_fleet(processes, context.state, settings, anew=anew)
+    started = fleet.keep_fleet(processes, context.state, settings, network, anew=anew)
     progress.step(f"fleet: {'started' if started else 'runs as asked for'}")
     if not started:
         since = _started_at(processes)
@@ -256,6 +286,20 @@ def _seconds(text: str) -> float:
     if not 0.05 <= seconds <= 3600:
         raise argparse.ArgumentTypeError(f"{text} is not between 0.05 and 3600 seconds")
     return seconds
+
+
+def _bays(text: str) -> int:
+    number = int(text)
+    if not 1 <= number <= MAX_BAYS:
+        raise argparse.ArgumentTypeError(f"{number} is not between 1 and {MAX_BAYS}")
+    return number
+
+
+def _speed(text: str) -> float:
+    speed = float(text)
+    if not SLOWEST <= speed <= FASTEST:
+        raise argparse.ArgumentTypeError(f"{text} is not between {SLOWEST:g} and {FASTEST:g}")
+    return speed
 
 
 def _port(text: str) -> int:
