@@ -76,9 +76,9 @@ class Slate:
                 return None
             self._require_fresh(self._layout.slots, now)
             self._report = self._report or decode(self._layout, frames)
-            return self._report
         except NotMeasured as error:
             return Unread(error.reason)
+        return self._report
 
     # --- a frame arrives ----------------------------------------------------------------------------------
 
