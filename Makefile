@@ -18,15 +18,16 @@ PROJECTS := $(DISTRIBUTIONS:=/pyproject.toml)
 # What was given on the command line goes to `evswap up`, and nothing else: a PORT in the environment means something else.
 option = $(if $(filter command,$(firstword $(origin $(1)))),$(2) $($(1)))
 UP_OPTIONS = $(call option,STATIONS,--stations) $(call option,INTERVAL,--interval) $(call option,PORT,--port) \
-	$(call option,MQTT_PORT,--mqtt-port) $(call option,REPORTING,--reporting)
+	$(call option,MQTT_PORT,--mqtt-port) $(call option,REPORTING,--reporting) $(call option,SPEED,--speed) \
+	$(call option,BAYS,--bays)
 
-.PHONY: help up down status logs stations stations-down hil-run zips component test lint unit bench chaos requirements clean
+.PHONY: help up down status logs stations stations-down hil-run zips component plots test lint unit bench chaos requirements clean
 .PHONY: $(SUITES)
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r target line; do printf '  make %-13s %s\n' "$$target" "$$line"; done
 
-up: $(RUNTIME) $(MINISTACK) ## AWS and ten stations on this machine [STATIONS=10 INTERVAL=5 PORT= MQTT_PORT= REPORTING=every-sample|on-change]
+up: $(RUNTIME) $(MINISTACK) ## AWS and ten stations on this machine [STATIONS=10 BAYS=8 SPEED=1 INTERVAL=5 PORT= MQTT_PORT= REPORTING=every-sample|on-change]
 	@$(BIN)/evswap up $(UP_OPTIONS)
 
 down: $(RUNTIME) ## stop what `make up` started; what was written stays
@@ -53,6 +54,9 @@ zips: $(RUNTIME) ## the functions' zips for AWS, one a target, into dist/
 
 component: $(RUNTIME) ## the Greengrass component with its wheels [TARGETS="linux-aarch64-cp311 linux-aarch64-cp313"]
 	@$(BIN)/python deploy/greengrass/build.py $(foreach target,$(or $(TARGETS),linux-aarch64-cp311 linux-aarch64-cp313),--target $(target))
+
+plots: $(TOOLS) ## draw the simulated week of docs/images again
+	@$(BIN)/evswap-edge simulate --plots docs/images
 
 test: lint ## everything below, in under twenty minutes on two cores [JOBS=3]
 	@$(MAKE) --no-print-directory --jobs=$(JOBS) --keep-going --output-sync=target $(SUITES)
