@@ -13,10 +13,9 @@ from hypothesis import strategies as st
 from evswap_edge.drivers import SettingRefused, Surroundings, load_driver, open_cabinet
 from evswap_edge.drivers.simulated import KIND, CustomersAre, Faults, Settings, SimulatedCabinet
 from evswap_edge.hal import ActionRefused, BayActuators, Climate, SafetyInputs, SensorError, TokenReader
-from evswap_edge.sampler import count_bays
 from evswap_edge.simulation.stations import StationType
 from evswap_edge.testing import ManualTime
-from evswap_schema import Bay, Charge, Health, Lock, Occupancy, Reservation
+from evswap_schema import Bay, Charge, Health, Lock, Occupancy
 
 Story = list[tuple[Climate, list[Bay]]]
 
@@ -143,44 +142,11 @@ async def test_charging_that_is_disabled_stops_the_current_until_it_is_enabled_a
     assert again.battery.current > 0
 
 
-async def test_a_reserved_battery_is_nobody_else_s_until_its_time() -> None:
-    cabinet, time = told()
-    number = await first(cabinet, Charge.CHARGED)
-    before = count_bays(await cabinet.read_bays()).available
-    await cabinet.reserve(number, seconds=30.0)
-    assert (await bay_of(cabinet, number)).reservation is Reservation.RESERVED
-    assert count_bays(await cabinet.read_bays()).available == before - 1
-    with pytest.raises(ActionRefused, match="is reserved already"):
-        await cabinet.reserve(number, seconds=30.0)
-    await time.advance(30.0)
-    assert (await bay_of(cabinet, number)).reservation is Reservation.FREE
-
-
-async def test_no_customer_takes_what_is_reserved() -> None:
-    cabinet, time = told(speed=1_000.0)
-    await time.advance(1.0)
-    for bay in list(await cabinet.read_bays()):
-        if bay.charge is Charge.CHARGED:
-            await cabinet.reserve(bay.bay, seconds=3_600.0)
-    reserved = {
-        bay.bay: bay.battery.serial_number
-        for bay in await cabinet.read_bays()
-        if bay.battery and bay.reservation is Reservation.RESERVED
-    }
-    await time.advance(300.0)  # more than three days of the world
-    after = {bay.bay: bay.battery.serial_number for bay in await cabinet.read_bays() if bay.battery}
-    assert reserved
-    assert reserved.items() <= after.items()
-
-
 async def test_what_cannot_be_done_is_refused_and_nothing_moves() -> None:
     cabinet, _ = told()
-    empty = await first(cabinet, Charge.NONE)
     before = list(await cabinet.read_bays())
     with pytest.raises(ActionRefused, match=r"bay 9: there are bays 1 to 8"):
         await cabinet.unlock(9)
-    with pytest.raises(ActionRefused, match="there is no battery in it"):
-        await cabinet.reserve(empty, seconds=30.0)
     assert list(await cabinet.read_bays()) == before
 
 

@@ -79,9 +79,7 @@ class Heard:
 @settings(max_examples=10)
 @given(
     st.lists(
-        st.tuples(
-            st.integers(0, 400), st.sampled_from(["unlock", "stop", "go", "promise"]), st.integers(1, 8)
-        ),
+        st.tuples(st.integers(0, 400), st.sampled_from(["unlock", "stop", "go"]), st.integers(1, 8)),
         max_size=20,
     )
 )
@@ -103,8 +101,6 @@ def test_what_is_done_with_bays_changes_neither_weather_nor_faults_nor_arrivals(
 def obey(world: World, what: str, bay: int) -> None:
     if what == "unlock":
         world.unlock(bay)
-    elif what == "promise":
-        world.slots[bay - 1].promised = True
     else:
         world.set_charging(bay, enabled=what == "go")
 
@@ -138,7 +134,7 @@ def check(world: World) -> None:
     factor=st.sampled_from([0.0, 1.0, 300.0]),
     presents=st.booleans(),
     latitude=st.sampled_from([-35.0, 0.0, 25.0, 60.0]),
-    orders=st.lists(st.tuples(st.sampled_from(["unlock", "stop", "go", "promise"]), st.integers(1, 40))),
+    orders=st.lists(st.tuples(st.sampled_from(["unlock", "stop", "go"]), st.integers(1, 40))),
 )
 def test_energy_is_never_made_and_a_battery_is_in_one_place(
     seed: int, bays: int, factor: float, presents: bool, latitude: float, orders: list[tuple[str, int]]

@@ -101,7 +101,6 @@ class SimulatedCabinet:
             witness,
         )
         self._locks_at: dict[int, float] = {}
-        self._free_at: dict[int, float] = {}
 
     # --- what is read ---
 
@@ -139,15 +138,6 @@ class SimulatedCabinet:
         self._slot(bay)
         self.world.set_charging(bay, enabled=enabled)
 
-    async def reserve(self, bay: int, *, seconds: float) -> None:
-        slot = self._slot(bay)
-        if slot.pack is None:
-            raise ActionRefused(bay=bay, reason="there is no battery in it")
-        if slot.promised:
-            raise ActionRefused(bay=bay, reason="is reserved already")
-        slot.promised = True
-        self._free_at[bay] = self._time.monotonic() + seconds
-
     async def aclose(self) -> None:
         """There is nothing to give back."""
 
@@ -172,13 +162,10 @@ class SimulatedCabinet:
         self._expire(now)
 
     def _expire(self, now: float) -> None:
-        """Doors fall shut, and promises end, that were to do so by ``now``."""
+        """Doors fall shut that were to do so by ``now``."""
         for bay in [bay for bay, moment in self._locks_at.items() if moment <= now]:
             del self._locks_at[bay]
             self.world.lock(bay)
-        for bay in [bay for bay, moment in self._free_at.items() if moment <= now]:
-            del self._free_at[bay]
-            self.world.slots[bay - 1].promised = False
 
 
 def _shown(slot: Slot) -> Bay:
@@ -188,7 +175,7 @@ def _shown(slot: Slot) -> Bay:
         occupancy=Occupancy.EMPTY if slot.pack is None else Occupancy.OCCUPIED,
         charge=_charge(slot),
         lock=Lock.UNLOCKED if slot.unlocked or Fault.DOOR_BLOCKED in slot.faults else Lock.LOCKED,
-        reservation=Reservation.RESERVED if slot.promised else Reservation.FREE,
+        reservation=Reservation.FREE,
         health=Health.FAULT if slot.faults.intersection(_SHOWN_FAULTS) else Health.HEALTHY,
         battery=_reported(slot.pack) if slot.pack is not None and slot.speaks else None,
     )

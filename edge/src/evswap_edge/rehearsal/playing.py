@@ -24,6 +24,7 @@ from evswap_edge.rehearsal import StoryBroken
 from evswap_edge.rehearsal.bookkeeping import Book, misplaced
 from evswap_edge.rehearsal.network import Network
 from evswap_edge.rehearsal.virtual_time import VirtualLoop, VirtualTime
+from evswap_edge.simulation.names import SERIAL_NUMBERS
 from evswap_edge.simulation.report import Tally
 from evswap_edge.simulation.world import STEP_S, Happening
 from evswap_edge.swaps.controller import Surroundings as SwapSurroundings
@@ -39,7 +40,6 @@ often costs four times as much and serves nobody sooner."""
 IDLE_S: Final = 60.0
 """And otherwise: a customer who shows a token makes it look at once, and hardly anybody else moves
 anything."""
-_FOREIGN: Final = "foreign-"
 _ANSWER_TIMEOUT_S: Final = 5.0
 _DAY_S: Final = 86_400.0
 _SETTLES_WITHIN_S: Final = 3_600.0
@@ -187,7 +187,7 @@ class _Stage:
         station_id, ended = self._play.station_id, self._result.swaps
         rules = SwapRules(
             enabled=True,
-            batteries=f"(?!{_FOREIGN}).+",
+            batteries=SERIAL_NUMBERS,
             watch_s=self._play.watch_s,
             idle_s=self._play.idle_s,
             token_key_file=self._network.token_key_file,

@@ -12,7 +12,7 @@ _AGES_EACH_S = 3_600.0
 
 
 class Slot:
-    """One bay. ``promised``: no customer may help himself to its pack."""
+    """One bay."""
 
     __slots__ = (
         "aged_at",
@@ -21,7 +21,6 @@ class Slot:
         "faults",
         "number",
         "pack",
-        "promised",
         "put_in_at",
         "put_in_soc",
         "unlocked",
@@ -32,7 +31,6 @@ class Slot:
         self.pack: Pack | None = None
         self.charging_enabled = True
         self.unlocked = False
-        self.promised = False
         self.faults: set[Fault] = set()
         self.put_in_at = 0.0
         self.put_in_soc = 0.0
@@ -63,7 +61,7 @@ class Slot:
     def offers(self, tier: Tier) -> bool:
         """Whether it has a charged pack that a customer could have now."""
         pack = self.pack
-        return pack is not None and pack.full and pack.tier is tier and self.opens and not self.promised
+        return pack is not None and pack.full and pack.tier is tier and self.opens
 
 
 _STOP_CHARGING = frozenset({Fault.BMS_SILENT, Fault.CHARGER_FAILED, Fault.OVER_TEMPERATURE})
@@ -136,7 +134,7 @@ class Cabinet:
             raise ValueError(f"bay {slot.number} is empty")
         pack.rest(now - slot.aged_at)
         pack.current = 0.0
-        slot.pack, slot.promised, slot.charged_at = None, False, math.inf
+        slot.pack, slot.charged_at = None, math.inf
         self.book.chemical_out += pack.energy
         self.book.heat_out += pack.heat
         return pack
