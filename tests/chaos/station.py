@@ -1,8 +1,8 @@
 """A real station in a process of its own, whose clock, sensors and bugs are pulled by strings.
 
 Told by one JSON file (`Orders`); while it runs it takes a line of JSON (`Pull`) from its standard input for
-each string that is pulled. What its outbox has accepted is written to the witness file after `append` has
-returned: the truth that the suite holds the broker's records against.
+each string that is pulled. What its outbox has accepted is written to the witness file after `append_all`
+has returned: the truth that the suite holds the broker's records against.
 
     python -m tests.chaos.station ORDERS
 """
@@ -15,7 +15,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -32,7 +32,7 @@ from evswap_edge.drivers import DriverKind, Surroundings
 from evswap_edge.hal import Climate, SensorError
 from evswap_edge.lean import with_one_heap
 from evswap_edge.logs import configure
-from evswap_edge.outbox import Outbox
+from evswap_edge.outbox import NewSample, Outbox, Sample
 from evswap_edge.stopping import until_stopped
 from evswap_edge.testing import charged_bay
 from evswap_schema import Bay, Charge, Reservation
@@ -169,20 +169,26 @@ class Witness:
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
-        """Note every append to any outbox of this process."""
-        with (
-            mock.patch.object(Outbox, "append", self._noting(Outbox.append, "sample")),
-            mock.patch.object(Outbox, "append_event", self._noting(Outbox.append_event, "event")),
-        ):
-            yield
+        """Note all that any outbox of this process accepts."""
+        append_all, append_event = Outbox.append_all, Outbox.append_event
 
-    def _noting(self, append: Callable[..., Awaitable[Any]], kind: str) -> Callable[..., Awaitable[Any]]:
-        async def noted(outbox: Outbox, *arguments: Any, **options: Any) -> Any:
-            stored = await append(outbox, *arguments, **options)
-            self._note(kind, stored, durable=outbox.trouble is None)
+        async def noting_samples(outbox: Outbox, samples: Sequence[NewSample]) -> Sequence[Any]:
+            stored = await append_all(outbox, samples)
+            for sample in stored:
+                if isinstance(sample, Sample):
+                    self._note("sample", sample, durable=outbox.trouble is None)
             return stored
 
-        return noted
+        async def noting_events(outbox: Outbox, *arguments: Any, **options: Any) -> Any:
+            event = await append_event(outbox, *arguments, **options)
+            self._note("event", event, durable=outbox.trouble is None)
+            return event
+
+        with (
+            mock.patch.object(Outbox, "append_all", noting_samples),
+            mock.patch.object(Outbox, "append_event", noting_events),
+        ):
+            yield
 
     def _note(self, kind: str, stored: Any, *, durable: bool) -> None:
         if self._is_brief:
