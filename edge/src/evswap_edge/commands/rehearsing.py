@@ -86,9 +86,8 @@ def is_asked_for(options: argparse.Namespace) -> bool:
 
 def rehearse(rehearsal: Rehearsal, events: Path | None, *, as_json: bool) -> None:
     """Play all of it and print what came of it. Raises ``StoryBroken`` or ``EventsUnwritable``."""
-    logging.getLogger("evswap_edge").setLevel(logging.ERROR)  # each swap, and each alarm, would be a line
     began = monotonic()
-    with TemporaryDirectory(prefix="evswap-network-") as folder:
+    with TemporaryDirectory(prefix="evswap-network-") as folder, _only_errors_logged():
         network = Network(rehearsal.seed, Path(folder))
         results = [_played(one, network, events) for one in rehearsal.plays()]
     days, minutes = rehearsal.stations * rehearsal.days, (monotonic() - began) / 60.0
@@ -97,6 +96,18 @@ def rehearse(rehearsal: Rehearsal, events: Path | None, *, as_json: bool) -> Non
     print(_as_json(figures) if as_json else _as_text(rehearsal, figures))
     for result in results:
         result.demand_truth()
+
+
+@contextmanager
+def _only_errors_logged() -> Iterator[None]:
+    """Each swap, and each alarm, would be a line."""
+    log = logging.getLogger("evswap_edge")
+    before = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(before)
 
 
 def _played(one: Play, network: Network, events: Path | None) -> Result:
