@@ -24,6 +24,7 @@ from evswap_edge.transports import (
 )
 from evswap_edge.transports.dialling import dial, tls_context
 from evswap_edge.transports.identity import Identity
+from evswap_edge.transports.keeping import until_up
 from evswap_edge.transports.mqtt import Settings
 from evswap_edge.transports.mqtt_link import Greeting, MqttLink
 from evswap_edge.transports.subscriptions import Subscriptions
@@ -53,16 +54,7 @@ class MqttTransport:
     async def connect(self) -> None:
         if self._keeper is None or self._keeper.done():
             self._keeper = asyncio.create_task(self._keep(), name=f"link {self._caller.station_id}")
-        keeper = self._keeper
-        waiting = asyncio.create_task(self._up.wait(), name="wait for link")
-        try:
-            await asyncio.wait({keeper, waiting}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            waiting.cancel()
-        if keeper.cancelled():
-            raise NotConnected("closed meanwhile")
-        if keeper.done():
-            keeper.result()
+        await until_up(self._keeper, self._up)
 
     async def send(self, message: Message) -> None:
         link = self._standing()

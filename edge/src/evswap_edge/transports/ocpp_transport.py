@@ -36,6 +36,7 @@ from evswap_edge.transports import (
     identity,
 )
 from evswap_edge.transports.dialling import lost
+from evswap_edge.transports.keeping import until_up
 from evswap_edge.transports.ocpp import Settings
 from evswap_edge.transports.ocpp_answers import Answers, Registrar
 from evswap_edge.transports.ocpp_credentials import Shown
@@ -141,16 +142,7 @@ class OcppTransport:
     async def connect(self) -> None:
         if self._keeper is None or self._keeper.done():
             self._keeper = asyncio.create_task(self._keep(), name=f"link {self._caller.station_id}")
-        keeper = self._keeper
-        waiting = asyncio.create_task(self._up.wait(), name="wait for link")
-        try:
-            await asyncio.wait({keeper, waiting}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            waiting.cancel()
-        if keeper.cancelled():
-            raise NotConnected("closed meanwhile")
-        if keeper.done():
-            keeper.result()
+        await until_up(self._keeper, self._up)
 
     async def send(self, message: Message) -> None:
         self._standing()
