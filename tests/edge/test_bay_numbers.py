@@ -30,6 +30,10 @@ def test_they_come_in_the_order_in_which_they_stand_there(
     [
         ("4-1", "bays: '4-1' is no range of bays"),
         ("0-3", "bays: '0-3' is no range of bays"),
+        ("1..4", "bays: '1..4' is no range of bays"),
+        ("", "bays: '' is no range of bays"),
+        ("-2", "bays: '-2' is no range of bays"),
+        ("1-2-3", "bays: '1-2-3' is no range of bays"),
         (f"1-{MAX_BAYS + 1}", "is no range of bays from 1 to"),
         (("1-4", 3), "bays: bay 3 stands there a second time"),
         ((), "bays: none is named"),

@@ -6,6 +6,7 @@ name a file of its own. The driver reads frames by them, and the emulator makes 
 DBC file and does its arithmetic by itself, so that a mistake in one shows.
 """
 
+import re
 from collections.abc import Mapping
 from difflib import get_close_matches
 from enum import StrEnum
@@ -19,9 +20,14 @@ from evswap_edge.documents import Document, NameOrFile
 _FOLDER: Final = Path(__file__).parent
 _SUFFIX: Final = ".yaml"
 
-SignalPath = Annotated[str, Meta(pattern=r"^[A-Za-z_]\w*\.[A-Za-z_]\w*\Z")]
+_SIGNAL_PATH: Final = r"^[A-Za-z_]\w*\.[A-Za-z_]\w*\Z"
+SignalPath = Annotated[str, Meta(pattern=_SIGNAL_PATH)]
 """A signal by message and name, such as ``BmsState.Soc``."""
 Seconds = Annotated[float, Meta(ge=0.05, le=3600)]
+
+
+_MEASURED: Final = ("soc", "soh", "voltage", "current", "temperature", "cycles")
+"""What is a number of a ``Battery``."""
 
 
 class Silence(StrEnum):
@@ -93,19 +99,21 @@ class BatteryMap(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where each value of a ``Battery`` comes from, in its unit: percent, volts, amperes (positive while
     charging), degrees Celsius."""
 
+    # A string with a pattern cannot stand in a union with a structure: msgspec 0.22 frees memory that is not
+    # its own when the process ends. ``read_profile`` looks at the strings instead.
     serial_number: Serial
-    soc: SignalPath | Measured
-    soh: SignalPath | Measured
-    voltage: SignalPath | Measured
-    current: SignalPath | Measured
-    temperature: SignalPath | Measured
-    cycles: SignalPath | Measured
+    soc: str | Measured
+    soh: str | Measured
+    voltage: str | Measured
+    current: str | Measured
+    temperature: str | Measured
+    cycles: str | Measured
 
     def measured(self) -> Mapping[str, Measured]:
         """All that is a number, by its name in ``Battery``."""
         return {
             name: value if isinstance(value, Measured) else Measured(signals=(value,))
-            for name in ("soc", "soh", "voltage", "current", "temperature", "cycles")
+            for name in _MEASURED
             for value in (getattr(self, name),)
         }
 
@@ -163,4 +171,10 @@ def read_profile(choice: NameOrFile) -> tuple[Profile, Document]:
     if choice.file is None and choice.name not in names():
         raise UnknownProfile(choice.name)
     document = Document(choice.file or _FOLDER / f"{choice.name}{_SUFFIX}")
-    return document.convert(document.data, Profile), document
+    profile = document.convert(document.data, Profile)
+    for name, measured in profile.battery.measured().items():
+        for signal in measured.signals:
+            if not re.match(_SIGNAL_PATH, signal):
+                problem = f"has to be a signal, such as BmsState.Soc; found {signal!r}"
+                raise document.error(("battery", name), problem)
+    return profile, document

@@ -26,12 +26,10 @@ import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
-
 from evswap_edge import plugins
 from evswap_edge.dbc import Profile, UnknownProfile, names, read_profile
 from evswap_edge.documents import NameOrFile
-from evswap_edge.drivers.bays import BayRange, bay_numbers
+from evswap_edge.drivers.bays import bay_numbers
 from evswap_edge.emulators import EmulatorError, console
 from evswap_edge.lean import with_openssl
 from evswap_edge.stopping import until_stopped
@@ -123,7 +121,7 @@ def _profile(text: str) -> Profile:
 
 def _bays(text: str) -> tuple[int, ...]:
     try:
-        return bay_numbers(msgspec.convert(text.split(","), tuple[BayRange, ...]))
+        return bay_numbers(tuple(text.split(",")))
     except ValueError as error:
         problem = f"{text!r}: has to be bays, such as 1-8 or 1,3 ({error})"
         raise argparse.ArgumentTypeError(problem) from error
