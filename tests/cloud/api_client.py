@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from types import SimpleNamespace
 
-from evswap_cloud.api import build_app
+from evswap_cloud.api import Sources, build_app
 from evswap_cloud.bays import BayReader
 from evswap_cloud.events import EventReader
 from evswap_cloud.latest import LatestReader
@@ -27,10 +27,13 @@ class Client:
         bays: BayReader | None = None,
     ) -> None:
         self.log = Log()
-        batteries = batteries or LedgerReader(MemoryShelf(), MemoryShelf())
-        self._app = build_app(
-            latest, bays or MemoryBays(), events or MemoryEvents(), batteries, self.log.logger
+        sources = Sources(
+            latest=latest,
+            bays=bays or MemoryBays(),
+            events=events or MemoryEvents(),
+            batteries=batteries or LedgerReader(MemoryShelf(), MemoryShelf()),
         )
+        self._app = build_app(sources, self.log.logger)
 
     def request(self, path: str, method: str = "GET", **query: str) -> SimpleNamespace:
         event = EVENT | {

@@ -4,7 +4,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from evswap_cloud import wiring
-from evswap_cloud.api import build_app
+from evswap_cloud.api import Sources, build_app
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.event_handler import APIGatewayRestResolver
@@ -18,10 +18,10 @@ def handler(event: dict[str, Any], context: "LambdaContext") -> dict[str, Any]:
 
 @cache
 def _app() -> "APIGatewayRestResolver":
-    return build_app(
-        wiring.latest_reader(),
-        wiring.bay_reader(),
-        wiring.event_reader(),
-        wiring.battery_reader(),
-        wiring.logger("api"),
+    sources = Sources(
+        latest=wiring.latest_reader(),
+        bays=wiring.bay_reader(),
+        events=wiring.event_reader(),
+        batteries=wiring.battery_reader(),
     )
+    return build_app(sources, wiring.logger("api"))

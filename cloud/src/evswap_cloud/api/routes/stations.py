@@ -1,0 +1,31 @@
+"""The stations: all of them, and one."""
+
+from typing import Final
+
+from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
+
+from evswap_cloud.api.answers import answer
+from evswap_cloud.api.asked import reported
+from evswap_cloud.api.paging import parse_cursor, parse_limit
+from evswap_cloud.api.representation import page_json, station_json
+from evswap_cloud.api.resources import Resource
+from evswap_cloud.api.sources import Sources
+from evswap_schema import STATION_ID_PATTERN
+
+RESOURCES: Final = (Resource(template="/stations"), Resource(template="/stations/<station_id>"))
+
+
+def add(app: APIGatewayRestResolver, sources: Sources) -> None:
+    """Let ``app`` answer for the stations."""
+
+    @app.get("/stations")
+    def list_stations() -> Response[str]:
+        query = app.current_event.query_string_parameters
+        after = parse_cursor(query.get("cursor"), STATION_ID_PATTERN)
+        page = sources.latest.page(limit=parse_limit(query.get("limit")), after=after)
+        return answer(page_json(page))
+
+    @app.get("/stations/<station_id>")
+    def get_station(station_id: str) -> Response[str]:
+        state = reported(sources.latest, station_id)
+        return answer(station_json(state, sources.bays.of_station(station_id)))

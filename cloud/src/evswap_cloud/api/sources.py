@@ -1,0 +1,18 @@
+"""Where the answers come from."""
+
+from dataclasses import dataclass
+
+from evswap_cloud.bays import BayReader
+from evswap_cloud.events import EventReader
+from evswap_cloud.latest import LatestReader
+from evswap_cloud.ledger import BatteryReader
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sources:
+    """What the routes read from."""
+
+    latest: LatestReader
+    bays: BayReader
+    events: EventReader
+    batteries: BatteryReader
