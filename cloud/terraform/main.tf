@@ -74,6 +74,13 @@ module "rules" {
   functions  = local.functions
 }
 
+module "schedules" {
+  source = "./modules/schedules"
+
+  schedules = module.stack.schedules
+  functions = local.functions
+}
+
 module "devices" {
   source = "./modules/devices"
 

@@ -25,6 +25,7 @@ class Reader:
             "function": self.functions,
             "log-group": self.log_groups,
             "rule": self.rules,
+            "schedule": self.schedules,
             "iot": self.devices,
             "api": self.api,
             "only-aws": self.only_aws,
@@ -51,7 +52,10 @@ class Reader:
                     "attributes": table["AttributeDefinitions"],
                     "indexes": {
                         index["IndexName"]: _only(index, "KeySchema", "Projection")
-                        for index in table.get("LocalSecondaryIndexes", ())
+                        for index in (
+                            *table.get("LocalSecondaryIndexes", ()),
+                            *table.get("GlobalSecondaryIndexes", ()),
+                        )
                     },
                     "expiry": _only(expiry, "TimeToLiveStatus", "AttributeName"),
                     "billing": table.get("BillingModeSummary", {}).get("BillingMode"),
@@ -167,6 +171,13 @@ class Reader:
                     found, "sql", "awsIotSqlVersion", "description", "ruleDisabled", "actions", "errorAction"
                 ),
             )
+
+    def schedules(self) -> Iterator[tuple[str, Any]]:
+        events = self._client("events")
+        for rule in events.list_rules()["Rules"]:
+            targets = events.list_targets_by_rule(Rule=rule["Name"])["Targets"]
+            settings = _only(rule, "Description", "ScheduleExpression", "State")
+            yield rule["Name"], {**settings, "targets": targets}
 
     def devices(self) -> Iterator[tuple[str, Any]]:
         iot = self._client("iot")

@@ -43,6 +43,11 @@ output "rules" {
   merge(rule, { sql = trimspace(local.text[rule.sql_file]) }) }
 }
 
+output "schedules" {
+  description = "schedules.yaml."
+  value       = yamldecode(local.text["schedules.yaml"])
+}
+
 output "station_policies" {
   description = "The AWS IoT policies of every station, by their keys in things.yaml: name, and document as text."
   value = { for key, policy in yamldecode(local.text["things.yaml"]).policies : key => {

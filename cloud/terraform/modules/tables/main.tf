@@ -8,12 +8,15 @@ resource "aws_dynamodb_table" "this" {
   deletion_protection_enabled = each.value.deletion_protection && var.protect_data
 
   dynamic "attribute" {
-    for_each = [for key in concat([each.value.partition_key, each.value.sort_key], values(each.value.local_indexes)) : key
-    if key != null]
+    for_each = { for key in concat(
+      [each.value.partition_key, each.value.sort_key],
+      values(each.value.local_indexes),
+      flatten([for index in values(each.value.global_indexes) : [index.partition_key, index.sort_key]]),
+    ) : key.name => key... if key != null }
 
     content {
-      name = attribute.value.name
-      type = attribute.value.type
+      name = attribute.key
+      type = attribute.value[0].type
     }
   }
 
@@ -24,6 +27,17 @@ resource "aws_dynamodb_table" "this" {
       name            = local_secondary_index.key
       range_key       = local_secondary_index.value.name
       projection_type = "ALL"
+    }
+  }
+
+  dynamic "global_secondary_index" {
+    for_each = each.value.global_indexes
+
+    content {
+      name            = global_secondary_index.key
+      hash_key        = global_secondary_index.value.partition_key.name
+      range_key       = global_secondary_index.value.sort_key.name
+      projection_type = global_secondary_index.value.keys_only ? "KEYS_ONLY" : "ALL"
     }
   }
 

@@ -1,11 +1,16 @@
 variable "tables" {
   description = "tables.yaml."
   type = map(object({
-    name                   = string
-    billing_mode           = string
-    partition_key          = object({ name = string, type = string })
-    sort_key               = optional(object({ name = string, type = string }))
-    local_indexes          = optional(map(object({ name = string, type = string })), {})
+    name          = string
+    billing_mode  = string
+    partition_key = object({ name = string, type = string })
+    sort_key      = optional(object({ name = string, type = string }))
+    local_indexes = optional(map(object({ name = string, type = string })), {})
+    global_indexes = optional(map(object({
+      partition_key = object({ name = string, type = string })
+      sort_key      = object({ name = string, type = string })
+      keys_only     = optional(bool, false)
+    })), {})
     expiry_attribute       = optional(string)
     point_in_time_recovery = bool
     encryption             = string

@@ -13,6 +13,7 @@ from evswap_local.credentials import Credentials
 if TYPE_CHECKING:
     from types_boto3_apigateway import APIGatewayClient
     from types_boto3_dynamodb import DynamoDBClient
+    from types_boto3_events import EventBridgeClient
     from types_boto3_iam import IAMClient
     from types_boto3_iot import IoTClient
     from types_boto3_lambda import LambdaClient
@@ -51,6 +52,10 @@ class Clients:
     @cached_property
     def dynamodb(self) -> "DynamoDBClient":
         return self._session.client("dynamodb", endpoint_url=self.endpoint_url, config=QUICK)
+
+    @cached_property
+    def events(self) -> "EventBridgeClient":
+        return self._session.client("events", endpoint_url=self.endpoint_url, config=QUICK)
 
     @cached_property
     def iam(self) -> "IAMClient":

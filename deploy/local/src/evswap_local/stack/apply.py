@@ -15,6 +15,7 @@ from evswap_local.stack.provisioning import apply_provisioning
 from evswap_local.stack.queues import apply_queues
 from evswap_local.stack.roles import apply_roles
 from evswap_local.stack.rules import apply_rules
+from evswap_local.stack.schedules import apply_schedules
 from evswap_local.stack.source import Source
 from evswap_local.stack.tables import apply_tables
 from evswap_local.stack.things import apply_things
@@ -35,6 +36,7 @@ def apply_stack(clients: Clients, source: Source, package: Path) -> Iterator[Cha
         "roles": apply_roles,
         "functions": functions,
         "rules": apply_rules,
+        "schedules": apply_schedules,
         "things": apply_things,
         "provisioning": apply_provisioning,
         "API": apply_api,

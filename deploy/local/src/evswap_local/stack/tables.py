@@ -40,13 +40,17 @@ def _keys(table: dict[str, Any]) -> dict[str, dict[str, str]]:
 
 def _create(clients: Clients, table: dict[str, Any]) -> None:
     keys, indexes = _keys(table), table.get("local_indexes", {})
+    global_indexes = table.get("global_indexes", {})
+    attributes = [*keys.values(), *indexes.values()]
+    for index in global_indexes.values():
+        attributes += [index["partition_key"], index["sort_key"]]
     wanted: dict[str, Any] = {
         "TableName": table["name"],
         "BillingMode": table["billing_mode"],
         "KeySchema": [{"AttributeName": key["name"], "KeyType": kind} for kind, key in keys.items()],
         "AttributeDefinitions": [
-            {"AttributeName": key["name"], "AttributeType": key["type"]}
-            for key in (*keys.values(), *indexes.values())
+            {"AttributeName": name, "AttributeType": kind}
+            for name, kind in {key["name"]: key["type"] for key in attributes}.items()
         ],
         "DeletionProtectionEnabled": table.get("deletion_protection", False),
     }
@@ -54,6 +58,8 @@ def _create(clients: Clients, table: dict[str, Any]) -> None:
         wanted["SSESpecification"] = {"Enabled": True, "SSEType": "KMS"}
     if indexes:
         wanted["LocalSecondaryIndexes"] = [_local_index(table, *index) for index in indexes.items()]
+    if global_indexes:
+        wanted["GlobalSecondaryIndexes"] = [_global_index(*index) for index in global_indexes.items()]
     clients.dynamodb.create_table(**wanted)
     clients.dynamodb.get_waiter("table_exists").wait(
         TableName=table["name"], WaiterConfig={"Delay": 1, "MaxAttempts": 30}
@@ -68,6 +74,17 @@ def _local_index(table: dict[str, Any], name: str, sort_key: dict[str, str]) -> 
             {"AttributeName": sort_key["name"], "KeyType": "RANGE"},
         ],
         "Projection": {"ProjectionType": "ALL"},
+    }
+
+
+def _global_index(name: str, index: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "IndexName": name,
+        "KeySchema": [
+            {"AttributeName": index["partition_key"]["name"], "KeyType": "HASH"},
+            {"AttributeName": index["sort_key"]["name"], "KeyType": "RANGE"},
+        ],
+        "Projection": {"ProjectionType": "KEYS_ONLY" if index.get("keys_only") else "ALL"},
     }
 
 
