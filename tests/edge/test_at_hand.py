@@ -31,7 +31,7 @@ class Telling:
         return sample
 
     def tell(self, sample: Sample) -> None:
-        self.at_hand.add(sample, said(sample))
+        self.at_hand.add([(sample, said(sample))])
 
     async def seal_open(self) -> None:
         """As ``Sealing`` does what it finds in the outbox."""
@@ -152,7 +152,7 @@ async def test_large_samples_are_not_kept(tmp_path: Path, make_reading: MakeRead
         await telling.sample()
         await telling.seal_open()
         large = await telling.outbox.append(lambda *_: b" " * 1_001, stamp=(await telling.sample()).stamp)
-        telling.at_hand.add(large, said(await telling.sample(told=False)))
+        telling.at_hand.add([(large, said(await telling.sample(told=False)))])
         assert telling.numbers() is None
 
 

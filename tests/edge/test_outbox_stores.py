@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from evswap_edge.outbox import Bounds, Losses, Parcel, Sample, StoredEvent
 from evswap_edge.outbox.disk import DiskStore
 from evswap_edge.outbox.memory import MemoryStore
-from evswap_edge.outbox.records import Item, Kind, Ticket, kind_of, ticket_of, urgent_ticket_of
+from evswap_edge.outbox.records import URGENT, Item, Kind, Ticket, kind_of, ticket_of
 from evswap_edge.outbox.store import Changes, Leaving, Store
 from evswap_edge.outbox.thinning import LAST_TICKET, NO_TICKET
 from tests.edge.outboxes import ALL, parcel_of, stamp
@@ -45,7 +45,7 @@ def a_parcel(serial: int) -> Parcel:
 
 
 def an_event(serial: int, *, urgent: bool = False) -> StoredEvent:
-    ticket = urgent_ticket_of(serial) if urgent else ticket_of(serial, Kind.EVENT)
+    ticket = ticket_of(serial, URGENT if urgent else Kind.EVENT)
     return StoredEvent(ticket=ticket, stream_id="e", sequence=serial, stamp=stamp(), body=b"event")
 
 

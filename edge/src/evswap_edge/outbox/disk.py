@@ -3,7 +3,8 @@
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from itertools import chain, groupby
+from itertools import chain, groupby, islice
+from operator import lt
 from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
@@ -138,15 +139,14 @@ class DiskStore:
         )
         counts["set_aside"] -= _drop_oldest_aside(db, changes.lost.set_aside)
         self._remove(db, changes.leaving, counts)
+        counts["samples"] -= _delete(db, "samples", changes.sealed)
         self._note(db, changes)
         return counts
 
     def _remove(self, db: sqlite3.Connection, leaving: Sequence[Leaving], counts: dict[str, int]) -> None:
         for kind, things in groupby(leaving, lambda thing: kind_of(thing.ticket)):
             some = list(things)
-            table = _TABLES[kind]
-            delete = f"DELETE FROM {table} WHERE ticket BETWEEN ? AND ?"  # noqa: S608 - our own names
-            counts[table] -= db.executemany(delete, _runs([thing.ticket for thing in some])).rowcount
+            counts[_TABLES[kind]] -= _delete(db, _TABLES[kind], [thing.ticket for thing in some])
             if kind is Kind.PARCEL:
                 counts["parcel_samples"] -= sum(thing.samples for thing in some)
 
@@ -372,10 +372,21 @@ def _insert(db: sqlite3.Connection, table: str, rows: Iterable[tuple[object, ...
     return len(listed)
 
 
+def _delete(db: sqlite3.Connection, table: str, tickets: Sequence[Ticket]) -> int:
+    """Returns how many there were."""
+    if not tickets:
+        return 0
+    delete = f"DELETE FROM {table} WHERE ticket BETWEEN ? AND ?"  # noqa: S608 - our own names
+    return db.executemany(delete, _runs(tickets)).rowcount
+
+
 def _runs(tickets: Sequence[Ticket]) -> Iterator[tuple[Ticket, Ticket]]:
     """The first and the last of those that followed each other without anything between them: a range is
     deleted in a fraction of the time that its rows take one by one."""
     if not tickets:
+        return
+    if _are_one_run(tickets):
+        yield tickets[0], tickets[-1]
         return
     first = last = tickets[0]
     for ticket in tickets[1:]:
@@ -384,6 +395,12 @@ def _runs(tickets: Sequence[Ticket]) -> Iterator[tuple[Ticket, Ticket]]:
             first = ticket
         last = ticket
     yield first, last
+
+
+def _are_one_run(tickets: Sequence[Ticket]) -> bool:
+    """What a station stores while nothing else happens; told without a step of Python's for each."""
+    ascend = all(map(lt, tickets, islice(tickets, 1, None)))
+    return ascend and tickets[-1] - tickets[0] == (len(tickets) - 1) * SERIAL_STEP
 
 
 def _drop_oldest_aside(db: sqlite3.Connection, count: int) -> int:

@@ -7,7 +7,7 @@ the file would have given out next are given to others once it can be written ag
 stand for two things.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
@@ -129,8 +129,11 @@ class Keeper:
 
     def _perform(self, operations: Sequence[Operation]) -> list[object]:
         self._shelves.recover()
-        written = iter(self._written([one for one in operations if isinstance(one, _WRITING)]))
-        outcomes = [next(written) if isinstance(one, _WRITING) else self._read(one) for one in operations]
+        if _READING.isdisjoint(map(type, operations)):
+            outcomes = self._written(operations)
+        else:
+            written = iter(self._written([one for one in operations if type(one) not in _READING]))
+            outcomes = [self._read(one) if type(one) in _READING else next(written) for one in operations]
         self._keep_house()
         return outcomes
 
@@ -187,15 +190,15 @@ class Keeper:
     def _staged(self, operations: Sequence[Operation]) -> _Stage:
         """One that fails here does so alone."""
         stage = _Stage()
+        outcomes, gone, at_once = stage.outcomes, stage.gone, self._at_once
         add_sample = self._adder_of_samples(stage)
         for one in operations:
-            if stage.bytes > self._at_once or len(stage.gone) > _GONE_AT_ONCE:
+            if stage.bytes > at_once or len(gone) > _GONE_AT_ONCE:
                 break
             try:
-                done = add_sample(one) if isinstance(one, NewSample) else self._stage(stage, one)
+                outcomes.append(add_sample(one) if type(one) is NewSample else self._stage(stage, one))
             except Exception as error:  # noqa: BLE001 - the caller's own code makes bodies: it gets its error
-                done = Failure(error)
-            stage.outcomes.append(done)
+                outcomes.append(Failure(error))
         return stage
 
     def _stage(self, stage: _Stage, one: Operation) -> object:
@@ -263,14 +266,13 @@ class Keeper:
                 raise self._too_large(new.body)
         tickets_of_parcels = self._shelves.tickets
         parcels = [Parcel(**_fields(new), ticket=tickets_of_parcels.next(Kind.PARCEL)) for new in one.parcels]
-        coming = stage.disk if self._shelves.trouble is None else stage.memory
-        coming.parcels += parcels
+        self._coming(stage).parcels += parcels
         stage.bytes += sum(len(parcel.body) for parcel in parcels)
         stage.gone.update(tickets)
         held, stored = self._shelves.told_apart(tickets)
         stage.memory.leaving += [Leaving(ticket, 1) for ticket in held]
         if self._shelves.trouble is None:
-            stage.disk.leaving += [Leaving(ticket, 1) for ticket in stored]
+            stage.disk.sealed += stored
         elif stored:
             stage.superseding.append(([parcel.ticket for parcel in parcels], stored))
         return parcels
@@ -347,7 +349,7 @@ class Keeper:
             self._shelves.keep_house()
 
 
-_WRITING: Final = (NewSample, NewEvent, Seal, Forget, PutAside, Learn)
+_READING: Final[Set[type[Operation]]] = {Take, Look, Release, MarkBacklog}
 _GONE_AT_ONCE: Final = 512
 
 

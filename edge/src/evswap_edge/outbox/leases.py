@@ -1,10 +1,9 @@
 """Who has what: things that were taken to be sent, and are neither delivered nor given back."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 
 from evswap_edge.outbox.records import Item, Kind, Parcel, Ticket, kind_of
-from evswap_edge.outbox.store import Leaving
 
 
 def samples_in(item: Item) -> int:
@@ -15,9 +14,9 @@ def samples_in(item: Item) -> int:
 class Held:
     """What is not to be given up: somebody has it, or it is leaving anyway."""
 
-    def __init__(self, leases: "Leases", leaving: Iterable[Leaving]) -> None:
+    def __init__(self, leases: "Leases", leaving: Set[Ticket]) -> None:
         self._leases = leases
-        self._leaving = {thing.ticket for thing in leaving}
+        self._leaving = leaving
 
     def __contains__(self, ticket: object) -> bool:
         return ticket in self._leases or ticket in self._leaving

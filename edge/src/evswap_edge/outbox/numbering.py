@@ -2,7 +2,7 @@
 
 from uuid import uuid4
 
-from evswap_edge.outbox.records import Kind, Ticket, serial_of, ticket_of, urgent_ticket_of
+from evswap_edge.outbox.records import URGENT, Kind, Ticket, ticket_after
 from evswap_edge.outbox.store import Sequences
 
 
@@ -41,10 +41,10 @@ class Tickets:
 
     def next(self, kind: Kind) -> Ticket:
         """A ticket that was never handed out."""
-        self.newest = ticket_of(serial_of(self.newest) + 1, kind)
-        return self.newest
+        self.newest = ticket = ticket_after(self.newest, kind)
+        return ticket
 
     def next_urgent(self) -> Ticket:
         """The same for an event that is urgent."""
-        self.newest = urgent_ticket_of(serial_of(self.newest) + 1)
-        return self.newest
+        self.newest = ticket = ticket_after(self.newest, URGENT)
+        return ticket

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from enum import IntEnum, StrEnum
-from typing import Final, NewType
+from typing import Final, NewType, cast
 
 from msgspec import Struct
 
@@ -22,7 +22,7 @@ class Kind(IntEnum):
     EVENT = 2
 
 
-_URGENT: Final = 3
+URGENT: Final = 3
 """In the place of ``Kind.EVENT`` in the ticket of an event that everything else has to wait for."""
 SERIAL_STEP: Final = 1 << _KIND_BITS
 """By so much the tickets of two things of one kind differ, when nothing came between them."""
@@ -31,22 +31,23 @@ _KINDS: Final[tuple[Kind, ...]] = (*Kind, Kind.EVENT)
 _KIND_MASK: Final = (1 << _KIND_BITS) - 1
 
 
-def ticket_of(serial: int, kind: Kind) -> Ticket:
-    """The ticket of the ``serial``-th thing; tickets grow as things come in, across kinds."""
+def ticket_of(serial: int, kind: int) -> Ticket:
+    """The ticket of the ``serial``-th thing; tickets grow as things come in, across kinds. ``kind`` is a
+    ``Kind``, or ``URGENT``."""
     return Ticket(serial << _KIND_BITS | kind)
 
 
-def urgent_ticket_of(serial: int) -> Ticket:
-    """As ``ticket_of`` an event that is urgent."""
-    return Ticket(serial << _KIND_BITS | _URGENT)
+def ticket_after(ticket: Ticket, kind: int) -> Ticket:
+    """The ticket of the next thing. Each sample gets one: what this costs, all of them pay."""
+    return cast("Ticket", (ticket | _KIND_MASK) + 1 | kind)
 
 
 def is_urgent(ticket: Ticket) -> bool:
     """Whether ``ticket`` names an event that everything else has to wait for."""
-    return ticket & _KIND_MASK == _URGENT
+    return ticket & _KIND_MASK == URGENT
 
 
-IS_URGENT: Final = f"ticket & {_KIND_MASK} = {_URGENT}"
+IS_URGENT: Final = f"ticket & {_KIND_MASK} = {URGENT}"
 """The same in SQL."""
 
 
@@ -58,11 +59,6 @@ def urgent_first(events: Iterable[Ticket]) -> list[Ticket]:
 def kind_of(ticket: Ticket) -> Kind:
     """Which kind of thing ``ticket`` names."""
     return _KINDS[ticket & _KIND_MASK]
-
-
-def serial_of(ticket: Ticket) -> int:
-    """The serial number that ``ticket_of`` was given."""
-    return ticket >> _KIND_BITS
 
 
 class Sample(Struct, frozen=True, gc=False):

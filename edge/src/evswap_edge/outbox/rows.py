@@ -65,22 +65,20 @@ class Rows:
         self.boots.read_again()
 
     def of_samples(self, samples: Iterable[Sample]) -> Iterator[Row]:
-        stream_of, boot_of = self.streams.number, self.boots.number
+        stream_of = self.streams.number
+        stamp: Stamp | None = None
+        when: Row = ()
         for sample in samples:
-            stamp, body = sample.stamp, sample.body
+            if sample.stamp is not stamp:  # what was measured together has one
+                stamp = sample.stamp
+                when = self._when(stamp)
+            body = sample.body
             kept = body if len(body) < _SMALL else deflated(body)
-            yield (
-                sample.ticket,
-                stream_of(sample.stream_id),
-                sample.sequence,
-                boot_of(stamp.boot_id),
-                stamp.uptime,
-                stamp.offset_s,
-                _NAMES[stamp.clock],
-                sample.changed,
-                kept is not body,
-                kept,
-            )
+            stream = stream_of(sample.stream_id)
+            yield (sample.ticket, stream, sample.sequence, *when, sample.changed, kept is not body, kept)
+
+    def _when(self, stamp: Stamp) -> Row:
+        return self.boots.number(stamp.boot_id), stamp.uptime, stamp.offset_s, _NAMES[stamp.clock]
 
     def of_parcel(self, parcel: Parcel) -> Row:
         stamp = parcel.stamp
@@ -105,10 +103,7 @@ class Rows:
             event.ticket,
             self.streams.number(event.stream_id),
             event.sequence,
-            self.boots.number(stamp.boot_id),
-            stamp.uptime,
-            stamp.offset_s,
-            _NAMES[stamp.clock],
+            *self._when(stamp),
             event.body,
         )
 

@@ -342,7 +342,7 @@ class Shelves:
             disk.write(Changes(lost=Losses(set_aside=min(_AT_ONCE, disk.waiting.set_aside))))
             lacking = disk.lacks(changes.coming)
         goal = max(lacking, self._bounds.max_bytes // _ROOM_SHARE)
-        steps = cuts(disk, Held(self._leases, changes.leaving), goal_bytes=goal)
+        steps = cuts(disk, Held(self._leases, changes.departing()), goal_bytes=goal)
         while lacking:
             cut = next(steps, None)
             if cut is None:
@@ -353,7 +353,7 @@ class Shelves:
     def _hold(self, changes: Changes) -> None:
         """In memory, and within its bound as far as that can be."""
         goal = max(1, self._bounds.max_memory_bytes // _ROOM_SHARE)
-        steps = cuts(self._memory, Held(self._leases, changes.leaving), goal_bytes=goal)
+        steps = cuts(self._memory, Held(self._leases, changes.departing()), goal_bytes=goal)
         while self._memory.lacks(changes.coming) and (cut := next(steps, None)):
             given_up = _given_up(cut)
             saved = sum(self._superseded.dissolve(victim.ticket) for victim in cut.victims)

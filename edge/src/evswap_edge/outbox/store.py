@@ -37,14 +37,16 @@ class Leaving(Struct, frozen=True):
 class Changes:
     """What happens to a store at once, or not at all.
 
-    ``leaving`` is delivered or has moved elsewhere, ``dropped`` is given up to make room and counted in
-    ``lost``. ``sequences`` are the last numbers that are used up, where they are the store's own.
+    ``leaving`` is delivered, has moved elsewhere, or is given up to make room and counted in ``lost``;
+    ``sealed`` are samples, oldest first, in whose place there are parcels. ``sequences`` are the last numbers
+    that are used up, where they are the store's own.
     """
 
     samples: list[Sample] = field(default_factory=list)
     parcels: list[Parcel] = field(default_factory=list)
     events: list[StoredEvent] = field(default_factory=list)
     leaving: list[Leaving] = field(default_factory=list)
+    sealed: list[Ticket] = field(default_factory=list)
     aside: list[SetAside] = field(default_factory=list)
     offsets: dict[str, float] = field(default_factory=dict)
     lost: Losses = field(default_factory=Losses)
@@ -57,6 +59,7 @@ class Changes:
             or self.parcels
             or self.events
             or self.leaving
+            or self.sealed
             or self.aside
             or self.offsets
             or self.lost != Losses()
@@ -78,11 +81,16 @@ class Changes:
         self.parcels += other.parcels
         self.events += other.events
         self.leaving += other.leaving
+        self.sealed += other.sealed
         self.aside += other.aside
         self.offsets |= other.offsets
         self.lost += other.lost
         self.sequences = other.sequences or self.sequences
         return self
+
+    def departing(self) -> set[Ticket]:
+        """What will not be there any more."""
+        return {*self.sealed, *(thing.ticket for thing in self.leaving)}
 
     @property
     def newest_ticket(self) -> Ticket:

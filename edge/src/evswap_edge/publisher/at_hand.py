@@ -6,13 +6,12 @@ the row (a sample that nobody told of, the streams of a disk in trouble, somethi
 the sealing ask the outbox again.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
 from evswap_edge.outbox import Outbox, Sample
 from evswap_edge.reporting.sealing import Known
-from evswap_schema import Reading
 from evswap_schema.limits import MAX_BATCH_SAMPLES
 
 _SMALL_BYTES: Final = 1_000
@@ -36,10 +35,30 @@ class AtHand:
         """The sealed one: whatever is newer is of this run, too, and is or will be told of."""
         self._losses = outbox.losses
 
-    def add(self, sample: Sample, reading: Reading) -> None:
-        """``sample`` was stored, after those that were added before it; ``reading`` is what it says."""
-        if self._is_cut:
+    def add(self, stored: Sequence[Known]) -> None:
+        """These were stored, in their order, after those that were added before them."""
+        if self._go_on_with(stored):
+            self._row += stored
             return
+        for known in stored:
+            if self._is_cut:
+                return
+            self._add(known)
+
+    def _go_on_with(self, stored: Sequence[Known]) -> bool:
+        """Whether they simply follow, as all do that a station stores while nothing else happens."""
+        if not self._row or self._is_cut or len(self._row) + len(stored) > _MOST:
+            return False
+        first, last = stored[0][0], stored[-1][0]
+        return (
+            _follows(self._row[-1][0], first)
+            and last.stream_id == first.stream_id
+            and last.sequence - first.sequence == len(stored) - 1
+            and all(len(sample.body) <= _SMALL_BYTES for sample, _ in stored)
+        )
+
+    def _add(self, known: Known) -> None:
+        sample, _ = known
         before = self._row[-1][0] if self._row else self._sealed
         if before is not None and not _follows(before, sample):
             if self._sealed is not None and sample.ticket <= self._sealed.ticket:
@@ -50,9 +69,8 @@ class AtHand:
             self.lose()
             return
         self._is_cut = len(self._row) >= _MOST
-        if self._is_cut:
-            return
-        self._row.append((sample, reading))
+        if not self._is_cut:
+            self._row.append(known)
 
     def oldest(self, limit: int) -> list[Known] | None:
         """The oldest samples that are open, or None where only the outbox knows."""

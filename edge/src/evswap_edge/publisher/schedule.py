@@ -41,8 +41,7 @@ class Sealing:
     def sampled(self, stored: Sequence[tuple[Sample, Reading]]) -> bool:
         """These are open, too, each beside what it says. Returns whether that moves ``next_at`` forward."""
         if self._gathers:
-            for sample, reading in stored:
-                self._at_hand.add(sample, reading)
+            self._at_hand.add(stored)
         self._come += len(stored)
         are_enough = self._gathers and self._come >= TAKES
         due_at = -math.inf if are_enough else stored[0][0].stamp.uptime + self._age_s

@@ -33,13 +33,15 @@ class Changes:
     def is_news(self, reading: Reading, alarms: frozenset[str] = frozenset()) -> bool:
         """Whether ``reading`` is to be told at once, while ``alarms`` are raised; from then on it is the one
         that was told last."""
-        bays = _states_of(reading.bays)
+        bays = None if reading.bays is None else [_state_of_bay(bay) for bay in reading.bays]
+        told = self._told
         if (
-            self._told is not None
+            told is not None
             and alarms == self._alarms
             and bays == self._bays
-            and _say_the_same(self._told, reading)
-            and not self._has_left_a_band(self._told, reading)
+            and _say_the_same(told, reading)
+            and not _are_apart(told.temperature, reading.temperature, self._bands.temperature)
+            and not _are_apart(told.humidity, reading.humidity, self._bands.humidity)
         ):
             return False
         self._told, self._alarms, self._bays = reading, alarms, bays
@@ -49,15 +51,10 @@ class Changes:
         """What was called news was not told after all: the next sample is."""
         self._told = None
 
-    def _has_left_a_band(self, told: Reading, reading: Reading) -> bool:
-        return _apart(told.temperature, reading.temperature) > self._bands.temperature or (
-            _apart(told.humidity, reading.humidity) > self._bands.humidity
-        )
 
-
-def _apart(before: float | None, after: float | None) -> float:
+def _are_apart(before: float | None, after: float | None, band: float) -> bool:
     """A value that is missing is no distance: that it is missing is part of the state."""
-    return 0.0 if before is None or after is None else abs(after - before)
+    return before is not None and after is not None and abs(after - before) > band
 
 
 def _say_the_same(one: Reading, other: Reading) -> bool:
@@ -68,10 +65,6 @@ def _say_the_same(one: Reading, other: Reading) -> bool:
         and one.status is other.status
         and one.quality == other.quality
     )
-
-
-def _states_of(bays: Sequence[Bay] | None) -> list[tuple[Any, ...]] | None:
-    return None if bays is None else [_state_of_bay(bay) for bay in bays]
 
 
 def _state_of_bay(bay: Bay) -> tuple[Any, ...]:

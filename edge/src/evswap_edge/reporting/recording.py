@@ -1,7 +1,6 @@
 """A sample becomes durable, and whoever sends it hears of it."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from evswap_edge.clock import Stamp
 from evswap_edge.outbox import NewSample, Outbox, OutboxError, Sample
@@ -52,9 +51,11 @@ class Recorder:
         if len(stored) < len(outcomes):
             self._changes.forget()
             raise next(outcome for outcome in outcomes if isinstance(outcome, BaseException))
+        seen = None
         for _, stamp in measured:
-            if self._clock.has_turned(stamp):
+            if stamp is not seen and self._clock.has_turned(stamp):
                 await self._clock.see(stamp)
+            seen = stamp
 
     async def _stored(self, new: Sequence[NewSample]) -> Sequence[Sample | BaseException]:
         try:
@@ -64,11 +65,13 @@ class Recorder:
             raise
 
 
-@dataclass(slots=True)
 class _Said:
     """A reading, under its identity as soon as it has one."""
 
-    reading: Reading
+    __slots__ = ("reading",)
+
+    def __init__(self, reading: Reading) -> None:
+        self.reading = reading
 
     def body(self, stream_id: str, sequence: int) -> bytes:
         self.reading = identified(self.reading, stream_id=stream_id, sequence=sequence)

@@ -8,7 +8,7 @@ one shift corrects them all, whenever the true time becomes known.
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Final, NamedTuple
+from typing import Final
 
 from msgspec.structs import replace
 
@@ -45,10 +45,9 @@ class Sealed:
     unsendable: list[tuple[Sample, str]] = field(default_factory=list)
 
 
-class _Read(NamedTuple):
-    sample: Sample
-    stamp: Stamp
-    reading: Reading
+_Read = tuple[Sample, Stamp, Reading]
+"""A sample, when it truly was, and what it says with that time. They come by the thousand: no class of their
+own."""
 
 
 class Sealer:
@@ -80,37 +79,39 @@ class Sealer:
                 continue
             if stamp is None or sample.stamp is not stamped:  # what was measured together has one
                 stamped, stamp = sample.stamp, self._truth.about(sample.stamp)
-            yield _Read(sample, stamp, corrected(reading, sample.stamp, stamp))
+            yield sample, stamp, reading if stamp is stamped else corrected(reading, stamped, stamp)
 
     def _pack(self, run: Sequence[_Read], sealed: Sealed, *, backlog: bool) -> None:
         try:
             sealed.parcels.extend(self._parcels(run, backlog=backlog))
         except SchemaError as error:
             if len(run) == 1:
-                sealed.unsendable.append((run[0].sample, f"fits into no batch: {error}"))
+                sealed.unsendable.append((run[0][0], f"fits into no batch: {error}"))
                 return
             for one in run:
                 self._pack([one], sealed, backlog=backlog)
             return
-        sealed.samples.extend(read.sample for read in run)
+        sealed.samples.extend(sample for sample, _, _ in run)
 
     def _parcels(self, run: Sequence[_Read], *, backlog: bool) -> list[NewParcel]:
-        readings = [read.reading for read in run]
+        readings = [reading for _, _, reading in run]
         batches = encode_batches(readings, topic=self._topic, backlog=backlog, headroom=BATCH_HEADROOM)
-        by_sequence = {read.sample.sequence: read for read in run}
+        if len(batches) == 1:
+            return [_parcel(batches[0], run)]
+        by_sequence = {read[0].sequence: read for read in run}
         return [_parcel(batch, [by_sequence[sequence] for sequence in batch.sequences]) for batch in batches]
 
 
 def _parcel(batch: EncodedBatch, run: Sequence[_Read]) -> NewParcel:
-    first, last = run[0], run[-1]
+    (first, first_stamp, _), (last, last_stamp, _) = run[0], run[-1]
     return NewParcel(
-        stream_id=first.sample.stream_id,
-        first=first.sample.sequence,
-        last=last.sample.sequence,
+        stream_id=first.stream_id,
+        first=first.sequence,
+        last=last.sequence,
         samples=len(run),
-        stamp=first.stamp,
-        last_uptime=last.stamp.uptime,
-        changed=any(read.sample.changed for read in run),
+        stamp=first_stamp,
+        last_uptime=last_stamp.uptime,
+        changed=any(sample.changed for sample, _, _ in run),
         body=batch.payload,
     )
 
@@ -128,14 +129,15 @@ def _uniform_runs(reads: Iterable[_Read]) -> Iterator[list[_Read]]:
 
 
 def _may_share(first: _Read, other: _Read) -> bool:
-    one, two = first.stamp, other.stamp
-    if one is two:
-        return first.sample.stream_id == other.sample.stream_id
-    return (
-        first.sample.stream_id == other.sample.stream_id
-        and one.boot_id == two.boot_id
-        and one.clock is two.clock
-        and (one.clock is Clock.SYNCHRONIZED or abs(one.offset_s - two.offset_s) < _SAME_CLOCK_S)
+    sample, one, _ = first
+    another, two, _ = other
+    return sample.stream_id == another.stream_id and (
+        one is two
+        or (
+            one.boot_id == two.boot_id
+            and one.clock is two.clock
+            and (one.clock is Clock.SYNCHRONIZED or abs(one.offset_s - two.offset_s) < _SAME_CLOCK_S)
+        )
     )
 
 
