@@ -33,6 +33,7 @@ from evswap_edge.remote.control import Control
 from evswap_edge.remote.desk import Desk
 from evswap_edge.reporting import Mode
 from evswap_edge.reporting.changes import Changes, DeadBands
+from evswap_edge.reporting.minutes import GROUP, Minutes, minutes_beside
 from evswap_edge.reporting.recording import Recorder
 from evswap_edge.reporting.sealing import Sealer
 from evswap_edge.reporting.truth import Truth
@@ -55,6 +56,8 @@ Part = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
 """Runs until the event is set."""
 Show = Callable[["Station"], AbstractContextManager[object]]
 """Lets a station be seen for as long as the context lasts."""
+
+_GROUP_S: Final = GROUP * 60.0
 
 _log: Final = logging.getLogger(__name__)
 
@@ -225,7 +228,10 @@ class Station:
         truth = Truth(self.time, self.outbox.offset_of)
         batched = reporting.mode is Mode.ON_CHANGE
         sealer = Sealer(
-            config.station_id, truth, limit=MAX_BATCH_SAMPLES if batched else limits.samples_in_a_parcel
+            config.station_id,
+            truth,
+            limit=_most_in_a_batch(config) if batched else limits.samples_in_a_parcel,
+            minutes=self._make_minutes() if batched else None,
         )
         return Publisher(
             outbox=self.outbox,
@@ -247,6 +253,13 @@ class Station:
             vitals=self.vitals,
             confirmations=self._confirmations,
             on_caught_up=self._on_caught_up,
+        )
+
+    def _make_minutes(self) -> Minutes:
+        return Minutes(
+            minutes_beside(self._config.outbox_path),
+            station_id=self._config.station_id,
+            monotonic=self.time.monotonic,
         )
 
     def _make_sampler(self, cabinet: Cabinet, *, phase_s: float) -> Sampler:
@@ -343,6 +356,14 @@ class Station:
 
     def _on_sensor(self, sensor: str, reason: str | None, bay: int | None = None) -> None:
         self.alarms.set(sensor_failed(sensor), reason is not None, bay=bay, detail=reason)
+
+
+def _most_in_a_batch(config: StationConfig) -> int:
+    """A batch takes the minutes of one group with it: one that gathers for longer holds no more samples than
+    a group has."""
+    if config.reporting.batch_age_s <= _GROUP_S:
+        return MAX_BATCH_SAMPLES
+    return max(1, min(MAX_BATCH_SAMPLES, int(_GROUP_S / config.sampling.interval_s)))
 
 
 def _changes(config: StationConfig) -> Changes:

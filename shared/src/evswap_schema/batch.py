@@ -40,7 +40,7 @@ from evswap_schema.fields import (
     Timestamp,
 )
 from evswap_schema.fields import Sequence as SequenceNumber
-from evswap_schema.limits import MAX_BATCH_MINUTES, MAX_BATCH_SAMPLES, MAX_BAYS
+from evswap_schema.limits import MAX_BATCH_MINUTES, MAX_BATCH_SAMPLES, MAX_BAYS, MAX_MINUTE_SAMPLES
 from evswap_schema.reading import Location, Part, Reading
 
 T = TypeVar("T")
@@ -70,7 +70,7 @@ class MinuteAggregate(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One finished minute of a station. Readings in which a sensor failed do not count for its field."""
 
     minute: Timestamp
-    samples: Annotated[int, Meta(ge=1, le=600)]
+    samples: Annotated[int, Meta(ge=1, le=MAX_MINUTE_SAMPLES)]
     battery_available: Span
     battery_charging: Span
     temperature: Span | None = None

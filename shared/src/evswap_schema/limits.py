@@ -29,6 +29,9 @@ MAX_BATCH_SAMPLES: Final = 360
 MAX_BATCH_MINUTES: Final = 15
 """Most minute aggregates in one batch: a quarter of an hour, the longest batch age that is worth having."""
 
+MAX_MINUTE_SAMPLES: Final = 600
+"""Most samples that a minute's aggregate speaks of; where there were more, it says so many."""
+
 MAX_BATCH_BAY_SAMPLES: Final = 20_000
 """Most samples times bays in one batch: bounds what a small message can make its reader build."""
 

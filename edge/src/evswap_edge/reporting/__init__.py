@@ -3,6 +3,7 @@
 changes      whether a sample says something new
 recording    a sample becomes durable
 sealing      samples become parcels: batches that are small enough to be sent as they are
+minutes      what samples come to, minute by minute, for the history
 wording      what is stored becomes messages, at the moment at which it is sent
 truth        what a wall clock that was never set has cost a timestamp
 """

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from evswap_edge.clock import Stamp
 from evswap_edge.outbox import NewParcel, Sample
+from evswap_edge.reporting.minutes import Minutes
 from evswap_edge.reporting.truth import Truth, shift_ms
 from evswap_schema import (
     Channel,
@@ -53,16 +54,25 @@ own."""
 class Sealer:
     """Packs the samples of one station, at most ``limit`` into a parcel."""
 
-    def __init__(self, station_id: str, truth: Truth, *, limit: int = MAX_BATCH_SAMPLES) -> None:
+    def __init__(
+        self,
+        station_id: str,
+        truth: Truth,
+        *,
+        limit: int = MAX_BATCH_SAMPLES,
+        minutes: Minutes | None = None,
+    ) -> None:
+        """With ``minutes``, finished ones ride in the parcels."""
         self._station_id = station_id
         self._truth = truth
         self._limit = limit
+        self._minutes = minutes
         # The longest one: the transport may change while parcels wait.
         self._topic = aws_topic(Channel.BATCH, station_id)
 
     def seal(self, samples: Sequence[Known], *, backlog: bool = False) -> Sealed:
         """Pack ``samples``, in their order; ``backlog``: they are sure to wait through an outage. Touches
-        nothing but them, so it may run in any thread."""
+        nothing but them and the minutes, so it may run in any thread, one at a time."""
         sealed = Sealed()
         for run in _uniform_runs(self._readable(samples, sealed)):
             for start in range(0, len(run), self._limit):
@@ -95,7 +105,13 @@ class Sealer:
 
     def _parcels(self, run: Sequence[_Read], *, backlog: bool) -> list[NewParcel]:
         readings = [reading for _, _, reading in run]
-        batches = encode_batches(readings, topic=self._topic, backlog=backlog, headroom=BATCH_HEADROOM)
+        batches = encode_batches(
+            readings,
+            topic=self._topic,
+            backlog=backlog,
+            minutes=self._minutes.riding_with(readings) if self._minutes else (),
+            headroom=BATCH_HEADROOM,
+        )
         if len(batches) == 1:
             return [_parcel(batches[0], run)]
         by_sequence = {read[0].sequence: read for read in run}
