@@ -65,7 +65,7 @@ class _Column(Struct):
                 self._add(len(values), first, first, first * len(values))
             return
         known = [value for value in values if value is not None]
-        self._add(len(known), min(known), max(known), math.fsum(known))
+        self._add(len(known), min(known), max(known), sum(known))
 
     def _add(self, values: int, least: float, greatest: float, total: float) -> None:
         self.values += values
@@ -175,8 +175,9 @@ class Minutes:
             self._waiting.appendleft(ride.minutes)
 
     def _count(self, readings: Sequence[Reading]) -> None:
-        moments = sorted([reading.timestamp for reading in readings])
-        if _minute_of(moments[0]) == (minute := _minute_of(moments[-1])):
+        """Time runs forward among what is sealed together, so the ends tell of what is between them."""
+        minute = _minute_of(readings[-1].timestamp)
+        if minute == _minute_of(readings[0].timestamp):
             self._add(minute, readings)
             return
         for minute, share in groupby(readings, key=lambda reading: _minute_of(reading.timestamp)):
