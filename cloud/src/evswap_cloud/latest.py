@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from evswap_cloud.aws import error_code, number
 from evswap_cloud.errors import LatestStateError
+from evswap_cloud.marks import NO_MARKS, Marks, marks
 from evswap_cloud.order import PLACE, Condition, place_item, superseding
 from evswap_schema import Clock, StationStatus, format_timestamp, parse_timestamp
 
@@ -110,7 +111,7 @@ class DynamoLatestStates:
         del item["station_id"]
         wanted = item | (place_item(state, prefix=_BAYS) if tells_bays else {})
         known = {*_ABSENT_WHERE_NOT_SAID, *(f"{_BAYS}{name}" for name in PLACE if tells_bays)}
-        return self._update(state, wanted, known - wanted.keys(), superseding(state))
+        return self._update(state, wanted, known - wanted.keys(), superseding(state), marks(state))
 
     def offer_bays(self, state: LatestState) -> Offer:
         """One conditional write of the place alone."""
@@ -124,9 +125,10 @@ class DynamoLatestStates:
         wanted: Mapping[str, "AttributeValueTypeDef"],
         absent: Set[str],
         condition: Condition,
+        told: Marks = NO_MARKS,
     ) -> Offer:
         """Every attribute goes by an alias: some of their names are reserved words."""
-        setting = ", ".join(f"#set_{name} = :set_{name}" for name in wanted)
+        setting = ", ".join((*(f"#set_{name} = :set_{name}" for name in wanted), *told.assignments))
         removing = f" REMOVE {', '.join(f'#set_{name}' for name in sorted(absent))}" if absent else ""
         try:
             self._client.update_item(
@@ -137,10 +139,12 @@ class DynamoLatestStates:
                 ExpressionAttributeNames={
                     **{f"#set_{name}": name for name in {*wanted, *absent}},
                     **condition.names,
+                    **told.names,
                 },
                 ExpressionAttributeValues={
                     **{f":set_{name}": value for name, value in wanted.items()},
                     **condition.values,
+                    **told.values,
                 },
             )
         except self._client.exceptions.ConditionalCheckFailedException:
