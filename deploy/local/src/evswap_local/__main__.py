@@ -9,8 +9,10 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from evswap_cloud.commands import add_authorise_arguments, add_erase_arguments
 from evswap_cloud.errors import CloudError
+from evswap_cloud.operations.command_line import operations
 from evswap_edge.keys import KeyFileError
 from evswap_local.commands import archive, down, env, logs, people, stations, status, up
+from evswap_local.commands.operations import add_smoke_arguments, on_running_stack, run_smoke
 from evswap_local.context import Context
 from evswap_local.errors import LocalError
 
@@ -50,7 +52,13 @@ COMMANDS: dict[str, tuple[Arguments, Run, str]] = {
         people.run_authorise,
         "let a customer swap at stations that are offline",
     ),
+    "smoke": (add_smoke_arguments, run_smoke, "send a reading through a deployment, and look for it"),
     "archive": (archive.add_arguments, archive.run, "count or list what the archive holds"),
+}
+
+COMMANDS |= {
+    name: (add_arguments, on_running_stack(report), text)
+    for name, (text, add_arguments, report) in operations().items()
 }
 
 INTERRUPTED = 130
