@@ -14,6 +14,10 @@ CloudError
     ├── ErasureError
     ├── CommandError
     ├── AcknowledgementError
+    ├── TicketError
+    ├── WatcherError
+    ├── LineError
+    │   └── LineGone
     └── RegistryError
 """
 
@@ -118,6 +122,22 @@ class CommandError(StoreError):
 
 class AcknowledgementError(StoreError):
     """A station was not told what the cloud has."""
+
+
+class TicketError(StoreError):
+    """A ticket for live updates was not kept or looked up."""
+
+
+class WatcherError(StoreError):
+    """The table of those who watch was not read or written."""
+
+
+class LineError(StoreError):
+    """A client that watches was not sent something, or could not be dropped."""
+
+
+class LineGone(LineError):
+    """It has left."""
 
 
 class RegistryError(StoreError):
