@@ -5,12 +5,17 @@ CloudError
 ├── SigningKeyError       source, problem: no key to sign authorisations with
 ├── InvalidEnvelope       field, rule: what the rule put into the queue is not its envelope
 ├── Refusal               reason, field, rule, value: the message itself is not to be taken
+├── Overtaken             key: somebody else has compacted meanwhile; the next run takes what this one left
+├── Unverified            day, expected, found: a file that was just written does not hold what it has to
+├── QueryError            problem: the SQL does not run on the history
 └── StoreError            operation, target, code: AWS did not do it; doing it again may help
     ├── ArchiveError
     ├── QuarantineError
     ├── LatestStateError
     ├── EventStoreError
     ├── LedgerError
+    ├── MinuteStoreError
+    ├── HistoryError
     ├── ErasureError
     ├── CommandError
     ├── AcknowledgementError
@@ -82,6 +87,36 @@ class Refusal(CloudError):
         super().__init__(f"{field or 'message'}: {rule}; found {value}")
 
 
+class Overtaken(CloudError):
+    """The object ``key`` is no longer as it was read: two compactors were at work."""
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+        super().__init__(f"{key} was replaced by somebody else meanwhile: nothing is lost, run it again")
+
+
+class Unverified(CloudError):
+    """A file of ``day`` was read back and has ``found`` rows where ``expected`` identities have to be, or not
+    these."""
+
+    def __init__(self, *, day: str, expected: int, found: int) -> None:
+        self.day = day
+        self.expected = expected
+        self.found = found
+        super().__init__(
+            f"{day}: {expected} identities were to be written and {found} rows were read back, or others;"
+            " nothing was switched and no original deleted"
+        )
+
+
+class QueryError(CloudError):
+    """The history cannot be asked this; ``problem`` says why."""
+
+    def __init__(self, problem: str) -> None:
+        self.problem = problem
+        super().__init__(problem)
+
+
 class StoreError(CloudError):
     """AWS did not carry out ``operation`` on ``target``; ``code`` is its error code, or the client's."""
 
@@ -110,6 +145,14 @@ class EventStoreError(StoreError):
 
 class LedgerError(StoreError):
     """A record of the ledger of batteries was not read or written."""
+
+
+class HistoryError(StoreError):
+    """The raw archive or the compacted history was not read or written."""
+
+
+class MinuteStoreError(StoreError):
+    """The table of minutes was not read or written."""
 
 
 class ErasureError(StoreError):
