@@ -115,6 +115,12 @@ class CommandResult(Struct, frozen=True, kw_only=True, omit_defaults=True):
     reason: Annotated[str, Meta(max_length=200)] | None = None
 
 
+class PendingRequest(Struct, frozen=True, kw_only=True):
+    """A station that has a new link asks for the commands that wait for it."""
+
+    station_id: StationId
+
+
 def encode_command(command: Command) -> bytes:
     """Write ``command`` as JSON."""
     return codec.encode(command)
@@ -133,3 +139,13 @@ def encode_result(result: CommandResult) -> bytes:
 def decode_result(raw: bytes) -> CommandResult:
     """Read a command's result; raises ``OversizedMessage``, ``MalformedMessage`` or ``InvalidField``."""
     return codec.decode(raw, CommandResult, limit=MAX_COMMAND_BYTES)
+
+
+def encode_pending_request(request: PendingRequest) -> bytes:
+    """Write ``request`` as JSON."""
+    return codec.encode(request)
+
+
+def decode_pending_request(raw: bytes) -> PendingRequest:
+    """Read a request; raises ``OversizedMessage``, ``MalformedMessage`` or ``InvalidField``."""
+    return codec.decode(raw, PendingRequest, limit=MAX_COMMAND_BYTES)

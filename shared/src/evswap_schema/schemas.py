@@ -15,7 +15,7 @@ import msgspec
 from evswap_schema.acknowledgement import Acknowledgement
 from evswap_schema.authorisation import Authorisation
 from evswap_schema.batch import BatchDocument
-from evswap_schema.commands import Command, CommandResult
+from evswap_schema.commands import Command, CommandResult, PendingRequest
 from evswap_schema.connection import Connection
 from evswap_schema.events import Event
 from evswap_schema.reading import Reading
@@ -27,6 +27,7 @@ _MESSAGES: Final[dict[str, Any]] = {
     "authorisation.v1": Authorisation,
     "command.v1": Command,
     "command-result.v1": CommandResult,
+    "pending-request.v1": PendingRequest,
     "acknowledgement.v1": Acknowledgement,
     "connection.v1": Connection,
 }

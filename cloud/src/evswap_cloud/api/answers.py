@@ -15,9 +15,11 @@ PROBLEM_JSON: Final = "application/problem+json"
 CORS: Final = {"Access-Control-Allow-Origin": "*"}
 
 
-def answer(body: str, *, status: int = HTTPStatus.OK) -> Response[str]:
-    """JSON that a page from another origin may read."""
-    return _response(status, JSON, body, {})
+def answer(
+    body: str, *, status: int = HTTPStatus.OK, headers: Mapping[str, str] | None = None
+) -> Response[str]:
+    """JSON that a page from another origin may read, with ``headers`` beside those of every answer."""
+    return _response(status, JSON, body, headers or {})
 
 
 def problem_answer(problem: Problem, headers: Mapping[str, str] | None = None) -> Response[str]:
@@ -30,7 +32,7 @@ def preflight(methods: str) -> Response[str]:
     headers = {
         **CORS,
         "Access-Control-Allow-Methods": methods,
-        "Access-Control-Allow-Headers": "Content-Type,X-Api-Key",
+        "Access-Control-Allow-Headers": "Authorization,Content-Type,Idempotency-Key,X-Api-Key",
         "Access-Control-Max-Age": "86400",
     }
     return Response(status_code=HTTPStatus.NO_CONTENT, body="", headers=headers)

@@ -8,7 +8,10 @@ from evswap_cloud.api import routes
 from evswap_cloud.api.answers import preflight, problem_answer
 from evswap_cloud.api.problems import ProblemError, method_not_allowed, not_found, server_error
 from evswap_cloud.api.resources import Resource
+from evswap_cloud.api.routes import issuing
 from evswap_cloud.api.sources import Sources
+from evswap_cloud.latest import LatestReader
+from evswap_cloud.remote import Dispatcher
 
 
 def build_app(sources: Sources, logger: Logger) -> APIGatewayRestResolver:
@@ -20,6 +23,14 @@ def build_app(sources: Sources, logger: Logger) -> APIGatewayRestResolver:
     for resource in resources:
         _add_preflight(app, resource)
     _add_problems(app, resources, logger)
+    return app
+
+
+def build_issuing_app(latest: LatestReader, dispatcher: Dispatcher, logger: Logger) -> APIGatewayRestResolver:
+    """What issues commands to the stations of ``latest`` by ``dispatcher``, and does nothing else."""
+    app = APIGatewayRestResolver()
+    issuing.add(app, latest, dispatcher, logger)
+    _add_problems(app, (), logger)
     return app
 
 

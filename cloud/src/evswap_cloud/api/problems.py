@@ -30,6 +30,21 @@ def bad_parameter(field: str, detail: str) -> ProblemError:
     return _error(HTTPStatus.BAD_REQUEST, detail, field=field)
 
 
+def unauthorised(detail: str) -> ProblemError:
+    """401: nobody has said who he is."""
+    return _error(HTTPStatus.UNAUTHORIZED, detail)
+
+
+def forbidden(detail: str) -> ProblemError:
+    """403: whoever asks may not."""
+    return _error(HTTPStatus.FORBIDDEN, detail)
+
+
+def unprocessable(field: str, detail: str) -> ProblemError:
+    """422: parameter ``field`` goes with another request."""
+    return _error(HTTPStatus.UNPROCESSABLE_ENTITY, detail, field=field)
+
+
 def not_found(detail: str) -> ProblemError:
     """404: there is nothing there."""
     return _error(HTTPStatus.NOT_FOUND, detail)

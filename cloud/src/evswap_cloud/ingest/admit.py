@@ -6,19 +6,25 @@ from typing import Final, TypeVar
 
 from evswap_cloud.envelope import Envelope
 from evswap_cloud.errors import Reason, Refusal
+from evswap_cloud.ingest.minutes import demand_sound_minutes
 from evswap_cloud.latest import Flag, LatestState
+from evswap_cloud.places import rounded
 from evswap_schema import (
     Batch,
     Channel,
+    CommandResult,
     Event,
     InvalidMessage,
     MalformedMessage,
     OversizedMessage,
+    PendingRequest,
     Reading,
     broker_topic,
     decode_batch,
     decode_event,
+    decode_pending_request,
     decode_reading,
+    decode_result,
     format_timestamp,
 )
 from evswap_schema.errors import shorten
@@ -66,6 +72,7 @@ def admit_batch(envelope: Envelope) -> Batch:
     _require_sender(envelope, Channel.BATCH, batch.station_id)
     for reading in batch.readings:
         _require_possible(reading)
+    demand_sound_minutes(batch.minutes)
     return batch
 
 
@@ -75,6 +82,21 @@ def admit_event(envelope: Envelope) -> Event:
     _require_sender(envelope, Channel.EVENT, event.station_id)
     _require_possible(event)
     return event
+
+
+def admit_result(envelope: Envelope) -> CommandResult:
+    """What became of a command, in a message of the result rule; raises ``Refusal``."""
+    result = _decoded(decode_result, envelope)
+    _require_sender(envelope, Channel.RESULT, result.station_id, result.command_id)
+    _require_possible(result)
+    return result
+
+
+def admit_pending_request(envelope: Envelope) -> PendingRequest:
+    """A station's question for the commands that wait for it; raises ``Refusal``."""
+    request = _decoded(decode_pending_request, envelope)
+    _require_sender(envelope, Channel.PENDING, request.station_id)
+    return request
 
 
 def flags_of(message: Reading | Event, envelope: Envelope) -> tuple[Flag, ...]:
@@ -103,6 +125,7 @@ def state_of(reading: Reading, envelope: Envelope) -> LatestState:
         sequence=reading.sequence,
         clock=reading.clock,
         flags=flags_of(reading, envelope),
+        location=None if reading.location is None else rounded(reading.location),
     )
 
 
@@ -117,11 +140,11 @@ def _is_ahead(message: Reading | Event, envelope: Envelope) -> bool:
     return message.timestamp > envelope.received_at + FUTURE_TOLERANCE
 
 
-def _require_sender(envelope: Envelope, channel: Channel, station_id: str) -> None:
+def _require_sender(envelope: Envelope, channel: Channel, station_id: str, *levels: str) -> None:
     """Topic, client and body have to name one station: the policy may have been got around, or Basic Ingest's
     FROM ignored.
     """
-    expected = broker_topic(channel, station_id)
+    expected = broker_topic(channel, station_id, *levels)
     if envelope.station_id != station_id:
         raise Refusal(
             reason=Reason.WRONG_STATION,
@@ -142,7 +165,7 @@ def _require_sender(envelope: Envelope, channel: Channel, station_id: str) -> No
         )
 
 
-def _require_possible(message: Reading | Event) -> None:
+def _require_possible(message: Reading | Event | CommandResult) -> None:
     if message.timestamp < EARLIEST:
         raise Refusal(
             reason=Reason.IMPOSSIBLE_TIMESTAMP,

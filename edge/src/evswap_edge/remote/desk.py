@@ -6,8 +6,6 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Final
 
-import msgspec
-
 from evswap_edge.clock import TimeSource
 from evswap_edge.config import StationConfig
 from evswap_edge.episode import Episode
@@ -23,7 +21,17 @@ from evswap_edge.remote.journal import Journal, JournalError
 from evswap_edge.remote.shadow import Shadow
 from evswap_edge.swaps.controller import Swaps
 from evswap_edge.transports import Rejected, Transport
-from evswap_schema import Channel, Clock, Command, InvalidTopic, aws_topic, broker_topic, topic_filter
+from evswap_schema import (
+    Channel,
+    Clock,
+    Command,
+    InvalidTopic,
+    PendingRequest,
+    aws_topic,
+    broker_topic,
+    encode_pending_request,
+    topic_filter,
+)
 
 _MOST_WAITING: Final = 100
 """Commands that are heard and not looked at yet; whoever sent more is asked for the rest on the next link."""
@@ -183,5 +191,5 @@ class Desk:
 
     def _question(self) -> Message:
         """Which commands wait?"""
-        asked = msgspec.json.encode({"station_id": self._station_id})
+        asked = encode_pending_request(PendingRequest(station_id=self._station_id))
         return Message(topic=broker_topic(Channel.PENDING, self._station_id), payload=asked)
