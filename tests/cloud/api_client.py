@@ -7,10 +7,9 @@ from types import SimpleNamespace
 from evswap_cloud.api import Sources, build_app
 from evswap_cloud.bays import BayReader
 from evswap_cloud.events import EventReader
-from evswap_cloud.latest import LatestReader
 from evswap_cloud.ledger import BatteryReader, LedgerReader
 from evswap_cloud.ledger.shelves import MemoryShelf
-from evswap_cloud.memory import MemoryBays, MemoryEvents
+from evswap_cloud.memory import MemoryBays, MemoryEvents, MemoryLatestStates
 from tests.cloud.logs import Log
 
 EVENT = json.loads((Path(__file__).parent / "events" / "get_stations.json").read_text())
@@ -21,7 +20,7 @@ class Client:
 
     def __init__(
         self,
-        latest: LatestReader,
+        latest: MemoryLatestStates,
         events: EventReader | None = None,
         batteries: BatteryReader | None = None,
         bays: BayReader | None = None,
@@ -29,6 +28,7 @@ class Client:
         self.log = Log()
         sources = Sources(
             latest=latest,
+            places=latest,
             bays=bays or MemoryBays(),
             events=events or MemoryEvents(),
             batteries=batteries or LedgerReader(MemoryShelf(), MemoryShelf()),

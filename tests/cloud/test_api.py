@@ -8,7 +8,7 @@ from openapi_schema_validator import OAS30Validator
 
 from evswap_cloud.api.paging import DEFAULT_LIMIT, MAX_LIMIT, encode_cursor
 from evswap_cloud.errors import LatestStateError
-from evswap_cloud.latest import LatestState, Page
+from evswap_cloud.latest import ANY, LatestState, Page, Wanted
 from evswap_cloud.memory import MemoryLatestStates
 from evswap_schema import Reading
 from tests.cloud.api_client import Client
@@ -210,7 +210,7 @@ def test_every_answer_may_be_read_from_another_origin(path: str, method: str) ->
 
 
 class Throttled(MemoryLatestStates):
-    def page(self, *, limit: int, after: str | None) -> Page:
+    def page(self, *, limit: int, after: str | None, wanted: Wanted = ANY) -> Page:
         raise LatestStateError(operation="read", target="arn:aws:dynamodb:secret", code="ThrottlingException")
 
     def get(self, station_id: str) -> LatestState | None:

@@ -21,6 +21,7 @@ PLACEHOLDERS = {
     "archive_bucket": "evswap-archive",
     "compacted_bucket": "evswap-compacted",
     "stations_table": "evswap-stations",
+    "fleet_table": "evswap-fleet",
     "bays_table": "evswap-bays",
     "events_table": "evswap-events",
     "batteries_table": "evswap-batteries",

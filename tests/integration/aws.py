@@ -13,7 +13,7 @@ from botocore.compat import HTTPHeaders
 from botocore.loaders import create_loader
 from moto import mock_aws
 
-from evswap_cloud import events, wiring
+from evswap_cloud import events, latest, wiring
 from evswap_cloud.handlers import api
 
 REGION = "us-east-1"
@@ -106,7 +106,7 @@ def aws() -> Iterator[Aws]:
         s3, dynamodb = boto3.client("s3"), boto3.client("dynamodb")
         s3.create_bucket(Bucket=BUCKET)
         s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
-        _make_table(dynamodb, TABLE, "station_id")
+        _make_stations(dynamodb)
         _make_table(dynamodb, BATTERIES, "serial_number")
         _make_table(dynamodb, LEDGER, "station_id", "entry")
         _make_table(dynamodb, AUTHORISATIONS, "authorisation_id")
@@ -132,6 +132,29 @@ def _make_table(dynamodb: Any, name: str, *key: str, sort_type: str = "S") -> No
         AttributeDefinitions=[
             {"AttributeName": part, "AttributeType": kind}
             for part, kind in zip(key, ("S", sort_type), strict=False)
+        ],
+    )
+
+
+def _make_stations(dynamodb: Any) -> None:
+    def key(*names: str) -> list[dict[str, str]]:
+        return [
+            {"AttributeName": name, "KeyType": kind}
+            for name, kind in zip(names, ("HASH", "RANGE"), strict=False)
+        ]
+
+    index = {
+        "IndexName": latest.INDEX,
+        "KeySchema": key("cell", "geohash"),
+        "Projection": {"ProjectionType": "KEYS_ONLY"},
+    }
+    dynamodb.create_table(
+        TableName=TABLE,
+        BillingMode="PAY_PER_REQUEST",
+        KeySchema=key("station_id"),
+        GlobalSecondaryIndexes=[index],
+        AttributeDefinitions=[
+            {"AttributeName": name, "AttributeType": "S"} for name in ("station_id", "cell", "geohash")
         ],
     )
 

@@ -1,6 +1,7 @@
 """One contract, kept by the stores in memory and by those in AWS."""
 
 import itertools
+import math
 from datetime import timedelta
 from typing import Any
 
@@ -10,6 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from evswap_cloud import latest as stores_in_dynamodb
+from evswap_cloud import memory as stores_in_memory
+from evswap_cloud import nearby
 from evswap_cloud.acknowledge import IotMessenger
 from evswap_cloud.archive import Addition, Archive, ArchiveObject, S3Archive
 from evswap_cloud.bays import BayState, BayStates, DynamoBays, bay_state
@@ -23,11 +27,13 @@ from evswap_cloud.errors import (
 )
 from evswap_cloud.events import DynamoEvents, Keeping, StationEvent
 from evswap_cloud.events import supersedes as replaces
-from evswap_cloud.latest import DynamoLatestStates, LatestState, Offer
+from evswap_cloud.latest import ANY, DynamoLatestStates, LatestState, Offer, Wanted
 from evswap_cloud.memory import MemoryArchive, MemoryBays, MemoryEvents, MemoryLatestStates, MemoryQuarantine
+from evswap_cloud.nearby import search
 from evswap_cloud.order import supersedes
+from evswap_cloud.places import KM_PER_DEGREE, rounded
 from evswap_cloud.quarantine import Quarantine, Quarantined, S3Quarantine
-from evswap_schema import Acknowledgement, Charge, Clock, Occupancy, StationStatus, message_digest
+from evswap_schema import Acknowledgement, Charge, Clock, Location, Occupancy, StationStatus, message_digest
 from evswap_schema.limits import MAX_BAYS
 from tests.cloud.messages import NOW, battery, bay
 from tests.cloud.station_events import alarm, station_event, swap
@@ -170,9 +176,85 @@ def test_pages_hold_every_state_once(latest: Latest, count: int) -> None:
         page = latest.page(limit=3, after=after)
         assert len(page.states) <= 3
         seen += [one.station_id for one in page.states]
-        more, after = page.more, seen[-1] if seen else None
-        assert not (page.more and not page.states)
+        more, after = page.after is not None, page.after
+        assert page.states or not more
     assert (len(seen), set(seen)) == (count, names)
+
+
+def test_a_page_of_some_leaves_out_the_others(latest: Latest) -> None:
+    for number in range(9):
+        status = StationStatus.FAULT if number % 2 else StationStatus.OPERATIONAL
+        latest.offer(state(station_id=f"station-{number}", battery_available=number, status=status))
+    faulty, after = set(), None
+    while True:
+        page = latest.page(limit=2, after=after, wanted=Wanted(status=StationStatus.FAULT, min_available=3))
+        faulty |= {one.station_id for one in page.states}
+        if (after := page.after) is None:
+            break
+    assert faulty == {"station-3", "station-5", "station-7"}
+
+
+def test_a_page_of_few_among_many_reads_a_bounded_number_and_goes_on_from_there(latest: Latest) -> None:
+    for number in range(7):
+        latest.offer(state(station_id=f"station-{number}", battery_available=number))
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (stores_in_memory, stores_in_dynamodb):
+            patch.setattr(module, "MOST_EXAMINED", 3)
+        found, examined, after = [], [], None
+        while True:
+            page = latest.page(limit=5, after=after, wanted=Wanted(min_available=6))
+            found += [one.station_id for one in page.states]
+            examined.append(page.examined)
+            if (after := page.after) is None:
+                break
+    assert found == ["station-6"]
+    assert examined in ([3, 3, 1], [3, 3, 1, 0])
+
+
+HERE = Location(latitude=52.5200, longitude=13.4050)
+
+
+def placed(number: int, east_km: float) -> LatestState:
+    """A station that stands ``east_km`` from here."""
+    longitude = HERE.longitude + east_km / (KM_PER_DEGREE * math.cos(math.radians(HERE.latitude)))
+    there = rounded(Location(latitude=HERE.latitude, longitude=longitude))
+    return state(station_id=f"station-{number}", battery_available=number, location=there)
+
+
+def test_stations_are_found_by_where_they_stand_the_nearest_first(latest: Latest) -> None:
+    latest.offer(state(station_id="nowhere"))
+    for number, east_km in enumerate((3.0, -1.0, 0.5, 8.0, 400.0)):
+        latest.offer(placed(number, east_km))
+    near = search(latest, HERE, 5.0, limit=10, wanted=ANY)
+    assert [one.state.station_id for one in near.neighbours] == ["station-2", "station-1", "station-0"]
+    assert [round(one.distance_km, 2) for one in near.neighbours] == [0.5, 1.0, 3.0]
+    assert near.searched_km == 5.0
+    assert near.neighbours[0].state == placed(2, 0.5)
+    [one] = search(latest, HERE, 5.0, limit=1, wanted=Wanted(min_available=1)).neighbours
+    assert one.state.station_id == "station-2"
+
+
+def test_a_station_stands_where_it_last_said_that_it_does(latest: Latest) -> None:
+    first = placed(1, 1.0)
+    latest.offer(first)
+    latest.offer(replace(first, observed_at=NOW + timedelta(seconds=1), location=None))
+    known = latest.get("station-1")
+    assert known is not None
+    assert known.location == first.location
+    latest.offer(replace(placed(1, 30.0), observed_at=NOW + timedelta(seconds=2)))
+    assert search(latest, HERE, 5.0, limit=10, wanted=ANY).neighbours == ()
+    assert len(search(latest, HERE, 40.0, limit=10, wanted=ANY).neighbours) == 1
+
+
+def test_where_too_many_stand_the_circle_is_smaller_and_says_so(latest: Latest) -> None:
+    for number in range(12):
+        latest.offer(placed(number, 0.5 * number))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(nearby, "MOST_ENTRIES", 8)
+        near = search(latest, HERE, 8.0, limit=10, wanted=ANY)
+    assert near.searched_km == 2.0
+    assert [one.state.station_id for one in near.neighbours] == [f"station-{number}" for number in range(5)]
+    assert near.examined <= 8 + 8 + 5
 
 
 numbers = itertools.count()

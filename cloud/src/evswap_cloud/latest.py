@@ -16,14 +16,28 @@ from evswap_cloud.aws import error_code, number
 from evswap_cloud.errors import LatestStateError
 from evswap_cloud.marks import NO_MARKS, Marks, marks
 from evswap_cloud.order import PLACE, Condition, place_item, superseding
-from evswap_schema import Clock, StationStatus, format_timestamp, parse_timestamp
+from evswap_cloud.places import CELL_CHARACTERS, Entry, decode, encode
+from evswap_schema import Clock, Location, StationStatus, format_timestamp, parse_timestamp
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb.client import DynamoDBClient
-    from types_boto3_dynamodb.type_defs import AttributeValueTypeDef, ScanInputTypeDef
+    from types_boto3_dynamodb.type_defs import (
+        AttributeValueTypeDef,
+        KeysAndAttributesOutputTypeDef,
+        KeysAndAttributesTypeDef,
+        QueryInputTypeDef,
+        ScanInputTypeDef,
+    )
 
 MAX_ITEM_BYTES: Final = 1_024
 """One write unit. ``tests/cloud`` holds the largest possible item against it."""
+
+INDEX: Final = "by-place"
+"""Of the stations that have said where they stand: the cell, and in it the geohash. Neither ever changes
+while the station stands, so the index costs no write beside the state's own."""
+
+MOST_EXAMINED: Final = 1_000
+"""Items that a page of some of the states may read."""
 
 
 class Flag(StrEnum):
@@ -37,7 +51,7 @@ class LatestState(Struct, frozen=True, kw_only=True):
 
     ``timestamp`` is the station's own; ``observed_at`` is the same, but never more than the tolerance after
     ``received_at``: it decides between streams, so a clock that runs ahead cannot hold a station's state for
-    ever.
+    ever. ``location`` is the last that the station has told, and stays when a reading tells none.
     """
 
     station_id: str
@@ -53,6 +67,7 @@ class LatestState(Struct, frozen=True, kw_only=True):
     sequence: int | None = None
     clock: Clock | None = None
     flags: tuple[Flag, ...] = ()
+    location: Location | None = None
 
 
 class Offer(StrEnum):
@@ -75,11 +90,32 @@ class LatestWriter(Protocol):
         before. Raises ``LatestStateError``."""
 
 
+class Wanted(Struct, frozen=True, kw_only=True):
+    """Which states are asked for; None leaves it open."""
+
+    status: StationStatus | None = None
+    min_available: int | None = None
+
+    @property
+    def is_any(self) -> bool:
+        """Whether every state is."""
+        return self == ANY
+
+    def admits(self, state: LatestState) -> bool:
+        """Whether ``state`` is one of them."""
+        return self.status in {None, state.status} and state.battery_available >= (self.min_available or 0)
+
+
+ANY: Final = Wanted()
+
+
 class Page(Struct, frozen=True, kw_only=True):
-    """Some of the states; ``more`` says whether others follow the last of them."""
+    """Some of the states. Where others may follow, ``after`` is the station to go on after. ``examined``
+    counts the items that were read."""
 
     states: tuple[LatestState, ...]
-    more: bool
+    after: str | None
+    examined: int
 
 
 class LatestReader(Protocol):
@@ -88,11 +124,16 @@ class LatestReader(Protocol):
     def get(self, station_id: str) -> LatestState | None:
         """The state of ``station_id``, or None when it has never reported."""
 
-    def page(self, *, limit: int, after: str | None) -> Page:
-        """At most ``limit`` states, of those that follow station ``after`` in the store's own order."""
+    def page(self, *, limit: int, after: str | None, wanted: Wanted = ANY) -> Page:
+        """At most ``limit`` of the states that are ``wanted``, of those that follow station ``after`` in the
+        store's own order. ``MOST_EXAMINED`` are looked at, so a page of some may be short, or empty, while
+        others follow."""
 
 
 _ABSENT_WHERE_NOT_SAID: Final = ("stream_id", "sequence", "clock", "flags")
+_BATCHES: Final = 3
+"""How often the rest of a batch is asked for, which DynamoDB may leave when it is pressed."""
+
 _BAYS: Final = "bays_"
 """Begins the attributes that hold the place of the newest reading that told of bays. A change without bays
 moves the state past a batch that has them, so the state's own place cannot say whether bays are new."""
@@ -161,23 +202,86 @@ class DynamoLatestStates:
         item = answer.get("Item")
         return None if item is None else from_item(item)
 
-    def page(self, *, limit: int, after: str | None) -> Page:
-        """One more than ``limit`` is read, so that the last page never announces an empty one."""
+    def page(self, *, limit: int, after: str | None, wanted: Wanted = ANY) -> Page:
+        """One more than ``limit`` is looked for, so that the last page never announces an empty one."""
         items: list[Mapping[str, AttributeValueTypeDef]] = []
+        examined, reached = 0, after
         request: ScanInputTypeDef = {"TableName": self._table}
-        if after is not None:
-            request["ExclusiveStartKey"] = {"station_id": {"S": after}}
-        while len(items) <= limit:
-            request["Limit"] = limit + 1 - len(items)
+        _filter(request, wanted)
+        while len(items) <= limit and examined < MOST_EXAMINED:
+            if reached is not None:
+                request["ExclusiveStartKey"] = {"station_id": {"S": reached}}
+            request["Limit"] = limit + 1 - len(items) if wanted.is_any else MOST_EXAMINED - examined
             try:
                 answer = self._client.scan(**request)
             except (ClientError, BotoCoreError) as error:
                 raise _failed("read", "all stations", error) from error
             items += answer["Items"]
+            examined += answer["ScannedCount"]
+            last = answer.get("LastEvaluatedKey")
+            reached = str(last["station_id"]["S"]) if last else None
+            if reached is None:
+                break
+        states = tuple(map(from_item, items[:limit]))
+        if len(items) > limit:
+            reached = states[-1].station_id
+        return Page(states=states, after=reached, examined=examined)
+
+    def entries(self, cell: str, *, limit: int) -> list[Entry]:
+        """One query, or more where they do not fit into an answer of 1 MB."""
+        entries: list[Entry] = []
+        request: QueryInputTypeDef = {
+            "TableName": self._table,
+            "IndexName": INDEX,
+            "KeyConditionExpression": "cell = :cell AND begins_with(geohash, :geohash)",
+            "ExpressionAttributeValues": {":cell": {"S": cell[:CELL_CHARACTERS]}, ":geohash": {"S": cell}},
+        }
+        while len(entries) < limit:
+            request["Limit"] = limit - len(entries)
+            try:
+                answer = self._client.query(**request)
+            except (ClientError, BotoCoreError) as error:
+                raise _failed("read", f"stations in {cell}", error) from error
+            entries += (
+                Entry(station_id=item["station_id"]["S"], geohash=item["geohash"]["S"])
+                for item in answer["Items"]
+            )
             if not (last := answer.get("LastEvaluatedKey")):
                 break
             request["ExclusiveStartKey"] = last
-        return Page(states=tuple(map(from_item, items[:limit])), more=len(items) > limit)
+        return entries
+
+    def get_many(self, station_ids: Sequence[str]) -> list[LatestState]:
+        """One batch, and again what DynamoDB leaves of it."""
+        items: list[Mapping[str, AttributeValueTypeDef]] = []
+        wanted: Mapping[str, KeysAndAttributesTypeDef | KeysAndAttributesOutputTypeDef] = {
+            self._table: {"Keys": [{"station_id": {"S": name}} for name in station_ids]}
+        }
+        for _ in range(_BATCHES):
+            try:
+                answer = self._client.batch_get_item(RequestItems=wanted)
+            except (ClientError, BotoCoreError) as error:
+                raise _failed("read", f"{len(station_ids)} stations", error) from error
+            items += answer["Responses"].get(self._table, ())
+            if not (wanted := answer["UnprocessedKeys"]):
+                return list(map(from_item, items))
+        raise LatestStateError(operation="read", target=f"{len(station_ids)} stations", code="Unprocessed")
+
+
+def _filter(request: "ScanInputTypeDef", wanted: Wanted) -> None:
+    """Let DynamoDB leave out of its answer what is not ``wanted``. It reads, and bills, that all the same."""
+    clauses: list[str] = []
+    values: dict[str, AttributeValueTypeDef] = {}
+    if wanted.status is not None:
+        clauses.append("#status = :status")
+        values[":status"] = {"S": wanted.status.value}
+        request["ExpressionAttributeNames"] = {"#status": "status"}
+    if wanted.min_available is not None:
+        clauses.append("battery_available >= :available")
+        values[":available"] = {"N": str(wanted.min_available)}
+    if clauses:
+        request["FilterExpression"] = " AND ".join(clauses)
+        request["ExpressionAttributeValues"] = values
 
 
 def to_item(state: LatestState) -> dict[str, "AttributeValueTypeDef"]:
@@ -197,6 +301,9 @@ def to_item(state: LatestState) -> dict[str, "AttributeValueTypeDef"]:
         item["clock"] = {"S": state.clock.value}
     if state.flags:
         item["flags"] = {"L": [{"S": flag.value} for flag in state.flags]}
+    if state.location is not None:
+        geohash = encode(state.location)
+        item |= {"cell": {"S": geohash[:CELL_CHARACTERS]}, "geohash": {"S": geohash}}
     return item
 
 
@@ -216,6 +323,7 @@ def from_item(item: Mapping[str, "AttributeValueTypeDef"]) -> LatestState:
         sequence=int(item["sequence"]["N"]) if "sequence" in item else None,
         clock=Clock(item["clock"]["S"]) if "clock" in item else None,
         flags=_flags(item["flags"]["L"]) if "flags" in item else (),
+        location=decode(item["geohash"]["S"]) if "geohash" in item else None,
     )
 
 

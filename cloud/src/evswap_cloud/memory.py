@@ -1,13 +1,18 @@
 """The stores in memory: for tests, benchmarks and trying out. They keep the contract of the real ones."""
 
+from bisect import bisect_left, insort
+from collections.abc import Sequence
 from threading import Lock
+
+from msgspec.structs import replace
 
 from evswap_cloud.archive import Addition, ArchiveObject
 from evswap_cloud.bays import BayState
 from evswap_cloud.events import EventPage, Keeping, StationEvent
 from evswap_cloud.events import supersedes as replaces
-from evswap_cloud.latest import LatestState, Offer, Page
+from evswap_cloud.latest import ANY, MOST_EXAMINED, LatestState, Offer, Page, Wanted
 from evswap_cloud.order import supersedes
+from evswap_cloud.places import Entry, encode
 from evswap_cloud.quarantine import Quarantined
 from evswap_schema import Acknowledgement
 
@@ -44,6 +49,7 @@ class MemoryLatestStates:
     def __init__(self) -> None:
         self.states: dict[str, LatestState] = {}
         self._told_bays: dict[str, LatestState] = {}
+        self._places: list[tuple[str, str]] = []
         self._lock = Lock()
 
     def offer(self, state: LatestState, *, tells_bays: bool = False) -> Offer:
@@ -51,7 +57,7 @@ class MemoryLatestStates:
             stored = self.states.get(state.station_id)
             if stored is not None and not supersedes(state, stored):
                 return Offer.NOT_NEWER
-            self.states[state.station_id] = state
+            self._put(state, stored)
             if tells_bays:
                 self._told_bays[state.station_id] = state
             return Offer.MOVED
@@ -67,11 +73,42 @@ class MemoryLatestStates:
     def get(self, station_id: str) -> LatestState | None:
         return self.states.get(station_id)
 
-    def page(self, *, limit: int, after: str | None) -> Page:
+    def page(self, *, limit: int, after: str | None, wanted: Wanted = ANY) -> Page:
         following = sorted(name for name in self.states if after is None or name > after)
+        states: list[LatestState] = []
+        for examined, name in enumerate(following[:MOST_EXAMINED]):
+            if len(states) == limit:
+                return Page(states=tuple(states), after=states[-1].station_id, examined=examined)
+            if wanted.admits(self.states[name]):
+                states.append(self.states[name])
+        read = following[:MOST_EXAMINED]
         return Page(
-            states=tuple(self.states[name] for name in following[:limit]), more=len(following) > limit
+            states=tuple(states), after=read[-1] if len(following) > len(read) else None, examined=len(read)
         )
+
+    def entries(self, cell: str, *, limit: int) -> list[Entry]:
+        first = bisect_left(self._places, (cell, ""))
+        return [
+            Entry(station_id=name, geohash=geohash)
+            for geohash, name in self._places[first : first + limit]
+            if geohash.startswith(cell)
+        ]
+
+    def get_many(self, station_ids: Sequence[str]) -> list[LatestState]:
+        return [self.states[name] for name in station_ids if name in self.states]
+
+    def _put(self, state: LatestState, stored: LatestState | None) -> None:
+        if stored is not None and stored.location is not None:
+            if state.location is None:
+                state = replace(state, location=stored.location)
+            del self._places[bisect_left(self._places, _place(stored))]
+        if state.location is not None:
+            insort(self._places, _place(state))
+        self.states[state.station_id] = state
+
+
+def _place(state: LatestState) -> tuple[str, str]:
+    return encode(state.location) if state.location else "", state.station_id
 
 
 class MemoryBays:

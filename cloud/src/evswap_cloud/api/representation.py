@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
@@ -13,7 +13,11 @@ from evswap_cloud.events import EventPage, StationEvent
 from evswap_cloud.latest import Flag, LatestState, Page
 from evswap_cloud.ledger import Answer, Code, Place
 from evswap_cloud.ledger.batteries import Seen, Sighting
-from evswap_schema import Charge, Clock, Health, Lock, Occupancy, Reservation, StationStatus
+from evswap_cloud.nearby import Nearby
+from evswap_schema import Charge, Clock, Health, Location, Lock, Occupancy, Reservation, StationStatus
+
+_KM_DECIMALS: Final = 3
+_NOT_OF_STATE: Final = ("bays", "distance_km")
 
 
 class Station(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -31,6 +35,8 @@ class Station(Struct, frozen=True, kw_only=True, omit_defaults=True):
     sequence: int | None = None
     clock: Clock | None = None
     flags: tuple[Flag, ...] = ()
+    location: Location | None = None
+    distance_km: float | None = None
     bays: tuple["BayShown", ...] = ()
 
 
@@ -48,11 +54,13 @@ class BayShown(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class StationPage(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The schema ``StationPage`` of openapi.yaml. ``count`` is the number of stations on this page."""
+    """The schema ``StationPage`` of openapi.yaml. ``count`` is the number of stations on this page; all that
+    are within ``searched_km`` were looked at."""
 
     count: int
     stations: tuple[Station, ...]
     next_cursor: str | None = None
+    searched_km: float | None = None
 
 
 class EventsOfStation(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -132,8 +140,18 @@ def station_json(state: LatestState, bays: Iterable[BayState]) -> str:
 def page_json(page: Page) -> str:
     """One page of stations."""
     stations = tuple(map(_station, page.states))
-    cursor = encode_cursor(stations[-1].station_id) if page.more else None
+    cursor = encode_cursor(page.after) if page.after else None
     return _encode(StationPage(count=len(stations), stations=stations, next_cursor=cursor))
+
+
+def nearby_json(nearby: Nearby) -> str:
+    """The stations near a place, the nearest first."""
+    stations = tuple(
+        msgspec.structs.replace(_station(one.state), distance_km=round(one.distance_km, _KM_DECIMALS))
+        for one in nearby.neighbours
+    )
+    searched_km = round(nearby.searched_km, _KM_DECIMALS)
+    return _encode(StationPage(count=len(stations), stations=stations, searched_km=searched_km))
 
 
 def event_page_json(page: EventPage) -> str:
@@ -168,7 +186,8 @@ def _event(one: StationEvent) -> dict[str, Any]:
 
 
 def _station(state: LatestState) -> Station:
-    return Station(**{name: getattr(state, name) for name in Station.__struct_fields__ if name != "bays"})
+    said = {name: getattr(state, name) for name in Station.__struct_fields__ if name not in _NOT_OF_STATE}
+    return Station(**said)
 
 
 def _bay(state: BayState) -> BayShown:

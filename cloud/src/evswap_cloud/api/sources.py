@@ -6,6 +6,7 @@ from evswap_cloud.bays import BayReader
 from evswap_cloud.events import EventReader
 from evswap_cloud.latest import LatestReader
 from evswap_cloud.ledger import BatteryReader
+from evswap_cloud.nearby import PlaceIndex
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -13,6 +14,7 @@ class Sources:
     """What the routes read from."""
 
     latest: LatestReader
+    places: PlaceIndex
     bays: BayReader
     events: EventReader
     batteries: BatteryReader

@@ -20,6 +20,7 @@ def handler(event: dict[str, Any], context: "LambdaContext") -> dict[str, Any]:
 def _app() -> "APIGatewayRestResolver":
     sources = Sources(
         latest=wiring.latest_reader(),
+        places=wiring.latest_reader(),
         bays=wiring.bay_reader(),
         events=wiring.event_reader(),
         batteries=wiring.battery_reader(),

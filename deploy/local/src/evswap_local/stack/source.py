@@ -27,6 +27,7 @@ class Values:
     archive_bucket: str
     compacted_bucket: str
     stations_table: str
+    fleet_table: str
     bays_table: str
     events_table: str
     batteries_table: str
