@@ -27,7 +27,7 @@ from evswap_edge.drivers import Surroundings, open_cabinet
 from evswap_edge.drivers.can import read_layout
 from evswap_edge.drivers.can.addressing import places
 from evswap_edge.drivers.can.memory import Slate
-from evswap_edge.drivers.can.receiving import SocketInlet, kernel_frame
+from evswap_edge.drivers.can.receiving import KERNEL_FRAMES, SocketInlet
 from evswap_edge.drivers.modbus.seats import Seating
 from evswap_edge.registers import BatteryMap, ChargerMap, Table, read_battery_map, read_charger_map
 from evswap_edge.sampler import Sampler
@@ -154,7 +154,7 @@ def _kernel_frames() -> Figure:
             slate.hear(kind, data, at)
 
     with _line() as (far, ours):
-        inlet = SocketInlet(ours.fileno(), kernel_frame)
+        inlet = SocketInlet(ours.fileno(), KERNEL_FRAMES)
         cost_s = _cpu_of_bursts(rounds, far, lambda: hear(inlet))
         inlet.close()
         ours.setblocking(False)

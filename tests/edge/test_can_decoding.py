@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from evswap_edge.dbc import ChecksumKind
 from evswap_edge.documents import NameOrFile
 from evswap_edge.drivers.can import read_layout
-from evswap_edge.drivers.can.checksums import CHECKS
+from evswap_edge.drivers.can.checksums import CHECKS, holder
 from evswap_edge.drivers.can.decoding import NotMeasured, Report, decode, is_present
 from evswap_edge.drivers.can.layout import Layout, Slot, bits_of
 from evswap_edge.emulators.can_bms import BmsEmulator
@@ -152,6 +152,23 @@ def test_of_several_temperatures_the_highest_counts(theirs: NameOrFile) -> None:
 )
 def test_checksums_have_their_published_check_values(kind: ChecksumKind, expected: int) -> None:
     assert CHECKS[kind](b"123456789") == expected
+
+
+@given(
+    kind=st.sampled_from(ChecksumKind),
+    length=st.integers(1, 8),
+    place=st.integers(0, 7),
+    data=st.binary(min_size=8, max_size=8),
+    spoilt=st.integers(0, 255),
+)
+def test_a_frame_is_whole_when_one_of_its_bytes_is_the_checksum_of_the_others(
+    kind: ChecksumKind, length: int, place: int, data: bytes, spoilt: int
+) -> None:
+    byte, others = place % length, data[: length - 1]
+    checksum = CHECKS[kind](others)
+    for told in (checksum, spoilt):
+        frame = others[:byte] + bytes([told]) + others[byte:]
+        assert holder(kind, byte=byte, length=length)(frame) is (told == checksum)
 
 
 @given(

@@ -5,6 +5,7 @@ import struct
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import Final
 
 import can
@@ -15,10 +16,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evswap_edge.drivers.can.bus import key_of
-from evswap_edge.drivers.can.receiving import ERROR, REMOTE, SocketInlet, datagram, kernel_frame
+from evswap_edge.drivers.can.receiving import DATAGRAMS, ERROR, KERNEL_FRAMES, REMOTE, Said, SocketInlet, Wire
 
 SO_TIMESTAMPNS: Final = 35
-A_BURST: Final = 100
+A_BURST: Final = 300
+"""More than one call to the kernel brings, and less than its buffer has room for."""
+A_TICK_S: Final = 1e-6
+"""A date is a binary fraction of seconds since 1970, good for a quarter of a microsecond."""
+
+
+def said(wire: Wire, *raw: bytes) -> list[Said]:
+    """What lies in the rooms, with what was there before behind it."""
+    rooms = b"".join(each.ljust(wire.room, b"\x55")[: wire.room] for each in raw)
+    return list(wire.said(memoryview(rooms), [min(len(each), wire.room) for each in raw]))
 
 
 @st.composite
@@ -33,36 +43,39 @@ def messages(draw: st.DrawFn) -> can.Message:
     )
 
 
-@given(messages())
-def test_a_frame_is_read_as_the_library_writes_it(message: can.Message) -> None:
-    kind = REMOTE if message.is_remote_frame else 0
-    expected = (
-        key_of(message.arbitration_id, extended=message.is_extended_id) | kind,
-        bytes(message.data),
-    )
-    assert kernel_frame(build_can_frame(message)) == expected
-    assert datagram(pack_message(message)) == expected
+@given(st.lists(messages(), max_size=4))
+def test_frames_are_read_as_the_library_writes_them(several: list[can.Message]) -> None:
+    expected = [
+        (
+            key_of(message.arbitration_id, extended=message.is_extended_id)
+            | (REMOTE if message.is_remote_frame else 0),
+            bytes(message.data),
+        )
+        for message in several
+    ]
+    assert said(KERNEL_FRAMES, *map(build_can_frame, several)) == expected
+    assert said(DATAGRAMS, *map(pack_message, several)) == expected
 
 
 def test_what_a_controller_reports_is_told_from_a_frame() -> None:
     message = can.Message(arbitration_id=0x40, is_error_frame=True, is_extended_id=False, data=bytes(8))
-    assert kernel_frame(build_can_frame(message)) == (ERROR | 0x40, bytes(8))
-    assert datagram(pack_message(message)) == (ERROR | 0x40, bytes(8))
+    assert said(KERNEL_FRAMES, build_can_frame(message)) == [(ERROR | 0x40, bytes(8))]
+    assert said(DATAGRAMS, pack_message(message)) == [(ERROR | 0x40, bytes(8))]
 
 
 @pytest.mark.parametrize(
     "identifier", [-1, 0x2000_0000, 2**70], ids=["negative", "of 30 bits", "beyond all numbers"]
 )
 def test_a_strangers_datagram_is_no_frame(identifier: int) -> None:
-    said = datagram(pack_message(can.Message(arbitration_id=0x100, data=b"12345678")))
-    assert said is not None
-    for nonsense in (b"", b"\x80", b"\xff" * 40, pack_message(can.Message(data=bytes(9), is_fd=True))):
-        assert datagram(nonsense) is None
-        assert kernel_frame(nonsense) is None
+    good = can.Message(arbitration_id=0x100, is_extended_id=False, data=b"12345678")
+    spoilt = (b"", b"\x80", b"\xff" * 40, pack_message(can.Message(data=bytes(9), is_fd=True)))
+    expected = [(0x100, b"12345678"), *[None] * len(spoilt)]
+    assert said(DATAGRAMS, pack_message(good), *spoilt) == expected
+    assert said(KERNEL_FRAMES, build_can_frame(good), *spoilt) == expected
     message = can.Message(arbitration_id=0x100)
     message.arbitration_id = identifier
     if -(2**63) <= identifier < 2**64:
-        assert datagram(pack_message(message)) is None
+        assert said(DATAGRAMS, pack_message(message)) == [None]
 
 
 @contextmanager
@@ -75,7 +88,7 @@ def line() -> Iterator[tuple[socket.socket, SocketInlet]]:
         ours.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
         ours.bind(("127.0.0.1", 0))
         far.connect(ours.getsockname())
-        inlet = SocketInlet(ours.fileno(), kernel_frame)
+        inlet = SocketInlet(ours.fileno(), KERNEL_FRAMES)
         yield far, inlet
         inlet.close()
 
@@ -84,19 +97,31 @@ def frame(number: int) -> bytes:
     return struct.pack("=IB3x8s", number, 8, number.to_bytes(8, "little"))
 
 
-def test_all_that_waits_is_taken_in_order_and_dated_not_later_than_it_came() -> None:
+def test_all_that_waits_is_taken_in_order_and_each_dated_when_it_came() -> None:
     with line() as (far, inlet):
-        sent_at = []
+        moments = [time.time()]
         for number in range(A_BURST):
             far.send(frame(number))
-            sent_at.append(time.time())
+            moments.append(time.time())
         frames = inlet.take(1_000)
-        assert [(identifier, data[0]) for identifier, data, _ in frames] == [(n, n) for n in range(A_BURST)]
-        assert all(came_at <= at for (_, _, came_at), at in zip(frames, sent_at, strict=True))
-        assert all(
-            came_at >= at for (_, _, came_at), at in zip(frames[16:], sent_at[: A_BURST - 16], strict=True)
-        )
+        assert [(n, int.from_bytes(data, "little")) for n, data, _ in frames] == [
+            (n, n) for n in range(A_BURST)
+        ]
+        for (_, _, came_at), (before, behind) in zip(frames, pairwise(moments), strict=True):
+            assert before - A_TICK_S <= came_at <= behind + A_TICK_S
         assert not inlet.take(1_000)
+
+
+def test_a_burst_leaves_nothing_of_the_one_before() -> None:
+    with line() as (far, inlet):
+        far.send(struct.pack("=IB3x8s", 1, 8, b"\xff" * 8))
+        far.send(frame(2))
+        before = time.time()
+        assert [data for _, data, _ in inlet.take(10)] == [b"\xff" * 8, frame(2)[8:]]
+        far.send(struct.pack("=IB3x8s", 3, 2, b"ab"))
+        ((identifier, data, came_at),) = inlet.take(10)
+        assert (identifier, data) == (3, b"ab")
+        assert came_at >= before - A_TICK_S
 
 
 def test_not_more_is_taken_than_is_wanted_and_what_is_no_frame_is_left_out() -> None:

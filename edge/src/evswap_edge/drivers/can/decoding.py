@@ -57,15 +57,26 @@ def decode(layout: Layout, frames: Frames) -> Report:
     """What all ``frames`` together say. Raises ``NotMeasured``."""
     fields: dict[str, object] = {"serial_number": _serial_number(layout, frames)}
     for name, (measured, places) in layout.measured.items():
-        highest = max(_value(place, frames, name=name) * measured.scale + measured.offset for place in places)
+        highest = max([_value(place, frames, name) * measured.scale + measured.offset for place in places])
         fields[name] = round(highest) if name == "cycles" else round(highest, _DIGITS)
-    faults = tuple(place.signal.name for place in layout.faults if _value(place, frames, name="faults"))
-    return Report(_battery(fields), faults)
+    return Report(_battery(fields), _faults(layout, frames))
 
 
-def _value(place: Place, frames: Frames, *, name: str) -> float:
+def _faults(layout: Layout, frames: Frames) -> tuple[str, ...]:
+    """All is well where all their bits are 0, which they mostly are."""
+    masks = layout.fault_masks
+    if masks is not None and not any(
+        int.from_bytes(frames[slot], "little") & mask for slot, mask in masks.items()
+    ):
+        return ()
+    return tuple(place.signal.name for place in layout.faults if _value(place, frames, "faults"))
+
+
+def _value(place: Place, frames: Frames, name: str) -> float:
     """The signal's value, within the limits that the DBC file gives it."""
     value = place.read(frames[place.slot])
+    if math.isfinite(value) and place.least <= value <= place.greatest:
+        return value
     if not (math.isfinite(value) and place.least <= round(value, _DIGITS) <= place.greatest):
         said = f"{place.name} is {round(value, _DIGITS):g}"
         limits = f"{place.least:g} to {place.greatest:g}"

@@ -11,7 +11,7 @@ from difflib import get_close_matches
 from functools import reduce
 from operator import or_
 from pathlib import Path
-from typing import Final, Literal, cast
+from typing import Final, Literal
 
 import cantools.errors
 from cantools.database import Database, load_file
@@ -19,14 +19,12 @@ from cantools.database.can import Message, Signal
 
 from evswap_edge.dbc import Measured, Presence, Profile, SerialEncoding, Silence
 from evswap_edge.documents import ConfigurationError, KeyPath
-from evswap_edge.drivers.can.checksums import CHECKS, Check
+from evswap_edge.drivers.can.checksums import Holds, holder
 
 LAST_STANDARD: Final = 0x7FF
 LAST_EXTENDED: Final = 0x1FFF_FFFF
 _FLOATS: Final = {16: "<e", 32: "<f", 64: "<d"}
 """How ``struct`` reads an IEEE 754 number, by its bits."""
-_NAMES_OF_VALUES: Final = False
-"""Numbers are wanted, also where the DBC file has names for them."""
 
 Slot = tuple[str, int | None]
 """One frame's place in the memory of a bay: the message, and the part of it where it comes in several."""
@@ -72,21 +70,6 @@ def bits_of(signal: Signal, *, frame_length: int) -> Bits:
     return Bits("big", 8 * frame_length - bits_before - signal.length, mask)
 
 
-@dataclass(frozen=True, slots=True)
-class Guard:
-    """A frame's checksum: which byte, and how it is made."""
-
-    byte: int
-    check: Check
-
-    def holds(self, data: bytes) -> bool:
-        """Whether ``data`` is as it was sent."""
-        rest = data[: self.byte]
-        if len(data) > self.byte + 1:
-            rest += data[self.byte + 1 :]
-        return self.check(rest) == data[self.byte]
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class PartKind:
     """What the frames of one part of a message are for: the slots that they fill, and the mask of where they
@@ -109,7 +92,8 @@ class FrameKind:
     part_mask: int = 0
     counter: Bits | None = None
     counter_mask: int = 0
-    guard: Guard | None = None
+    is_whole: Holds | None = None
+    """Whether the checksum is right, where there is one."""
     parts: Mapping[int, PartKind]
     any_part: PartKind
     patience_s: float | None = None
@@ -155,16 +139,12 @@ def place_of(slot: Slot, signal: Signal, *, frame_length: int) -> Place:
 def _reader(signal: Signal, bits: Bits) -> Callable[[bytes], int | float]:
     """One signal of a frame. The library decodes all of a frame, also what nobody reads."""
     order, shift, mask = bits.order, bits.shift, bits.mask
-    scaled = cast(Callable[[float, bool], int | float], signal.conversion.raw_to_scaled)
+    scale, offset = signal.conversion.scale, signal.conversion.offset
     if signal.conversion.is_float:
         form = struct.Struct(_FLOATS[signal.length])
-        return lambda data: scaled(
-            form.unpack(bits.of(data).to_bytes(form.size, "little"))[0], _NAMES_OF_VALUES
-        )
+        return lambda data: form.unpack(bits.of(data).to_bytes(form.size, "little"))[0] * scale + offset
     sign = 1 << signal.length - 1 if signal.is_signed else 0
-    return lambda data: scaled(
-        ((int.from_bytes(data, order) >> shift & mask) ^ sign) - sign, _NAMES_OF_VALUES
-    )
+    return lambda data: (((int.from_bytes(data, order) >> shift & mask) ^ sign) - sign) * scale + offset
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,6 +158,9 @@ class Layout:
     encoding: SerialEncoding
     measured: Mapping[str, tuple[Measured, tuple[Place, ...]]]
     faults: tuple[Place, ...]
+    fault_masks: Mapping[Slot, int] | None
+    """In which bits of a frame a fault would show: where all of them are 0, there is none. None: the DBC file
+    has bits that are 0 for a fault."""
     slots: tuple[Slot, ...]
     """What a bay has to have said, presence first."""
     heartbeat: Message | None
@@ -235,18 +218,33 @@ class _Compiler:
             encoding=battery.serial_number.encoding,
             measured=measured,
             faults=faults,
+            fault_masks=self._fault_masks(faults),
             slots=slots,
             heartbeat=self._heartbeat(),
         )
 
     # --- frames -------------------------------------------------------------------------------------------
 
+    def _fault_masks(self, faults: Iterable[Place]) -> Mapping[Slot, int] | None:
+        masks: dict[Slot, int] = {}
+        for place in faults:
+            message = self._messages[place.slot[0]]
+            if place.read(bytes(message.length)) != 0 or not place.least <= 0 <= place.greatest:
+                return None
+            own = _mask(self._bits(message, place.signal), message)
+            masks[place.slot] = masks.get(place.slot, 0) | own
+        return masks
+
     def _kinds(
         self, slots: Iterable[Slot], identifying: Iterable[tuple[Slot, Bits]]
     ) -> Mapping[str, FrameKind]:
         counters = dict(self._per_message(("counters",), self._profile.counters))
         guards = {
-            message: Guard(self._whole_byte(key, message, signal), CHECKS[self._profile.checksums[n].kind])
+            message: holder(
+                checksum.kind,
+                byte=self._whole_byte(key, message, signal),
+                length=self._messages[message].length,
+            )
             for n, checksum in enumerate(self._profile.checksums)
             for key in [("checksums", n, "signal")]
             for message, signal in self._per_message(key[:2], (checksum.signal,))
@@ -268,7 +266,7 @@ class _Compiler:
         self,
         name: str,
         counter: Signal | None,
-        guard: Guard | None,
+        is_whole: Holds | None,
         wanted: frozenset[Slot],
         identities: Iterable[tuple[Slot, Bits]],
     ) -> FrameKind:
@@ -294,7 +292,7 @@ class _Compiler:
             any_part=any_part,
             counter=counter_bits,
             counter_mask=_mask(counter_bits, message),
-            guard=guard,
+            is_whole=is_whole,
             patience_s=self._profile.patience_s.get(name),
         )
 

@@ -23,6 +23,7 @@ kernel keeps them for a while: its buffer has room for four times as many (see `
 _MOST_AT_ONCE: Final = 1_000
 """Frames read without giving others a turn."""
 
+_NO_DATA: Final = ERROR | REMOTE
 _BUS_OFF: Final = 0x040
 _RESTARTED: Final = 0x100
 _ERRORS: Final = {
@@ -132,17 +133,15 @@ class Listener:
         now = self._monotonic()
         behind, earliest = time.time() - now, min(self._seen_empty_at, now)
         heard: list[Heard] = []
-        dated, at = None, now
         for identifier, data, came_at in frames:
-            if came_at != dated:
-                dated, at = came_at, max(earliest, min(now, came_at - behind))
-            if identifier & (ERROR | REMOTE):
+            if identifier & _NO_DATA:
                 if identifier & ERROR:
                     self._note_error(identifier)
                 continue
             if self._is_bus_off:
                 self._note_recovery()
-            heard.append((identifier, data, at))
+            at = came_at - behind
+            heard.append((identifier, data, now if at > now else earliest if at < earliest else at))
         return heard
 
     def _note_error(self, classes: int) -> None:

@@ -41,6 +41,8 @@ class Slate:
         self._report: Report | None = None
         """What the frames say, until there is another one: batteries and their faults are asked for in
         turn."""
+        self._good_until = 0.0
+        """When the first of those frames is too old."""
 
     def hear(self, kind: FrameKind, data: bytes, at: float) -> None:
         """A frame of this bay came at the moment ``at``."""
@@ -61,6 +63,8 @@ class Slate:
 
     def read(self, now: float, *, listening_since: float) -> Report | Unread | None:
         """What may be published of this bay; None is an empty one."""
+        if self._report is not None and now <= self._good_until:
+            return self._report
         if self._layout.silence is Silence.EMPTY and self._is_silent(now):
             listened_s = now - listening_since
             if listened_s >= self._stale_after_s:
@@ -75,9 +79,10 @@ class Slate:
             if not is_present(self._layout, frames):
                 return None
             self._require_fresh(self._layout.slots, now)
-            self._report = self._report or decode(self._layout, frames)
+            self._report = decode(self._layout, frames)
         except NotMeasured as error:
             return Unread(error.reason)
+        self._good_until = self._until_one_is_old()
         return self._report
 
     # --- a frame arrives ----------------------------------------------------------------------------------
@@ -86,7 +91,7 @@ class Slate:
         """What is wrong with the frame; ``number`` is all of it."""
         if len(data) != kind.length:
             return f"arrives with {len(data)} bytes instead of {kind.length}"
-        if kind.guard is not None and not kind.guard.holds(data):
+        if kind.is_whole is not None and not kind.is_whole(data):
             return "arrives with a wrong checksum"
         if kind.counter is None:
             return None
@@ -107,6 +112,12 @@ class Slate:
         self._identity.clear()
 
     # --- the bay is read ----------------------------------------------------------------------------------
+
+    def _until_one_is_old(self) -> float:
+        """All that is read has been heard."""
+        limits = self._patience_s
+        first = min(self._slots[slot][1] + limits[slot[0]] for slot in self._layout.slots)
+        return min(first, (self._heard_at or 0.0) + self._stale_after_s)
 
     def _is_silent(self, now: float) -> bool:
         return self._heard_at is None or now - self._heard_at > self._stale_after_s

@@ -8,12 +8,14 @@ include/uapi/linux/can.h has them, or as the library packs them over UDP.
 import os
 import socket
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Final, Protocol
 
 import can
 import msgspec
 
+from evswap_edge.drivers.can.bursts import Rooms
 from evswap_edge.drivers.can.bus import Interface, key_of
 
 REMOTE: Final = 0x4000_0000
@@ -22,12 +24,13 @@ ERROR: Final = 0x2000_0000
 reports."""
 
 _CAN_FRAME: Final = struct.Struct("=IB3x8s")
-_TIMESPEC: Final = struct.Struct("@ll")
-_LARGEST: Final = 512
-"""Bytes: a frame of the kernel's has 16, one in a datagram 162."""
-_EACH_IS_DATED: Final = 16
-"""Of so many of the frames that wait, the kernel is asked for the date of each, and then of one in as
-many: it takes as long as all the rest of receiving. The others get the date of one that came before."""
+_CAN_ROOM: Final = 32
+"""Bytes: more than a frame has, so that what is longer shows."""
+_CAN_IN_ITS_ROOM: Final = struct.Struct(f"=IB3x8s{_CAN_ROOM - _CAN_FRAME.size}x")
+_DATAGRAM_ROOM: Final = 256
+"""Bytes: a frame in a datagram has 162 at most."""
+_AT_ONCE: Final = 128
+"""Frames that one call to the kernel brings."""
 _WANTED_BUFFER: Final = 1 << 20
 """Bytes of frames that the kernel is asked to keep. It gives what net.core.rmem_max allows; with the 208 KiB
 that is usual it keeps 540 frames."""
@@ -53,48 +56,52 @@ def inlet_of(bus: can.BusABC, interface: Interface) -> Inlet:
     """The way in for what comes on ``bus``."""
     match interface:
         case Interface.SOCKETCAN:
-            return SocketInlet(bus.fileno(), kernel_frame)
+            return SocketInlet(bus.fileno(), KERNEL_FRAMES)
         case Interface.UDP_MULTICAST:
-            return SocketInlet(bus.fileno(), datagram)
+            return SocketInlet(bus.fileno(), DATAGRAMS)
         case _:
             return _LibraryInlet(bus)
 
 
-Parse = Callable[[bytes], tuple[int, bytes] | None]
+Said = tuple[int, bytes] | None
 """Identifier and data; None of what is no frame."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """How frames lie in what a socket gives: the room for each, and what a burst says, frame by frame."""
+
+    room: int
+    said: Callable[[memoryview, Sequence[int]], Iterable[Said]]
 
 
 class SocketInlet:
     """A socket that the library has set up; this is a second handle to it. The kernel dates what comes."""
 
-    def __init__(self, descriptor: int, parse: Parse) -> None:
+    def __init__(self, descriptor: int, wire: Wire) -> None:
         self._socket = socket.socket(fileno=os.dup(descriptor))
         self._socket.setblocking(False)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _WANTED_BUFFER)
-        self._parse = parse
+        self._wire = wire
+        self._rooms = Rooms(_AT_ONCE, size=wire.room)
 
     def take(self, most: int) -> Sequence[Frame]:
         frames: list[Frame] = []
-        parse, receive, came_at = self._parse, self._socket.recv, 0.0
-        try:
-            for n in range(most):
-                if n < _EACH_IS_DATED or not n % _EACH_IS_DATED:
-                    raw, came_at = self._receive_dated()
-                else:
-                    raw = receive(_LARGEST)
-                if parsed := parse(raw):
-                    frames.append((*parsed, came_at))
-        except BlockingIOError:
-            pass
+        while most > 0:
+            burst = self._rooms.taken_from(self._socket.fileno(), most)
+            said = self._wire.said(burst.rooms, burst.lengths)
+            frames += [
+                (one[0], one[1], came_at)
+                for one, came_at in zip(said, burst.came_at, strict=True)
+                if one is not None
+            ]
+            most -= len(burst.lengths)
+            if len(burst.lengths) < _AT_ONCE:
+                break
         return frames
 
     def close(self) -> None:
         self._socket.close()
-
-    def _receive_dated(self) -> tuple[bytes, float]:
-        raw, ancillary, _, _ = self._socket.recvmsg(_LARGEST, socket.CMSG_SPACE(_TIMESPEC.size))
-        seconds, nanoseconds = _TIMESPEC.unpack(ancillary[0][2])
-        return raw, seconds + nanoseconds * 1e-9
 
 
 class _LibraryInlet:
@@ -114,12 +121,12 @@ class _LibraryInlet:
     def close(self) -> None: ...
 
 
-def kernel_frame(raw: bytes) -> tuple[int, bytes] | None:
-    """A ``struct can_frame``."""
-    if len(raw) != _CAN_FRAME.size:
-        return None
-    identifier, length, data = _CAN_FRAME.unpack(raw)
-    return identifier, data[:length]
+def kernel_frames(rooms: memoryview, lengths: Sequence[int]) -> Iterable[Said]:
+    """Each a ``struct can_frame``."""
+    return [
+        (identifier, data[:length]) if size == _CAN_FRAME.size else None
+        for (identifier, length, data), size in zip(_CAN_IN_ITS_ROOM.iter_unpack(rooms), lengths, strict=True)
+    ]
 
 
 class _Datagram(msgspec.Struct):
@@ -135,12 +142,20 @@ class _Datagram(msgspec.Struct):
 _decode: Final = msgspec.msgpack.Decoder(_Datagram).decode
 
 
-def datagram(raw: bytes) -> tuple[int, bytes] | None:
-    """What the library packs into a datagram. Anybody may send to a multicast group: a stranger's is no
-    frame."""
+def datagrams(rooms: memoryview, lengths: Sequence[int]) -> Iterable[Said]:
+    """Each as the library packs it. Anybody may send to a multicast group: a stranger's is no frame."""
+    starts = range(0, len(rooms), _DATAGRAM_ROOM)
+    return [_unpacked(rooms[start : start + size]) for start, size in zip(starts, lengths, strict=True)]
+
+
+def _unpacked(raw: memoryview) -> Said:
     try:
         said = _decode(raw)
     except msgspec.DecodeError:
         return None
     kind = ERROR * said.is_error_frame | REMOTE * said.is_remote_frame
     return key_of(said.arbitration_id, extended=said.is_extended_id) | kind, said.data
+
+
+KERNEL_FRAMES: Final = Wire(_CAN_ROOM, kernel_frames)
+DATAGRAMS: Final = Wire(_DATAGRAM_ROOM, datagrams)
