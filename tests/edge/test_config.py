@@ -7,6 +7,7 @@ import pytest
 from evswap_edge.config import describe, read_any, read_fleet, read_station
 from evswap_edge.documents import ConfigurationError
 from evswap_edge.reporting import Mode
+from evswap_schema import Location
 from tests.edge.refused import refusal
 
 STATION = """\
@@ -69,6 +70,24 @@ def test_a_fleet_is_its_stations_each_with_its_own_files(file: Path) -> None:
 def test_a_fleet_may_name_its_stations(file: Path) -> None:
     file.write_text(FLEET.replace("{prefix: station-, count: 10}", "[north, south]"))
     assert [station.station_id for station in read_any(file).stations] == ["north", "south"]
+
+
+def test_a_station_may_be_told_where_it_stands(file: Path) -> None:
+    file.write_text(STATION)
+    assert read_station(file).stations[0].location is None
+    file.write_text(STATION + "location: {latitude: 52.52, longitude: 13.405}\n")
+    assert read_station(file).stations[0].location == Location(latitude=52.52, longitude=13.405)
+    error = refusal(file, STATION + "location: {latitude: 91, longitude: 13.405}\n")
+    assert error.key == "location.latitude"
+
+
+def test_a_fleets_stations_stand_all_over_its_area_and_each_stays_where_it_is(file: Path) -> None:
+    file.write_text(FLEET + "area: {latitude: 52.52, longitude: 13.405, across_km: 20}\n")
+    stood = [station.location for station in read_fleet(file).stations]
+    assert stood == [station.location for station in read_fleet(file).stations]
+    assert len({(there.latitude, there.longitude) for there in stood if there}) == 10
+    assert all(there and abs(there.latitude - 52.52) <= 0.09 for there in stood)
+    assert all(there and abs(there.longitude - 13.405) <= 0.148 for there in stood)
 
 
 @pytest.mark.parametrize(

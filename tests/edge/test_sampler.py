@@ -16,7 +16,7 @@ from evswap_edge.outbox import OutboxFull
 from evswap_edge.sampler import Record, Sampler, derive_status
 from evswap_edge.testing import ManualTime, ScriptedCabinet, charged_bay, settle
 from evswap_edge.vitals import Vitals
-from evswap_schema import Bay, Charge, Clock, Health, Quality, Reading, Reservation, StationStatus
+from evswap_schema import Bay, Charge, Clock, Health, Location, Quality, Reading, Reservation, StationStatus
 
 
 class Run:
@@ -332,6 +332,14 @@ async def test_bays_are_left_out_when_they_are_not_reported() -> None:
         bays = (await run.one()).bays
         assert bays is not None
         assert len(bays) == 2
+
+
+async def test_a_station_says_where_it_stands_if_it_has_been_told() -> None:
+    there = Location(latitude=52.52, longitude=13.405)
+    async with Run(phase_s=3_600, location=there) as run:
+        assert (await run.one()).location == there
+    async with Run(phase_s=3_600) as run:
+        assert (await run.one()).location is None
 
 
 _BROKEN = replace(charged_bay(2), health=Health.FAULT)

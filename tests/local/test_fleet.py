@@ -33,6 +33,7 @@ def test_the_edge_understands_what_is_written(tmp_path: Path, reporting: Reporti
     assert first.outbox_path.parent == state.stations / "station-01"
     assert (first.driver.settings.bays, first.driver.settings.speed) == (35, 10)
     assert first.swaps.enabled
+    assert len({station.location for station in read.stations} - {None}) == 12
 
 
 def test_what_waits_in_an_outbox_is_counted_while_a_station_has_it_open(tmp_path: Path) -> None:

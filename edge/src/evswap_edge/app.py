@@ -282,6 +282,7 @@ class Station:
             ailing=lambda: self.alarms.of_sensors,
             phase_s=phase_s,
             with_bays=config.reporting.mode is Mode.ON_CHANGE,
+            location=config.location,
         )
 
     def _make_interlock(self, cabinet: Cabinet) -> Interlock:

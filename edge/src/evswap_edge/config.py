@@ -3,10 +3,12 @@
 Every default stands here, or with the driver or transport that it belongs to.
 """
 
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from hashlib import blake2b
 from pathlib import Path
 from typing import Annotated, Any, Final, Generic, TypeVar
 
@@ -27,11 +29,16 @@ from evswap_edge.plugins import PluginError
 from evswap_edge.provisioning.terms import Provisioning
 from evswap_edge.reporting import Mode
 from evswap_edge.transports import TransportKind, load_transport
+from evswap_schema import Location
 from evswap_schema.fields import StationId
 
 KindT = TypeVar("KindT", DriverKind[Any], TransportKind[Any])
 
 OUTBOX_NAME: Final = "outbox.sqlite"
+
+_KM_PER_DEGREE: Final = 111.195
+_DECIMALS: Final = 6
+"""Of a degree: 11 cm."""
 
 _MISSED_SAMPLES: Final = 3
 _GRACE_S: Final = 10.0
@@ -221,6 +228,32 @@ class MetricsEndpoint(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     host: Annotated[str, Meta(min_length=1)] = "127.0.0.1"
 
 
+class Place(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where a station stands: WGS 84, in degrees."""
+
+    latitude: Annotated[float, Meta(ge=-90, le=90)]
+    longitude: Annotated[float, Meta(ge=-180, le=180)]
+
+    def location(self) -> Location:
+        return Location(latitude=self.latitude, longitude=self.longitude)
+
+
+class Area(Place, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where a fleet's stations stand: all over the square of ``across_km`` around the place, each always at
+    the same spot, which its name decides."""
+
+    across_km: Annotated[float, Meta(gt=0, le=1000)] = 20.0
+
+    def location_of(self, station_id: str) -> Location:
+        digest = blake2b(station_id.encode(), digest_size=8).digest()
+        north, east = (int.from_bytes(half, "big") / 2**32 - 0.5 for half in (digest[:4], digest[4:]))
+        across = self.across_km / _KM_PER_DEGREE
+        narrowing = max(math.cos(math.radians(self.latitude)), 0.01)
+        latitude = min(max(self.latitude + north * across, -90.0), 90.0)
+        longitude = (self.longitude + east * across / narrowing + 180) % 360 - 180
+        return Location(latitude=round(latitude, _DECIMALS), longitude=round(longitude, _DECIMALS))
+
+
 class CommonFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What station.yaml and fleet.yaml share."""
 
@@ -242,6 +275,7 @@ class StationFile(CommonFile, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     station_id: StationId
     outbox: OutboxFile
+    location: Place | None = None
 
 
 class Numbered(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -264,6 +298,7 @@ class FleetFile(CommonFile, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     certificates_dir: Path
     data_dir: Path
     outbox: OutboxLimits = OutboxLimits()
+    area: Area | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,6 +326,8 @@ class StationConfig:
     swaps: SwapRules
     safety: SafetyRules
     provisioning: Provisioning
+    location: Location | None = None
+    """Where it stands, if it is to say so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -327,6 +364,7 @@ def station_of(document: Document) -> Configuration:
         swaps=station.swaps,
         safety=station.safety,
         provisioning=station.provisioning,
+        location=None if station.location is None else station.location.location(),
     )
     return Configuration(stations=(only,), log=station.log, metrics=station.metrics)
 
@@ -353,6 +391,7 @@ def read_fleet(file: Path) -> Configuration:
             swaps=fleet.swaps,
             safety=fleet.safety,
             provisioning=fleet.provisioning,
+            location=None if fleet.area is None else fleet.area.location_of(station_id),
         )
         for station_id in _names(document, fleet)
     )

@@ -19,7 +19,17 @@ from evswap_edge.episode import Episode
 from evswap_edge.hal import Cabinet, Climate, SensorError
 from evswap_edge.outbox import OutboxError
 from evswap_edge.vitals import Vitals
-from evswap_schema import Bay, Charge, Health, Occupancy, Quality, Reading, Reservation, StationStatus
+from evswap_schema import (
+    Bay,
+    Charge,
+    Health,
+    Location,
+    Occupancy,
+    Quality,
+    Reading,
+    Reservation,
+    StationStatus,
+)
 from evswap_schema.fields import Celsius, Percent
 
 ValueT = TypeVar("ValueT")
@@ -152,6 +162,7 @@ class Sampler:
         ailing: Callable[[], bool] = lambda: False,
         phase_s: float = 0.0,
         with_bays: bool = True,
+        location: Location | None = None,
     ) -> None:
         """``ailing`` tells whether something is known to be broken that neither bays nor climate show."""
         self._station_id = station_id
@@ -161,6 +172,7 @@ class Sampler:
         self._interval_s = interval_s
         self._phase_s = phase_s
         self._with_bays = with_bays
+        self._location = location
         self._vitals = vitals
         self._on_sensor = on_sensor
         self._ailing = ailing
@@ -212,6 +224,7 @@ class Sampler:
             clock=stamp.clock,
             quality=quality or None,
             bays=bays if self._with_bays else None,
+            location=self._location,
         )
         return reading, stamp
 

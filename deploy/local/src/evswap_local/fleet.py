@@ -23,6 +23,10 @@ RECONNECT_MAX_S = 5
 """Nobody else is hurt by stations that hurry back to a local AWS, and `evswap up` waits for them."""
 
 
+AREA = {"latitude": 52.52, "longitude": 13.405, "across_km": 20}
+"""The stations stand in Berlin."""
+
+
 def keep_fleet(
     processes: Processes, state: StateFolder, settings: Settings, network: Network, *, anew: bool
 ) -> bool:
@@ -59,6 +63,7 @@ def configuration(state: StateFolder, settings: Settings, network: Network) -> M
         "stations": list(settings.station_ids()),
         "certificates_dir": str(state.certificates),
         "data_dir": str(state.stations),
+        "area": AREA,
         "driver": {
             "name": "simulated",
             "bays": settings.bays,
