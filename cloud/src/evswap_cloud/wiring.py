@@ -20,6 +20,7 @@ from evswap_cloud.latest import DynamoLatestStates
 from evswap_cloud.ledger import Book, LedgerReader, dynamo_book, dynamo_reader
 from evswap_cloud.provisioning import IotRegistry
 from evswap_cloud.quarantine import S3Quarantine
+from evswap_cloud.remote import CommandPlane, CommandReports, Dispatcher, DynamoCommands
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb.client import DynamoDBClient
@@ -32,6 +33,7 @@ BAYS_TABLE: Final = "EVSWAP_BAYS_TABLE"
 EVENTS_TABLE: Final = "EVSWAP_EVENTS_TABLE"
 BATTERIES_TABLE: Final = "EVSWAP_BATTERIES_TABLE"
 LEDGER_TABLE: Final = "EVSWAP_LEDGER_TABLE"
+COMMANDS_TABLE: Final = "EVSWAP_COMMANDS_TABLE"
 AUTHORISATIONS_TABLE: Final = "EVSWAP_AUTHORISATIONS_TABLE"
 
 PARALLEL_WRITES: Final = 8
@@ -141,6 +143,29 @@ def ledger() -> Book:
 def battery_reader() -> LedgerReader:
     """Where the API finds batteries; raises ``MissingSetting``."""
     return dynamo_reader(_dynamodb(), batteries=setting(BATTERIES_TABLE), ledger=setting(LEDGER_TABLE))
+
+
+@cache
+def command_store() -> DynamoCommands:
+    """Where commands are; raises ``MissingSetting``."""
+    return DynamoCommands(_dynamodb(), setting(COMMANDS_TABLE))
+
+
+@cache
+def dispatcher() -> Dispatcher:
+    """What issues commands and sends them; raises ``MissingSetting``."""
+    plane: CommandPlane = boto3.client("iot-data", config=_CLIENT)
+    return Dispatcher(command_store(), plane)
+
+
+@cache
+def command_reports() -> CommandReports:
+    """What takes in what stations say of commands; raises ``MissingSetting``."""
+    return CommandReports(
+        store=command_store(),
+        dispatcher=dispatcher(),
+        quarantine=S3Quarantine(_s3(), setting(ARCHIVE_BUCKET)),
+    )
 
 
 @cache

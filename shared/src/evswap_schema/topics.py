@@ -87,8 +87,10 @@ TOPICS: Final = {
             basic_ingest=True,
         ),
         TopicRow(channel=Channel.COMMAND, suffix="commands/+", direction=Direction.DOWN),
-        TopicRow(channel=Channel.RESULT, suffix="commands/+/result", direction=Direction.UP),
-        TopicRow(channel=Channel.PENDING, suffix="pending", direction=Direction.UP),
+        TopicRow(
+            channel=Channel.RESULT, suffix="commands/+/result", direction=Direction.UP, rule="evswap_result"
+        ),
+        TopicRow(channel=Channel.PENDING, suffix="pending", direction=Direction.UP, rule="evswap_pending"),
         TopicRow(channel=Channel.ACKNOWLEDGEMENT, suffix="acknowledgement", direction=Direction.DOWN),
         TopicRow(
             channel=Channel.CERTIFICATE,

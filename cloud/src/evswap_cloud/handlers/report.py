@@ -13,11 +13,11 @@ def log_report(report: Report, records: int, logger: Logger) -> None:
     """A line for what was put aside, for what the ledger found wrong and for what failed, and one for all
     that was done with ``records``."""
     for message in report.quarantined:
-        _log_quarantined(message, logger)
+        log_quarantined(message, logger)
     for finding in report.findings:
         _log_finding(finding, logger)
     for failure in report.failures:
-        _log_failure(failure, logger)
+        log_failure(failure, logger)
     logger.info(
         "batch processed",
         extra={
@@ -40,7 +40,7 @@ def log_told(told: Told, logger: Logger) -> None:
         logger.warning("acknowledgement failed", extra={"target": error.target, "code": error.code})
 
 
-def _log_quarantined(message: Quarantined, logger: Logger) -> None:
+def log_quarantined(message: Quarantined, logger: Logger) -> None:
     """The value stays in the quarantine, which has a retention and an erasure; logs have neither."""
     logger.warning(
         "message quarantined",
@@ -62,7 +62,8 @@ def _log_finding(finding: Finding, logger: Logger) -> None:
     )
 
 
-def _log_failure(failure: Failure, logger: Logger) -> None:
+def log_failure(failure: Failure, logger: Logger) -> None:
+    """Why a record has to come again."""
     error = failure.error
     if isinstance(error, StoreError):
         detail = {"operation": error.operation, "target": error.target, "code": error.code}

@@ -17,14 +17,15 @@ def ingest_event(
     """Process the records of ``event``; the answer is a partial batch response, so only what failed comes
     again. A station that could not be told what the cloud has is no failure of its records.
     """
-    report = ingest.process(tuple(map(_delivery, event["Records"])))
+    report = ingest.process(tuple(map(delivery_of, event["Records"])))
     log_report(report, len(event["Records"]), logger)
     log_told(acknowledger.acknowledge(report.receipts), logger)
     failed = dict.fromkeys(failure.record_id for failure in report.failures)
     return {"batchItemFailures": [{"itemIdentifier": record_id} for record_id in failed]}
 
 
-def _delivery(record: Mapping[str, Any]) -> Delivery:
+def delivery_of(record: Mapping[str, Any]) -> Delivery:
+    """A record of an SQS event."""
     return Delivery(
         record_id=record["messageId"],
         body=record["body"],
