@@ -1,10 +1,11 @@
 """The one place that makes clients: once a process, when first needed, and only those a function needs."""
 
 import os
+import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import boto3
 from aws_lambda_powertools import Logger
@@ -21,6 +22,12 @@ from evswap_cloud.ledger import Book, LedgerReader, dynamo_book, dynamo_reader
 from evswap_cloud.provisioning import IotRegistry
 from evswap_cloud.quarantine import S3Quarantine
 from evswap_cloud.remote import CommandPlane, CommandReports, Dispatcher, DynamoCommands
+from evswap_cloud.watching.line import ApiGatewayLine
+from evswap_cloud.watching.push import Clock, Push
+from evswap_cloud.watching.session import Sessions
+from evswap_cloud.watching.stations import DynamoShown
+from evswap_cloud.watching.tickets import DynamoTickets
+from evswap_cloud.watching.watchers import DynamoWatchers
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb.client import DynamoDBClient
@@ -35,6 +42,10 @@ BATTERIES_TABLE: Final = "EVSWAP_BATTERIES_TABLE"
 LEDGER_TABLE: Final = "EVSWAP_LEDGER_TABLE"
 COMMANDS_TABLE: Final = "EVSWAP_COMMANDS_TABLE"
 AUTHORISATIONS_TABLE: Final = "EVSWAP_AUTHORISATIONS_TABLE"
+TICKETS_TABLE: Final = "EVSWAP_TICKETS_TABLE"
+WATCHERS_TABLE: Final = "EVSWAP_WATCHERS_TABLE"
+LIVE_ORIGINS: Final = "EVSWAP_LIVE_ORIGINS"
+"""From where pages may watch, with spaces between; none when it is empty."""
 
 PARALLEL_WRITES: Final = 8
 """A write to S3 waits some 20-50 ms: one after the other, a batch of 100 would take seconds."""
@@ -169,6 +180,37 @@ def command_reports() -> CommandReports:
 
 
 @cache
+def tickets() -> DynamoTickets:
+    """Where tickets for live updates are; raises ``MissingSetting``."""
+    return DynamoTickets(_dynamodb(), setting(TICKETS_TABLE))
+
+
+@cache
+def sessions() -> Sessions:
+    """What answers those who watch; raises ``MissingSetting``."""
+    return Sessions(
+        watchers=_watchers(), stations=DynamoShown(_dynamodb(), setting(STATIONS_TABLE)), line=_line()
+    )
+
+
+@cache
+def push() -> Push:
+    """What sends changes to those who watch; raises ``MissingSetting``."""
+    return Push(
+        watchers=_watchers(), line=_line(), clock=Clock(time.time, time.sleep), each=_writers().map
+    )
+
+
+def line_endpoint(request: Mapping[str, Any]) -> str:
+    """Where connections are managed of the WebSocket API that a call's ``requestContext`` is of. An AWS that
+    ``AWS_ENDPOINT_URL`` names has no name for each API: there it stands in the path."""
+    elsewhere = os.environ.get("AWS_ENDPOINT_URL")
+    if elsewhere:
+        return f"{elsewhere}/_aws/execute-api/{request['apiId']}/{request['stage']}"
+    return f"https://{request['domainName']}/{request['stage']}"
+
+
+@cache
 def registry() -> IotRegistry:
     """Where certificates are looked up, and revoked."""
     return IotRegistry(_iot())
@@ -192,6 +234,16 @@ def _bays() -> DynamoBays:
 
 def _events() -> DynamoEvents:
     return DynamoEvents(_dynamodb(), setting(EVENTS_TABLE))
+
+
+def _watchers() -> DynamoWatchers:
+    return DynamoWatchers(_dynamodb(), setting(WATCHERS_TABLE))
+
+
+def _line() -> ApiGatewayLine:
+    return ApiGatewayLine(
+        lambda endpoint: boto3.client("apigatewaymanagementapi", endpoint_url=endpoint, config=_CLIENT)
+    )
 
 
 def _s3() -> "S3Client":
