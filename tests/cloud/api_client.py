@@ -4,7 +4,8 @@ import json
 from pathlib import Path
 from types import SimpleNamespace
 
-from evswap_cloud.api import Sources, build_app
+from evswap_cloud.api.app import build_app
+from evswap_cloud.api.sources import Sources
 from evswap_cloud.bays import BayReader
 from evswap_cloud.events import EventReader
 from evswap_cloud.ledger import BatteryReader, LedgerReader

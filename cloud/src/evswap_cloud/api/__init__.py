@@ -1,6 +1,2 @@
-"""The REST API: what ``cloud/stack/openapi.yaml`` describes."""
-
-from evswap_cloud.api.app import build_app, build_issuing_app
-from evswap_cloud.api.sources import Sources
-
-__all__ = ["Sources", "build_app", "build_issuing_app"]
+"""The REST API: what ``cloud/stack/openapi.yaml`` describes. Imports nothing here: others need its problems, and
+not what it takes to route a request."""

@@ -4,7 +4,8 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from evswap_cloud import wiring
-from evswap_cloud.api import Sources, build_app
+from evswap_cloud.api.app import build_app
+from evswap_cloud.api.sources import Sources
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.event_handler import APIGatewayRestResolver
