@@ -9,7 +9,7 @@ from datetime import timedelta
 from msgspec.structs import replace
 
 from evswap_cloud.ingest import BulkIngest, Delivery, LiveIngest
-from evswap_cloud.memory import MemoryArchive, MemoryBays, MemoryLatestStates, MemoryQuarantine
+from evswap_cloud.memory import MemoryArchive, MemoryBays, MemoryHistory, MemoryLatestStates, MemoryQuarantine
 from evswap_schema import Reading, encode_reading
 from tests.benchmarks.figures import Figure, cost_us
 from tests.cloud.messages import NOW, delivered, delivered_batches
@@ -78,6 +78,7 @@ def _bulk() -> BulkIngest:
         archive=MemoryArchive(),
         latest=MemoryLatestStates(),
         bays=MemoryBays(),
+        history=MemoryHistory(),
         quarantine=MemoryQuarantine(),
     )
 

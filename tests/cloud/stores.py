@@ -10,9 +10,12 @@ from evswap_cloud.errors import (
     ArchiveError,
     EventStoreError,
     LatestStateError,
+    MinuteStoreError,
     QuarantineError,
 )
 from evswap_cloud.events import Keeping, StationEvent
+from evswap_cloud.history import Keeping as QuarterKeeping
+from evswap_cloud.history import Quarter
 from evswap_cloud.ingest import BulkIngest, ChangeIngest, EventIngest, LiveIngest
 from evswap_cloud.latest import LatestState, Offer
 from evswap_cloud.ledger import Book, LedgerReader, memory_book
@@ -20,6 +23,7 @@ from evswap_cloud.memory import (
     MemoryArchive,
     MemoryBays,
     MemoryEvents,
+    MemoryHistory,
     MemoryLatestStates,
     MemoryMessenger,
     MemoryQuarantine,
@@ -107,6 +111,21 @@ class FailingEvents(MemoryEvents):
         return super().keep(event)
 
 
+class FailingHistory(MemoryHistory):
+    """Refuses the stations in ``refused``; ``writes`` are those it was asked for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.refused: set[str] = set()
+        self.writes: list[Quarter] = []
+
+    def keep(self, quarter: Quarter) -> QuarterKeeping:
+        self.writes.append(quarter)
+        if quarter.station_id in self.refused:
+            raise MinuteStoreError(operation="write", target=quarter.station_id, code="ThrottlingException")
+        return super().keep(quarter)
+
+
 class FailingMessenger(MemoryMessenger):
     """Reaches no station in ``refused``."""
 
@@ -130,6 +149,7 @@ class Stores:
     quarantine: FailingQuarantine = field(default_factory=FailingQuarantine)
     latest: FailingLatestStates = field(default_factory=FailingLatestStates)
     bays: FailingBays = field(default_factory=FailingBays)
+    history: FailingHistory = field(default_factory=FailingHistory)
     kept: FailingEvents = field(default_factory=FailingEvents)
     ledger: Book = field(default_factory=memory_book)
     messenger: FailingMessenger = field(default_factory=FailingMessenger)
@@ -147,7 +167,11 @@ class Stores:
     @property
     def bulk(self) -> BulkIngest:
         return BulkIngest(
-            archive=self.archive, latest=self.latest, bays=self.bays, quarantine=self.quarantine
+            archive=self.archive,
+            latest=self.latest,
+            bays=self.bays,
+            history=self.history,
+            quarantine=self.quarantine,
         )
 
     @property

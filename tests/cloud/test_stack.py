@@ -26,6 +26,7 @@ PLACEHOLDERS = {
     "events_table": "evswap-events",
     "batteries_table": "evswap-batteries",
     "ledger_table": "evswap-ledger",
+    "history_table": "evswap-history",
     "authorisations_table": "evswap-authorisations",
 }
 FILES = sorted(path for path in STACK.rglob("*") if path.suffix in {".yaml", ".json", ".sql"})
@@ -71,7 +72,7 @@ def test_a_function_has_the_settings_that_its_wiring_asks_for_and_no_others() ->
     needs = {
         "live": {wiring.ARCHIVE_BUCKET, wiring.STATIONS_TABLE, wiring.BAYS_TABLE},
         "change": {wiring.ARCHIVE_BUCKET, wiring.STATIONS_TABLE, wiring.BAYS_TABLE},
-        "bulk": {wiring.ARCHIVE_BUCKET, wiring.STATIONS_TABLE, wiring.BAYS_TABLE},
+        "bulk": {wiring.ARCHIVE_BUCKET, wiring.STATIONS_TABLE, wiring.BAYS_TABLE, wiring.HISTORY_TABLE},
         "events": {
             wiring.ARCHIVE_BUCKET,
             wiring.EVENTS_TABLE,
@@ -85,6 +86,7 @@ def test_a_function_has_the_settings_that_its_wiring_asks_for_and_no_others() ->
             wiring.EVENTS_TABLE,
             wiring.BATTERIES_TABLE,
             wiring.LEDGER_TABLE,
+            wiring.HISTORY_TABLE,
         },
         "command": {wiring.STATIONS_TABLE, wiring.COMMANDS_TABLE},
         "reports": {wiring.ARCHIVE_BUCKET, wiring.COMMANDS_TABLE},
@@ -364,7 +366,8 @@ def test_states_are_only_moved_and_bays_only_read_and_put(name: str) -> None:
         for action, resource in allowed(name)
         if action.startswith("dynamodb:")
     }
-    assert tables == {
+    minutes = {("dynamodb:PutItem", "evswap-history")} if name == "function-bulk" else set()
+    assert tables == minutes | {
         ("dynamodb:UpdateItem", "evswap-stations"),
         ("dynamodb:Query", "evswap-bays"),
         ("dynamodb:PutItem", "evswap-bays"),

@@ -23,6 +23,7 @@ BAYS = "evswap-bays"
 EVENTS = "evswap-events"
 BATTERIES = "evswap-batteries"
 LEDGER = "evswap-ledger"
+HISTORY = "evswap-history"
 AUTHORISATIONS = "evswap-authorisations"
 
 _models = create_loader()
@@ -109,6 +110,7 @@ def aws() -> Iterator[Aws]:
         _make_stations(dynamodb)
         _make_table(dynamodb, BATTERIES, "serial_number")
         _make_table(dynamodb, LEDGER, "station_id", "entry")
+        _make_table(dynamodb, HISTORY, "station_id", "quarter", sort_type="N")
         _make_table(dynamodb, AUTHORISATIONS, "authorisation_id")
         _make_table(dynamodb, BAYS, "station_id", "bay", sort_type="N")
         _make_events(dynamodb)

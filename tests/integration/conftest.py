@@ -10,6 +10,7 @@ from tests.integration.aws import (
     BAYS,
     BUCKET,
     EVENTS,
+    HISTORY,
     LEDGER,
     REGION,
     TABLE,
@@ -31,6 +32,7 @@ def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[Aws]:
         "EVSWAP_EVENTS_TABLE": EVENTS,
         "EVSWAP_BATTERIES_TABLE": BATTERIES,
         "EVSWAP_LEDGER_TABLE": LEDGER,
+        "EVSWAP_HISTORY_TABLE": HISTORY,
         "EVSWAP_AUTHORISATIONS_TABLE": AUTHORISATIONS,
     }
     for name, value in settings.items():

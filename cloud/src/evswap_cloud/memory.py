@@ -2,6 +2,7 @@
 
 from bisect import bisect_left, insort
 from collections.abc import Sequence
+from datetime import datetime
 from threading import Lock
 
 from msgspec.structs import replace
@@ -10,6 +11,8 @@ from evswap_cloud.archive import Addition, ArchiveObject
 from evswap_cloud.bays import BayState
 from evswap_cloud.events import EventPage, Keeping, StationEvent
 from evswap_cloud.events import supersedes as replaces
+from evswap_cloud.history import LENGTH, Quarter, merged
+from evswap_cloud.history import Keeping as QuarterKeeping
 from evswap_cloud.latest import ANY, MOST_EXAMINED, LatestState, Offer, Page, Wanted
 from evswap_cloud.order import supersedes
 from evswap_cloud.places import Entry, encode
@@ -158,6 +161,31 @@ class MemoryEvents:
             reverse=True,
         )
         return EventPage(events=tuple(following[:limit]), more=len(following) > limit)
+
+
+class MemoryHistory:
+    """Quarters in a dictionary: ``quarters`` by station_id and start."""
+
+    def __init__(self) -> None:
+        self.quarters: dict[tuple[str, datetime], Quarter] = {}
+        self._lock = Lock()
+
+    def keep(self, quarter: Quarter) -> QuarterKeeping:
+        key = quarter.station_id, quarter.start
+        with self._lock:
+            stored = self.quarters.get(key)
+            both = quarter if stored is None else merged(stored, quarter)
+            if both == stored:
+                return QuarterKeeping.KNOWN
+            self.quarters[key] = both
+            return QuarterKeeping.KEPT
+
+    def between(self, station_id: str, begin: datetime, end: datetime) -> tuple[Quarter, ...]:
+        return tuple(
+            self.quarters[key]
+            for key in sorted(self.quarters)
+            if key[0] == station_id and begin - LENGTH < key[1] < end
+        )
 
 
 class MemoryMessenger:

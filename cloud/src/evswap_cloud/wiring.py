@@ -16,6 +16,7 @@ from evswap_cloud.archive import S3Archive
 from evswap_cloud.bays import DynamoBays
 from evswap_cloud.errors import MissingSetting
 from evswap_cloud.events import DynamoEvents
+from evswap_cloud.history import DynamoHistory
 from evswap_cloud.ingest import BulkIngest, ChangeIngest, EventIngest, LiveIngest
 from evswap_cloud.latest import DynamoLatestStates
 from evswap_cloud.ledger import Book, LedgerReader, dynamo_book, dynamo_reader
@@ -42,6 +43,7 @@ BATTERIES_TABLE: Final = "EVSWAP_BATTERIES_TABLE"
 LEDGER_TABLE: Final = "EVSWAP_LEDGER_TABLE"
 COMMANDS_TABLE: Final = "EVSWAP_COMMANDS_TABLE"
 AUTHORISATIONS_TABLE: Final = "EVSWAP_AUTHORISATIONS_TABLE"
+HISTORY_TABLE: Final = "EVSWAP_HISTORY_TABLE"
 TICKETS_TABLE: Final = "EVSWAP_TICKETS_TABLE"
 WATCHERS_TABLE: Final = "EVSWAP_WATCHERS_TABLE"
 LIVE_ORIGINS: Final = "EVSWAP_LIVE_ORIGINS"
@@ -97,6 +99,7 @@ def bulk_ingest() -> BulkIngest:
         archive=S3Archive(s3, bucket),
         latest=_latest_states(),
         bays=_bays(),
+        history=_history(),
         quarantine=S3Quarantine(s3, bucket),
         each=_writers().map,
     )
@@ -137,6 +140,12 @@ def bay_reader() -> DynamoBays:
 def event_reader() -> DynamoEvents:
     """Where the API finds events; raises ``MissingSetting``."""
     return _events()
+
+
+@cache
+def history_reader() -> DynamoHistory:
+    """Where the API finds minutes; raises ``MissingSetting``."""
+    return _history()
 
 
 @cache
@@ -244,6 +253,10 @@ def _line() -> ApiGatewayLine:
     return ApiGatewayLine(
         lambda endpoint: boto3.client("apigatewaymanagementapi", endpoint_url=endpoint, config=_CLIENT)
     )
+
+
+def _history() -> DynamoHistory:
+    return DynamoHistory(_dynamodb(), setting(HISTORY_TABLE))
 
 
 def _s3() -> "S3Client":

@@ -1,4 +1,5 @@
-"""Batches of readings: all that an invocation brings goes into one object a day, as JSON lines."""
+"""Batches of readings: all that an invocation brings goes into one object a day, as JSON lines; its minutes
+go into the history."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -7,8 +8,10 @@ import msgspec
 from evswap_cloud.archive import Archive, LinesFolder
 from evswap_cloud.bays import BayStates
 from evswap_cloud.envelope import Envelope
+from evswap_cloud.history import HistoryWriter
 from evswap_cloud.ingest.admit import admit_batch, flags_of
 from evswap_cloud.ingest.lines import Arrival, archive_lines
+from evswap_cloud.ingest.minutes import keep_minutes
 from evswap_cloud.ingest.receipts import receipts_of
 from evswap_cloud.ingest.receive import Received, receive
 from evswap_cloud.ingest.records import (
@@ -34,12 +37,14 @@ class BulkIngest:
         archive: Archive,
         latest: LatestWriter,
         bays: BayStates,
+        history: HistoryWriter,
         quarantine: Quarantine,
         each: Each = map,
     ) -> None:
         self._archive = archive
         self._latest = latest
         self._bays = bays
+        self._history = history
         self._quarantine = quarantine
         self._each = each
 
@@ -49,15 +54,17 @@ class BulkIngest:
         received = [outcome for outcome in taken if isinstance(outcome, Received)]
         archived = archive_lines(self._archive, LinesFolder.BULK, received, _lines)
         moves = move_states(self._latest, self._bays, _candidates(archived.messages), self._each)
+        minutes = keep_minutes(self._history, self._quarantine, archived.messages, self._each)
         failed = (outcome for outcome in taken if isinstance(outcome, Failure))
         quarantined = tuple(outcome for outcome in taken if isinstance(outcome, Quarantined))
         return Report(
-            failures=(*failed, *archived.failures, *moves.failures),
-            quarantined=quarantined,
+            failures=(*failed, *archived.failures, *moves.failures, *minutes.failures),
+            quarantined=(*quarantined, *minutes.quarantined),
             archived=archived.stored,
             repeated=archived.repeated,
             moved=moves.moved,
             bays=moves.bays,
+            quarters=minutes.quarters,
             receipts=receipts_of(archived.messages, quarantined),
         )
 

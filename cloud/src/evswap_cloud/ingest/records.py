@@ -56,8 +56,9 @@ class Receipt(Struct, frozen=True, kw_only=True):
 
 class Report(Struct, frozen=True, kw_only=True):
     """What an invocation did: counts, what it put aside, what has to be delivered again, and what the
-    stations may forget. ``moved`` counts latest states, ``bays`` the bays that were written, ``kept`` events
-    that were new. ``findings`` are what the ledger of batteries found wrong.
+    stations may forget. ``moved`` counts latest states, ``bays`` the bays that were written, ``quarters``
+    those of the history that were, ``kept`` events that were new. ``findings`` are what the ledger of
+    batteries found wrong.
     """
 
     failures: tuple[Failure, ...]
@@ -66,6 +67,7 @@ class Report(Struct, frozen=True, kw_only=True):
     repeated: int = 0
     moved: int = 0
     bays: int = 0
+    quarters: int = 0
     kept: int = 0
     findings: tuple[Finding, ...] = ()
     receipts: tuple[Receipt, ...] = ()

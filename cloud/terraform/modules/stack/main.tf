@@ -9,7 +9,7 @@ locals {
 
   files = setunion(fileset(var.folder, "*.yaml"), fileset(var.folder, "*/*.{json,sql}"))
 
-  text = { for name in local.files : name => replace(replace(replace(replace(replace(replace(replace(replace(replace(replace(replace(replace(
+  text = { for name in local.files : name => replace(replace(replace(replace(replace(replace(replace(replace(replace(replace(replace(replace(replace(
     file("${var.folder}/${name}"),
     "$${region}", var.values.region),
     "$${account_id}", var.values.account_id),
@@ -22,6 +22,7 @@ locals {
     "$${events_table}", local.names.events_table),
     "$${batteries_table}", local.names.batteries_table),
     "$${ledger_table}", local.names.ledger_table),
+    "$${history_table}", local.names.history_table),
     "$${authorisations_table}", local.names.authorisations_table,
   ) }
 

@@ -33,6 +33,7 @@ class Values:
     batteries_table: str
     ledger_table: str
     authorisations_table: str
+    history_table: str
 
     @classmethod
     def of(cls, folder: Path, *, region: str, account_id: str) -> "Values":
