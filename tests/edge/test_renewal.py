@@ -511,6 +511,23 @@ def test_what_was_begun_is_ended_whatever_the_clock_says(desk: Desk, task: Renew
     asyncio.run(scenario())
 
 
+def test_a_successor_takes_over_from_a_certificate_that_has_ended_and_never_has_a_link_again(
+    desk: Desk, task: Renewal
+) -> None:
+    async def scenario() -> None:
+        issued(task, desk, begins=BEGAN, ends=BEGAN + 100 * DAY)
+        station = Station(task, ManualTime(now=BEGAN + 200 * DAY))
+        station.link.up.clear()
+        for path in (task.pair.successor.key_file, task.pair.successor.certificate_file):
+            path.write_bytes(b"of the next pair")
+        async with station.running():
+            await station.time.advance(renewal.FIRST_LOOK_WITHIN_S)
+            await station.time.advance(HOUR_S)
+            assert len(station.attempts) == 1
+
+    asyncio.run(scenario())
+
+
 def test_a_link_is_waited_for_and_a_transport_that_cannot_be_released_is_left(
     desk: Desk, task: Renewal
 ) -> None:

@@ -41,6 +41,8 @@ FIRST_LOOK_WITHIN_S: Final = 600.0
 RETRY_MIN_S: Final = 3_600.0
 DEADLINE_S: Final = 120.0
 """For an attempt: as long is the station without a link at most."""
+_LINK_WITHIN_S: Final = 60.0
+"""A station that has a link at all mostly has it at once."""
 
 _WORK: Final = "evswap_edge.provisioning.renew"
 
@@ -124,7 +126,10 @@ class Renewals:
         self._alarm(endangered, when)
 
     async def _renew(self, transport: Renewable) -> float:
-        await transport.connect()
+        if self._task.pair.has_successor:
+            await self._see_whether_linked(transport)
+        else:
+            await transport.connect()
         async with transport.released():
             try:
                 outcome = await self._worker(self._task)
@@ -138,6 +143,17 @@ class Renewals:
         self._backoff.reset()
         _log.info("certificate %s", outcome.done.value, extra={"outcome": outcome.done.value})
         return 0.0 if outcome.done is Done.TOLD else LOOK_EVERY_S
+
+    async def _see_whether_linked(self, transport: Renewable) -> None:
+        """A successor waits for no link: what it succeeds may have ended, and will never have one again."""
+        linked = asyncio.Event()
+        connecting = asyncio.ensure_future(transport.connect())
+        connecting.add_done_callback(lambda _: linked.set())
+        try:
+            await self._time.wait_until(self._time.monotonic() + _LINK_WITHIN_S, unless=linked)
+        finally:
+            connecting.cancel()
+            await asyncio.gather(connecting, return_exceptions=True)
 
 
 async def in_a_process(renewal: Renewal) -> Outcome:
