@@ -30,7 +30,17 @@ def _apply(clients: Clients, table: dict[str, Any]) -> Outcome:
         ]:
             raise BadStack(FILE, f"table {name} exists with another key; `evswap down` and remove its state")
         outcome = Outcome.UNCHANGED
+    outcome = _keep_streaming(clients, table, outcome)
     return _keep_expiring(clients, table, _keep_recoverable(clients, table, outcome))
+
+
+def stream_arn(clients: Clients, source: Source, key: str) -> str:
+    """The ARN of the stream of the table under ``key``; raises BadStack where it has none."""
+    name = source.named(FILE, key)
+    found = clients.dynamodb.describe_table(TableName=name)["Table"].get("LatestStreamArn")
+    if found is None:
+        raise BadStack(FILE, f"table {name} has no stream")
+    return found
 
 
 def _keys(table: dict[str, Any]) -> dict[str, dict[str, str]]:
@@ -86,6 +96,18 @@ def _global_index(name: str, index: dict[str, Any]) -> dict[str, Any]:
         ],
         "Projection": {"ProjectionType": "KEYS_ONLY" if index.get("keys_only") else "ALL"},
     }
+
+
+def _keep_streaming(clients: Clients, table: dict[str, Any], outcome: Outcome) -> Outcome:
+    """A table that streams goes on: another view of its items is another stream."""
+    found = clients.dynamodb.describe_table(TableName=table["name"])["Table"]
+    if "stream" not in table or found.get("StreamSpecification", {}).get("StreamEnabled"):
+        return outcome
+    clients.dynamodb.update_table(
+        TableName=table["name"],
+        StreamSpecification={"StreamEnabled": True, "StreamViewType": table["stream"]},
+    )
+    return Outcome.UPDATED if outcome is Outcome.UNCHANGED else outcome
 
 
 def _keep_expiring(clients: Clients, table: dict[str, Any], outcome: Outcome) -> Outcome:
