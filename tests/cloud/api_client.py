@@ -11,6 +11,8 @@ from evswap_cloud.events import EventReader
 from evswap_cloud.ledger import BatteryReader, LedgerReader
 from evswap_cloud.ledger.shelves import MemoryShelf
 from evswap_cloud.memory import MemoryBays, MemoryEvents, MemoryLatestStates
+from evswap_cloud.remote import CommandReader
+from evswap_cloud.remote.memory import MemoryCommands
 from tests.cloud.logs import Log
 
 EVENT = json.loads((Path(__file__).parent / "events" / "get_stations.json").read_text())
@@ -25,6 +27,7 @@ class Client:
         events: EventReader | None = None,
         batteries: BatteryReader | None = None,
         bays: BayReader | None = None,
+        commands: CommandReader | None = None,
     ) -> None:
         self.log = Log()
         sources = Sources(
@@ -33,6 +36,7 @@ class Client:
             bays=bays or MemoryBays(),
             events=events or MemoryEvents(),
             batteries=batteries or LedgerReader(MemoryShelf(), MemoryShelf()),
+            commands=commands or MemoryCommands(),
         )
         self._app = build_app(sources, self.log.logger)
 

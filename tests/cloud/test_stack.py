@@ -81,6 +81,7 @@ def test_a_function_has_the_settings_that_its_wiring_asks_for_and_no_others() ->
             wiring.AUTHORISATIONS_TABLE,
         },
         "api": {
+            wiring.COMMANDS_TABLE,
             wiring.STATIONS_TABLE,
             wiring.BAYS_TABLE,
             wiring.EVENTS_TABLE,

@@ -25,6 +25,7 @@ BATTERIES = "evswap-batteries"
 LEDGER = "evswap-ledger"
 HISTORY = "evswap-history"
 AUTHORISATIONS = "evswap-authorisations"
+COMMANDS = "evswap-commands"
 
 _models = create_loader()
 """The descriptions of AWS's services, read once: they are what making a client costs."""
@@ -114,6 +115,7 @@ def aws() -> Iterator[Aws]:
         _make_table(dynamodb, AUTHORISATIONS, "authorisation_id")
         _make_table(dynamodb, BAYS, "station_id", "bay", sort_type="N")
         _make_events(dynamodb)
+        _make_commands(dynamodb)
         _start_session()
         _forget_clients()
         try:
@@ -180,6 +182,32 @@ def _make_events(dynamodb: Any) -> None:
     )
 
 
+def _make_commands(dynamodb: Any) -> None:
+    def key(*names: str) -> list[dict[str, str]]:
+        return [
+            {"AttributeName": name, "KeyType": kind}
+            for name, kind in zip(names, ("HASH", "RANGE"), strict=True)
+        ]
+
+    def index(name: str, *names: str, kind: str) -> dict[str, Any]:
+        return {"IndexName": name, "KeySchema": key(*names), "Projection": {"ProjectionType": kind}}
+
+    dynamodb.create_table(
+        TableName=COMMANDS,
+        BillingMode="PAY_PER_REQUEST",
+        KeySchema=key("station_id", "command_id"),
+        LocalSecondaryIndexes=[
+            index("by-time", "station_id", "place", kind="ALL"),
+            index("waiting", "station_id", "waiting", kind="ALL"),
+        ],
+        GlobalSecondaryIndexes=[index("by-deadline", "waits", "deadline", kind="KEYS_ONLY")],
+        AttributeDefinitions=[
+            {"AttributeName": name, "AttributeType": "S"}
+            for name in ("station_id", "command_id", "place", "waiting", "waits", "deadline")
+        ],
+    )
+
+
 def _session_events() -> Any:
     session = boto3.DEFAULT_SESSION
     assert session is not None
@@ -208,6 +236,9 @@ def _forget_clients() -> None:
         wiring.event_reader,
         wiring.ledger,
         wiring.battery_reader,
+        wiring.command_store,
+        wiring.dispatcher,
+        wiring.command_reports,
         api._app,
     ):
         made.cache_clear()

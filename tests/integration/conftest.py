@@ -9,6 +9,7 @@ from tests.integration.aws import (
     BATTERIES,
     BAYS,
     BUCKET,
+    COMMANDS,
     EVENTS,
     HISTORY,
     LEDGER,
@@ -34,6 +35,7 @@ def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[Aws]:
         "EVSWAP_LEDGER_TABLE": LEDGER,
         "EVSWAP_HISTORY_TABLE": HISTORY,
         "EVSWAP_AUTHORISATIONS_TABLE": AUTHORISATIONS,
+        "EVSWAP_COMMANDS_TABLE": COMMANDS,
     }
     for name, value in settings.items():
         monkeypatch.setenv(name, value)

@@ -7,6 +7,7 @@ from evswap_cloud.events import EventReader
 from evswap_cloud.latest import LatestReader
 from evswap_cloud.ledger import BatteryReader
 from evswap_cloud.nearby import PlaceIndex
+from evswap_cloud.remote import CommandReader
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,3 +19,4 @@ class Sources:
     bays: BayReader
     events: EventReader
     batteries: BatteryReader
+    commands: CommandReader

@@ -25,5 +25,6 @@ def _app() -> "APIGatewayRestResolver":
         bays=wiring.bay_reader(),
         events=wiring.event_reader(),
         batteries=wiring.battery_reader(),
+        commands=wiring.command_store(),
     )
     return build_app(sources, wiring.logger("api"))
