@@ -8,9 +8,10 @@ from evswap_cloud.api.app import build_app
 from evswap_cloud.api.sources import Sources
 from evswap_cloud.bays import BayReader
 from evswap_cloud.events import EventReader
+from evswap_cloud.history import HistoryReader
 from evswap_cloud.ledger import BatteryReader, LedgerReader
 from evswap_cloud.ledger.shelves import MemoryShelf
-from evswap_cloud.memory import MemoryBays, MemoryEvents, MemoryLatestStates
+from evswap_cloud.memory import MemoryBays, MemoryEvents, MemoryHistory, MemoryLatestStates
 from evswap_cloud.remote import CommandReader
 from evswap_cloud.remote.memory import MemoryCommands
 from tests.cloud.logs import Log
@@ -27,6 +28,7 @@ class Client:
         events: EventReader | None = None,
         batteries: BatteryReader | None = None,
         bays: BayReader | None = None,
+        history: HistoryReader | None = None,
         commands: CommandReader | None = None,
     ) -> None:
         self.log = Log()
@@ -35,6 +37,7 @@ class Client:
             places=latest,
             bays=bays or MemoryBays(),
             events=events or MemoryEvents(),
+            history=history or MemoryHistory(),
             batteries=batteries or LedgerReader(MemoryShelf(), MemoryShelf()),
             commands=commands or MemoryCommands(),
         )

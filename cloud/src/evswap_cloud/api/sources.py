@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from evswap_cloud.bays import BayReader
 from evswap_cloud.events import EventReader
+from evswap_cloud.history import HistoryReader
 from evswap_cloud.latest import LatestReader
 from evswap_cloud.ledger import BatteryReader
 from evswap_cloud.nearby import PlaceIndex
@@ -18,5 +19,6 @@ class Sources:
     places: PlaceIndex
     bays: BayReader
     events: EventReader
+    history: HistoryReader
     batteries: BatteryReader
     commands: CommandReader

@@ -24,6 +24,7 @@ def _app() -> "APIGatewayRestResolver":
         places=wiring.latest_reader(),
         bays=wiring.bay_reader(),
         events=wiring.event_reader(),
+        history=wiring.history_reader(),
         batteries=wiring.battery_reader(),
         commands=wiring.command_store(),
     )

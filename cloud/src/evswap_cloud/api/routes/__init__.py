@@ -2,6 +2,6 @@
 
 from typing import Final
 
-from evswap_cloud.api.routes import batteries, commands, events, stations
+from evswap_cloud.api.routes import batteries, commands, events, history, stations
 
-ALL: Final = (stations, events, batteries, commands)
+ALL: Final = (stations, events, batteries, commands, history)
