@@ -78,6 +78,7 @@ def _command(python: Path, state: StateFolder, settings: Settings, reporting: in
         *("--region", settings.region),
         *("--state-dir", str(state.ministack)),
         *("--temporary-dir", str(state.temporary)),
+        *("--live-file", str(state.live_addresses)),
         *("--report-fd", str(reporting)),
     ]
 

@@ -146,6 +146,11 @@ class StateFolder:
         return self.path / "credentials"
 
     @property
+    def live_addresses(self) -> Path:
+        """Where the page for live updates finds what it asks."""
+        return self.path / "live.json"
+
+    @property
     def stack_file(self) -> Path:
         """Addresses and names for those who use the stack."""
         return self.path / "stack.json"

@@ -6,7 +6,8 @@ CORS preflight, so a page in a browser could call it. The gate therefore lets th
 
 * requests that carry a Signature Version 4, which ministack then verifies;
 * the REST and WebSocket APIs of the stack, which have their own authorization;
-* three harmless pages: health, readiness, and the trust anchor of the MQTT listener.
+* three harmless pages: health, readiness, and the trust anchor of the MQTT listener;
+* the page for live updates, which has no data in it.
 
 An unsigned request must also name this machine in its ``Host`` header, or a web page could reach the API by
 DNS rebinding.
@@ -18,6 +19,8 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMappi
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs
+
+from evswap_local.ministack.live_page import SOCKET, LivePage
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -41,12 +44,15 @@ class Gate:
 
     inner: Application
     names: frozenset[str] = LOOPBACK_NAMES
+    live: LivePage | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Passes the connection on, or refuses it with status 403 (close code 1008 for a WebSocket)."""
         refusal = self.refusal(scope)
-        if refusal is None:
-            await self.inner(scope, receive, send)
+        if refusal is None and self._is_live_page(scope) and self.live is not None:
+            await self.live.answer(scope, send)
+        elif refusal is None:
+            await self.inner(self._with_whole_path(scope), receive, send)
         elif scope["type"] == "websocket":
             await receive()
             await send({"type": "websocket.close", "code": 1008, "reason": refusal})
@@ -64,7 +70,7 @@ class Gate:
                 return self._http_refusal(scope)
 
     def _websocket_refusal(self, scope: Scope) -> str | None:
-        if not WEBSOCKET_API.fullmatch(scope["path"]):
+        if scope["path"] != SOCKET and not WEBSOCKET_API.fullmatch(scope["path"]):
             return (
                 "only the stack's WebSocket API is open; MQTT is spoken on its own port, with a certificate"
             )
@@ -74,6 +80,8 @@ class Gate:
         path, headers = scope["path"], _headers(scope)
         if path in OPEN_PAGES and scope["method"] in ("GET", "HEAD"):
             return self._host_refusal(headers)
+        if self._is_live_page(scope):
+            return self._host_refusal(headers)
         if path.startswith(ADMINISTRATION):
             return "the administration of the local AWS is closed"
         if REST_API.fullmatch(path):
@@ -81,6 +89,16 @@ class Gate:
         if _is_signed(headers, scope.get("query_string", b"")):
             return None
         return "this request needs a Signature Version 4: run `evswap env` for the credentials"
+
+    def _is_live_page(self, scope: Scope) -> bool:
+        return self.live is not None and scope["type"] == "http" and self.live.has(scope["path"])
+
+    def _with_whole_path(self, scope: Scope) -> Scope:
+        """The short address of the WebSocket API stands for the long one, while there is one."""
+        whole = self.live.socket_path() if self.live is not None else None
+        if scope["type"] != "websocket" or scope["path"] != SOCKET or whole is None:
+            return scope
+        return {**scope, "path": whole, "raw_path": whole.encode()}
 
     def _host_refusal(self, headers: Mapping[str, str]) -> str | None:
         name = re.sub(r":\d+\Z", "", headers.get("host", "")).lower()

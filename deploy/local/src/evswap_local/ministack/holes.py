@@ -7,6 +7,8 @@ every interface
 root without a secret
     The keys ``test``, any account number and the configured key are root, their signatures unchecked.
     Mended: only the configured key is root, and its signature is verified like any other.
+streams without end
+    A table's stream is kept for a day, in memory: gigabytes. Mended: for some minutes, as whoever reads it is here.
 guessable roles
     A function's credentials are a hash of public names. Mended: they are random.
 
@@ -78,9 +80,13 @@ MENDED: dict[str, tuple[str, ...]] = {
         "_route_async_failure",
     ),
     "ministack.services.cloudwatch_logs": ("_log_groups",),
+    "ministack.services.dynamodb": ("_STREAM_RETENTION_SECONDS",),
     "ministack.services.sts": ("register_session",),
 }
 """Every name of ministack's that this package replaces or calls, by module."""
+
+
+STREAM_S = 300
 
 
 def missing() -> list[str]:
@@ -164,6 +170,11 @@ def verify_root_signatures(access_key_id: str, secret_access_key: str) -> None:
 
     _replace(evaluator.is_root_access_key, is_root)
     _replace(resolve, resolve_with_root)
+
+
+def forget_streams() -> None:
+    """A table's stream keeps what a reader that is busy or starts anew may have missed."""
+    _module("ministack.services.dynamodb")._STREAM_RETENTION_SECONDS = STREAM_S
 
 
 def randomise_function_credentials() -> None:

@@ -24,7 +24,7 @@ from typing import Any
 
 _SOURCE = str(Path(__file__).resolve().parents[2])
 sys.path.append(_SOURCE)
-from evswap_local.ministack import certification, direct, gate, holes, proofs, revocation, snapshots  # noqa: E402 - found by the line above
+from evswap_local.ministack import certification, direct, gate, holes, live_page, proofs, revocation, snapshots  # noqa: E402 - found by the line above
 
 sys.path.remove(_SOURCE)
 
@@ -38,6 +38,7 @@ SERVICES = (
 """What the stack may use. The rest of ministack would open ports of its own (SFTP, databases) when called."""
 
 Serving = asyncio.Task[None]
+LIVE_PAGE = Path(_SOURCE) / "evswap_local" / "live_page"
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 REVOCATION_S = 2.0
 QUIESCE_S = 15.0
@@ -76,6 +77,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--port", type=int, default=4566, help="HTTP port (default: %(default)s)")
     parser.add_argument("--mqtt-port", type=int, default=8883, help="MQTT port (default: %(default)s)")
     parser.add_argument("--state-dir", type=Path, required=True, help="where all state is kept")
+    parser.add_argument(
+        "--live-file", type=Path, help="the addresses of live updates, once there are any; shows their page"
+    )
     parser.add_argument(
         "--temporary-dir", type=Path, required=True, help="for unpacked functions; may be emptied"
     )
@@ -131,6 +135,7 @@ def _prepare(options: argparse.Namespace) -> holes.MqttListener:
     holes.randomise_function_credentials()
     certification.sign_requests_over_mqtt()
     direct.invoke_functions_as_aws_does()
+    holes.forget_streams()
     return holes.bind_mqtt_to(options.host)
 
 
@@ -203,7 +208,9 @@ async def _hypercorn(options: argparse.Namespace, listening: int, stop: asyncio.
     config.loglevel = "WARNING"
     application: Any = importlib.import_module("ministack.app").app
     names = gate.LOOPBACK_NAMES if options.host in LOOPBACK else frozenset[str]()
-    await serve(gate.Gate(inner=application, names=names), config, shutdown_trigger=stop.wait)
+    page = options.live_file and live_page.LivePage(files=LIVE_PAGE, addresses=options.live_file)
+    guarded = gate.Gate(inner=application, names=names, live=page)
+    await serve(guarded, config, shutdown_trigger=stop.wait)
 
 
 async def _until_up(options: argparse.Namespace, listener: holes.MqttListener, server: Serving) -> None:
