@@ -10,20 +10,21 @@ from evswap_cloud.errors import HistoryError, Overtaken
 
 
 class MemoryObjects:
-    """A bucket as dictionaries by key: ``bodies``, and ``metadata`` where there is some."""
+    """A bucket as dictionaries by key: ``bodies``, when each was ``modified``, ``metadata`` where there is
+    some."""
 
     address = "memory://bucket"
 
     def __init__(self, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self.bodies: dict[str, bytes] = {}
         self.metadata: dict[str, Mapping[str, str]] = {}
-        self._modified: dict[str, datetime] = {}
+        self.modified: dict[str, datetime] = {}
         self._clock = clock
 
     def every(self, prefix: str) -> Iterator[Listed]:
         for key in sorted(self.bodies):
             if key.startswith(prefix):
-                yield Listed(key=key, size=len(self.bodies[key]), modified=self._modified[key])
+                yield Listed(key=key, size=len(self.bodies[key]), modified=self.modified[key])
 
     def read(self, key: str) -> Document | None:
         body = self.bodies.get(key)
@@ -40,7 +41,7 @@ class MemoryObjects:
 
     def write(self, key: str, body: bytes) -> None:
         self.bodies[key] = body
-        self._modified[key] = self._clock()
+        self.modified[key] = self._clock()
 
     def replace(self, key: str, body: bytes, *, expected: str | None) -> None:
         stored = self.bodies.get(key)
