@@ -8,7 +8,7 @@ root without a secret
     The keys ``test``, any account number and the configured key are root, their signatures unchecked.
     Mended: only the configured key is root, and its signature is verified like any other.
 streams without end
-    A table's stream is kept for a day, in memory: gigabytes. Mended: for some minutes, as its readers are here.
+    A table's stream is kept for a day, in memory: gigabytes. Mended: for minutes, as its readers are here.
 guessable roles
     A function's credentials are a hash of public names. Mended: they are random.
 

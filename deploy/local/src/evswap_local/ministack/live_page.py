@@ -1,8 +1,8 @@
 """The page for live updates, and the short address of its WebSocket: ``/live/`` and ``/live``.
 
 Both lie where AWS itself answers, so the page is of the same origin as all that it asks. ``addresses`` is a
-file that `evswap up` writes when it has made the stack: ``tickets``, the path that gives them, and ``socket``,
-the path of the WebSocket API.
+file that `evswap up` writes when it has made the stack: ``tickets``, the path that gives them, and
+``socket``, the path of the WebSocket API.
 """
 
 import json
