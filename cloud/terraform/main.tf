@@ -9,7 +9,7 @@ locals {
   log_retention_days = 7
 
   role_arns = { for key, role in module.role : key => role.arn }
-  functions = { for key, function in module.function : key => { name = function.name, arn = function.arn } }
+  functions = { for key, function in module.function : key => { name = function.name, alias = function.alias, arn = function.arn } }
 }
 
 module "stack" {
@@ -98,7 +98,7 @@ module "api" {
 
   document           = module.stack.openapi
   stage              = var.environment
-  function_name      = module.function["api"].name
+  function           = local.functions["api"]
   api_key_required   = var.api_key_required
   rate_limit         = var.api_rate_limit
   burst_limit        = var.api_burst_limit

@@ -11,6 +11,7 @@ import yaml
 from openapi_spec_validator import validate
 
 from evswap_cloud import events, wiring
+from evswap_cloud.operations.deployment import LIVE
 from evswap_schema import TOPICS, AlarmEvent, AlarmState, Channel, Clock, Severity, provisioning
 from tests.cloud.messages import NOW, STACK
 
@@ -526,7 +527,7 @@ def test_every_method_is_the_api_function_and_leaves_it_the_time_it_has() -> Non
         integration = operation["x-amazon-apigateway-integration"]
         assert integration["type"] == "aws_proxy"
         assert integration["httpMethod"] == "POST"
-        assert f":function:{function['name']}/invocations" in integration["uri"]
+        assert f":function:{function['name']}:{LIVE}/invocations" in integration["uri"]
         assert integration["timeoutInMillis"] == function["timeout_s"] * 1_000
 
 

@@ -32,7 +32,7 @@ class Ministack:
         self._lock = threading.Lock()
 
     def find(self, reference: str, *, account_id: str, region: str) -> tuple[Any, Any, str]:
-        found = reference == ARN
+        found = reference in (ARN, "evswap-change")
         return ({"concurrency": 2}, {"FunctionArn": ARN}, "evswap-change") if found else (None, None, "")
 
     def execute(self, _record: Any, event: Any) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from evswap_local.errors import BadStack, CertificateUnusable
 from evswap_local.stack.api import GATEWAY_RESPONSES, find_api
 from evswap_local.stack.apply import apply_stack
 from evswap_local.stack.change import Change, Outcome
+from evswap_local.stack.functions import KEPT_VERSIONS
 from evswap_local.stack.source import Source
 from evswap_local.stack.things import policy_names
 from tests.authority import Authority, common_name
@@ -67,8 +68,12 @@ def test_what_drifted_is_corrected_and_nothing_else(
         TableName=values.events_table,
         TimeToLiveSpecification={"Enabled": False, "AttributeName": "expires_at"},
     )
-    clients.functions.delete_function_event_invoke_config(FunctionName=f"{values.prefix}-change")
-    clients.functions.remove_permission(FunctionName=f"{values.prefix}-change", StatementId="rule")
+    clients.functions.delete_function_event_invoke_config(
+        FunctionName=f"{values.prefix}-change", Qualifier="live"
+    )
+    clients.functions.remove_permission(
+        FunctionName=f"{values.prefix}-change", StatementId="rule", Qualifier="live"
+    )
     api_id = find_api(clients, source.yaml("openapi.yaml")["info"]["title"])
     assert api_id is not None
     clients.apigateway.delete_gateway_response(restApiId=api_id, responseType="THROTTLED")
@@ -76,6 +81,7 @@ def test_what_drifted_is_corrected_and_nothing_else(
         ("role", f"{values.prefix}-live"),
         ("rule", "evswap_telemetry"),
         ("function", f"{values.prefix}-api"),
+        ("alias", f"{values.prefix}-api:live"),
         ("table", values.events_table),
         ("asynchronous calls", f"{values.prefix}-change"),
         ("permission", f"evswap_change to {values.prefix}-change"),
@@ -91,10 +97,13 @@ def test_other_code_reaches_the_functions(
     other = Path(shutil.copy(package, tmp_path / "other.zip"))
     with zipfile.ZipFile(other, "a") as archive:
         archive.writestr("another_module.py", "")
-    names = (function["name"] for function in source.yaml("functions.yaml")["functions"].values())
-    functions = {("function", name) for name in names}
-    assert changed(apply_stack(clients, source, other)) == functions
-    assert changed(apply_stack(clients, source, package)) == functions
+    names = [function["name"] for function in source.yaml("functions.yaml")["functions"].values()]
+    moved = {("function", name) for name in names} | {("alias", f"{name}:live") for name in names}
+    assert changed(apply_stack(clients, source, other)) == moved
+    assert changed(apply_stack(clients, source, package)) == moved
+    for name in names:
+        published = clients.functions.list_versions_by_function(FunctionName=name)["Versions"]
+        assert len([one for one in published if one["Version"] != "$LATEST"]) == KEPT_VERSIONS
 
 
 def test_gateway_responses_are_those_of_the_file(

@@ -4,6 +4,9 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+LIVE = "live"
+"""The alias by which functions are called."""
+
 Client = Any
 Inventory = dict[str, str]
 """`kind/name/setting/...` -> the setting's value, as JSON."""
@@ -134,13 +137,20 @@ class Reader:
                     "concurrency": concurrency.get("ReservedConcurrentExecutions"),
                     "permissions": self._permissions(functions, name),
                     "asynchronous": self._asynchronous(functions, name),
+                    "alias": self._alias(functions, name),
                     "sources": {source["EventSourceArn"]: _source(source) for source in sources},
                 },
             )
 
+    def _alias(self, functions: Client, name: str) -> Any:
+        """Its version's settings and code: how often it was published before is nobody's setting."""
+        alias = functions.get_alias(FunctionName=name, Name=LIVE)
+        version = functions.get_function_configuration(FunctionName=name, Qualifier=alias["FunctionVersion"])
+        return {"published": alias["FunctionVersion"] != "$LATEST", "code": version["CodeSha256"]}
+
     def _asynchronous(self, functions: Client, name: str) -> Any:
         try:
-            found = functions.get_function_event_invoke_config(FunctionName=name)
+            found = functions.get_function_event_invoke_config(FunctionName=name, Qualifier=LIVE)
         except functions.exceptions.ResourceNotFoundException:
             return {}
         settings = _only(found, "MaximumRetryAttempts", "MaximumEventAgeInSeconds")
@@ -148,7 +158,7 @@ class Reader:
 
     def _permissions(self, functions: Client, name: str) -> Any:
         try:
-            policy = functions.get_policy(FunctionName=name)["Policy"]
+            policy = functions.get_policy(FunctionName=name, Qualifier=LIVE)["Policy"]
         except functions.exceptions.ResourceNotFoundException:
             return {}
         return {statement.pop("Sid"): statement for statement in json.loads(policy)["Statement"]}
@@ -243,7 +253,7 @@ def _only(found: Mapping[str, Any], *names: str) -> dict[str, Any]:
 
 def _source(source: Mapping[str, Any]) -> dict[str, Any]:
     names = ("BatchSize", "MaximumBatchingWindowInSeconds", "ScalingConfig", "FunctionResponseTypes")
-    return {**_only(source, *names), "enabled": source["State"]}
+    return {**_only(source, *names), "enabled": source["State"], "calls": source["FunctionArn"]}
 
 
 def _method(method: Mapping[str, Any], validators: Mapping[str, str]) -> dict[str, Any]:

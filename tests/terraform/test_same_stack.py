@@ -119,10 +119,10 @@ def table_that_never_forgets(account: Account) -> str:
 
 def function_that_is_called_more_often(account: Account) -> str:
     functions = account.client("lambda")
-    found = functions.get_function_event_invoke_config(FunctionName="evswap-change")
+    found = functions.get_function_event_invoke_config(FunctionName="evswap-change", Qualifier="live")
     settings = {name: found[name] for name in ("MaximumEventAgeInSeconds", "DestinationConfig")}
     functions.put_function_event_invoke_config(
-        FunctionName="evswap-change", MaximumRetryAttempts=2, **settings
+        FunctionName="evswap-change", Qualifier="live", MaximumRetryAttempts=2, **settings
     )
     return "function/evswap-change/asynchronous/MaximumRetryAttempts"
 

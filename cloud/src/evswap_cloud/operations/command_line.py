@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 from evswap_cloud.bays import DynamoBays
 from evswap_cloud.errors import CloudError
@@ -101,26 +101,29 @@ def _told_of_tally(tally: Tally) -> str:
 
 # --- restore ---
 
+_NAMES: Final = {"latest": 0, "table": 1, "copy": 2}
+_WHAT: Final = (
+    "latest: the latest states, from the archive; table: a table as it was at a moment, as a new table; "
+    "copy: the items of one table into another"
+)
+
 
 def _restore_arguments(parser: argparse.ArgumentParser) -> None:
-    what = parser.add_subparsers(dest="what", required=True, metavar="WHAT")
-    latest = what.add_parser("latest", help="the latest states, from the archive")
+    parser.add_argument("what", choices=list(_NAMES), metavar="WHAT", help=_WHAT)
+    parser.add_argument("names", nargs="*", metavar="TABLE", help="table: which; copy: from which into which")
+    latest = parser.add_argument_group("latest")
     latest.add_argument(
         "--hours", type=float, default=24.0, metavar="H", help="how far back to read (default: %(default)g)"
     )
-    latest.add_argument("--table", help="another table than the deployment's")
-    latest.add_argument("--bays-table", metavar="TABLE", help="likewise, of the bays")
+    latest.add_argument("--into", metavar="TABLE", help="another table than the deployment's")
+    latest.add_argument("--bays-into", metavar="TABLE", help="likewise, for the bays")
     latest.add_argument("--read-now", action="store_true", help="ask the stations for a reading as well")
-    table = what.add_parser("table", help="a table as it was at a moment, as a new table")
-    table.add_argument("table", metavar="TABLE", help="such as evswap-ledger")
-    table.add_argument(
-        "--at", type=_moment, metavar="TIME", help="such as 2026-11-23T08:15:30Z (default: the latest)"
-    )
+    table = parser.add_argument_group("table")
+    table.add_argument("--at", type=_moment, metavar="TIME", help="(default: the latest that AWS has)")
     table.add_argument("--name", help="of the new table (default: TABLE-restored-TIME)")
-    copy = what.add_parser("copy", help="the items of one table into another")
-    copy.add_argument("source", metavar="FROM")
-    copy.add_argument("table", metavar="TO")
+    copy = parser.add_argument_group("copy")
     copy.add_argument("--overwrite", action="store_true", help="also what is there already")
+    parser.set_defaults(refuse=parser.error)
 
 
 def _moment(text: str) -> datetime:
@@ -132,9 +135,10 @@ def _moment(text: str) -> datetime:
 
 def report_restore(options: argparse.Namespace, deployment: Deployment) -> int:
     """1 where something has to be done again; raises ``CloudError``."""
-    return {"latest": _restore_latest, "table": _restore_table, "copy": _copy}[options.what](
-        options, deployment
-    )
+    if len(options.names) != _NAMES[options.what]:
+        options.refuse(f"restore {options.what} takes {_NAMES[options.what]} names of tables")
+    works = {"latest": _restore_latest, "table": _restore_table, "copy": _copy}
+    return works[options.what](options, deployment)
 
 
 def _restore_latest(options: argparse.Namespace, deployment: Deployment) -> int:
@@ -142,8 +146,8 @@ def _restore_latest(options: argparse.Namespace, deployment: Deployment) -> int:
     rebuilt = rebuild_latest(
         clients.s3,
         deployment.archive_bucket(),
-        DynamoLatestStates(clients.dynamodb, options.table or deployment.stations_table()),
-        DynamoBays(clients.dynamodb, options.bays_table or deployment.bays_table()),
+        DynamoLatestStates(clients.dynamodb, options.into or deployment.stations_table()),
+        DynamoBays(clients.dynamodb, options.bays_into or deployment.bays_table()),
         since=now - timedelta(hours=options.hours),
         now=now,
         tell=_say,
@@ -163,8 +167,9 @@ def _told_of_rebuilt(rebuilt: Rebuilt) -> str:
 
 
 def _restore_table(options: argparse.Namespace, deployment: Deployment) -> int:
-    name = options.name or f"{options.table}-restored-{compact_timestamp(datetime.now(UTC)).split('.')[0]}"
-    done = restore_table(deployment.clients.dynamodb, options.table, name, moment=options.at, tell=_say)
+    [source] = options.names
+    name = options.name or f"{source}-restored-{compact_timestamp(datetime.now(UTC)).split('.')[0]}"
+    done = restore_table(deployment.clients.dynamodb, source, name, moment=options.at, tell=_say)
     _say(f"{done.source} is restored as {done.table}; {done.seconds:.1f} s")
     _say(f"put back: {', '.join(done.settings) or 'nothing, as the original has nothing'}")
     _say(f"next: restore copy {done.table} {done.source} [--overwrite], then delete {done.table}")
@@ -172,9 +177,8 @@ def _restore_table(options: argparse.Namespace, deployment: Deployment) -> int:
 
 
 def _copy(options: argparse.Namespace, deployment: Deployment) -> int:
-    done = copy_items(
-        deployment.clients.dynamodb, options.source, options.table, overwrite=options.overwrite, tell=_say
-    )
+    source, table = options.names
+    done = copy_items(deployment.clients.dynamodb, source, table, overwrite=options.overwrite, tell=_say)
     _say(f"{done.written} items written, {done.kept} were there; {done.seconds:.1f} s")
     return 0
 

@@ -1,5 +1,6 @@
 """A deployment as AWS shows it: its functions, where its rules lead, and where its left-overs lie."""
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
@@ -93,8 +94,10 @@ class Deployment:
         sqs = self.clients.sqs
         pages = sqs.get_paginator("list_queues").paginate(QueueNamePrefix=f"{self.prefix}-")
         for url in [url for page in pages for url in page.get("QueueUrls", [])]:
-            for source in sqs.list_dead_letter_source_queues(QueueUrl=url).get("queueUrls", []):
-                yield DeadLetters(url=url, arn=_arn(self.clients, url), source_url=source)
+            asked = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["RedrivePolicy"])
+            policy = json.loads(asked.get("Attributes", {}).get("RedrivePolicy") or "{}")
+            if arn := policy.get("deadLetterTargetArn"):
+                yield DeadLetters(url=_url(self.clients, arn), arn=arn, source_url=url)
 
     def routes(self) -> tuple[Route, ...]:
         """Where the rules lead that lead into this deployment; raises ``NotOperated``."""
@@ -123,8 +126,7 @@ class Deployment:
             with operating("read", name):
                 arn = _on_failure(self.clients.functions, name)
                 if arn is not None:
-                    url = self.clients.sqs.get_queue_url(QueueName=arn.rpartition(":")[2])["QueueUrl"]
-                    found[url] = name
+                    found[_url(self.clients, arn)] = name
         return found
 
 
@@ -152,6 +154,6 @@ def _route(name: str, rule: Mapping[str, Any]) -> Route | None:
     )
 
 
-def _arn(clients: Clients, url: str) -> str:
-    answer = clients.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
-    return answer["Attributes"]["QueueArn"]
+def _url(clients: Clients, arn: str) -> str:
+    """Of the queue with this ARN."""
+    return clients.sqs.get_queue_url(QueueName=arn.rpartition(":")[2])["QueueUrl"]

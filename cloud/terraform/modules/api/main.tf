@@ -140,7 +140,8 @@ resource "aws_api_gateway_gateway_response" "this" {
 resource "aws_lambda_permission" "api" {
   statement_id  = "apigateway"
   action        = "lambda:InvokeFunction"
-  function_name = var.function_name
+  function_name = var.function.name
+  qualifier     = var.function.alias
   principal     = "apigateway.amazonaws.com"
   source_arn    = "${aws_api_gateway_rest_api.this.execution_arn}/*/*/*"
 }

@@ -8,9 +8,9 @@ variable "stage" {
   type        = string
 }
 
-variable "function_name" {
-  description = "The function behind every method."
-  type        = string
+variable "function" {
+  description = "The function behind every method: its name and its alias."
+  type        = object({ name = string, alias = string, arn = string })
 }
 
 variable "api_key_required" {

@@ -57,6 +57,7 @@ resource "aws_lambda_permission" "hook" {
   statement_id  = "provisioning"
   action        = "lambda:InvokeFunction"
   function_name = var.functions[each.value.pre_provisioning_hook.function].name
+  qualifier     = var.functions[each.value.pre_provisioning_hook.function].alias
   principal     = "iot.amazonaws.com"
   source_arn    = "arn:aws:iot:${data.aws_region.here.name}:${data.aws_caller_identity.here.account_id}:provisioningtemplate/${each.value.name}"
 }

@@ -21,6 +21,7 @@ resource "aws_lambda_function" "this" {
   reserved_concurrent_executions = var.function.reserved_concurrency
   filename                       = var.package
   source_code_hash               = try(filebase64sha256(var.package), null)
+  publish                        = true
 
   dynamic "environment" {
     for_each = length(var.function.environment) > 0 ? [var.function.environment] : []
@@ -52,6 +53,14 @@ resource "aws_lambda_function" "this" {
   depends_on = [aws_iam_role_policy.tracing]
 }
 
+# What everybody calls. `evswap-cloud rollback` moves it back; the next apply moves it to the newest version again.
+resource "aws_lambda_alias" "live" {
+  name             = "live"
+  description      = "The version that works."
+  function_name    = aws_lambda_function.this.function_name
+  function_version = aws_lambda_function.this.version
+}
+
 resource "aws_iam_role_policy" "tracing" {
   count = local.traced ? 1 : 0
 
@@ -63,7 +72,7 @@ resource "aws_iam_role_policy" "tracing" {
 resource "aws_lambda_event_source_mapping" "this" {
   for_each = local.feeds
 
-  function_name                      = aws_lambda_function.this.arn
+  function_name                      = aws_lambda_alias.live.arn
   event_source_arn                   = var.queue_arns[each.key]
   batch_size                         = each.value.batch_size
   maximum_batching_window_in_seconds = each.value.window_s
@@ -78,6 +87,7 @@ resource "aws_lambda_function_event_invoke_config" "this" {
   count = var.function.asynchronous == null ? 0 : 1
 
   function_name                = aws_lambda_function.this.function_name
+  qualifier                    = aws_lambda_alias.live.name
   maximum_event_age_in_seconds = var.function.asynchronous.maximum_event_age_s
   maximum_retry_attempts       = var.function.asynchronous.maximum_retries
 

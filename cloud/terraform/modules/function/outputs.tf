@@ -1,5 +1,11 @@
 output "arn" {
-  value = aws_lambda_function.this.arn
+  description = "By which it is called: its alias."
+  value       = aws_lambda_alias.live.arn
+}
+
+output "alias" {
+  description = "What a permission to call it is for."
+  value       = aws_lambda_alias.live.name
 }
 
 output "name" {

@@ -50,6 +50,7 @@ resource "aws_lambda_permission" "rule" {
   statement_id  = "rule"
   action        = "lambda:InvokeFunction"
   function_name = var.functions[each.value.function].name
+  qualifier     = var.functions[each.value.function].alias
   principal     = "iot.amazonaws.com"
   source_arn    = "arn:aws:iot:${data.aws_region.here.name}:${data.aws_caller_identity.here.account_id}:rule/${each.key}"
 }

@@ -9,6 +9,6 @@ variable "schedules" {
 }
 
 variable "functions" {
-  description = "The functions' names and ARNs, by key."
-  type        = map(object({ name = string, arn = string }))
+  description = "The functions' names, aliases and the aliases' ARNs, by key."
+  type        = map(object({ name = string, alias = string, arn = string }))
 }

@@ -32,16 +32,23 @@ def invoke_functions_as_aws_does() -> None:
 
     def dispatch(account_id: str, region: str, function_arn: str, event: Any) -> None:
         """Runs on the event loop; what it raises goes to the rule's error action."""
-        function, config, name = functions._get_func_record_for_ref_in_scope(
-            function_arn, account_id=account_id, region=region
-        )
+
+        def found(reference: str) -> tuple[Any, Any, str]:
+            record: tuple[Any, Any, str] = functions._get_func_record_for_ref_in_scope(
+                reference, account_id=account_id, region=region
+            )
+            return record
+
+        function, config, name = found(function_arn)
         if not function or not config:
             raise LookupError(f"there is no function {function_arn}")
-        key = (function_arn, function.get("concurrency") or UNRESERVED)
+        primary, _config, _name = found(name)
+        key = (function_arn, primary.get("concurrency") or UNRESERVED)
         if key not in lanes:
             lanes[key] = _Lane(workers=key[1])
         record = functions._execution_record_for_config(function, config)
-        settings = functions._event_invoke_config(function, None) or {}
+        qualifier = function_arn.partition(f":function:{name}:")[2] or None
+        settings = functions._event_invoke_config(primary, qualifier) or {}
         scope = iot.request_scope, account_id, region
         lanes[key].put(_Call(functions, scope, name, record, settings, event))
 

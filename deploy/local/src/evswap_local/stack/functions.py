@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from evswap_cloud.operations.deployment import LIVE
 from evswap_local.clients import Clients
 from evswap_local.stack.change import Change, Outcome
 from evswap_local.stack.queues import queue_arn
@@ -13,6 +14,9 @@ from evswap_local.stack.roles import role_arn
 from evswap_local.stack.source import Source
 
 FILE = "functions.yaml"
+KEPT_VERSIONS = 2
+"""The one that works and the one to go back to: on one machine each keeps a worker process alive."""
+
 WAIT: Any = {"Delay": 1, "MaxAttempts": 60}
 
 
@@ -22,7 +26,9 @@ def apply_functions(clients: Clients, source: Source, package: Path) -> Iterator
     code = package.read_bytes()
     for function in document["functions"].values():
         yield Change("log group", log_group(function["name"]), _apply_log_group(clients, function))
-        yield Change("function", function["name"], _apply(clients, source, document, function, code))
+        outcome = _apply(clients, source, document, function, code)
+        yield Change("function", function["name"], outcome)
+        yield Change("alias", f"{function['name']}:{LIVE}", _apply_alias(clients, function["name"]))
         if "event_source" in function:
             outcome = _apply_event_source(clients, source, function)
             yield Change(
@@ -39,9 +45,10 @@ def function_name(source: Source, key: str) -> str:
 
 
 def function_arn(source: Source, key: str) -> str:
-    """The ARN of the function under ``key``."""
+    """By which the function under ``key`` is called: the ARN of its alias."""
     values = source.values
-    return f"arn:aws:lambda:{values.region}:{values.account_id}:function:{function_name(source, key)}"
+    name = function_name(source, key)
+    return f"arn:aws:lambda:{values.region}:{values.account_id}:function:{name}:{LIVE}"
 
 
 def log_group(name: str) -> str:
@@ -112,6 +119,28 @@ def _keep_concurrency(clients: Clients, function: Mapping[str, Any], outcome: Ou
     return Outcome.UPDATED if outcome is Outcome.UNCHANGED else outcome
 
 
+def _apply_alias(clients: Clients, name: str) -> Outcome:
+    """Publishes what has changed since the last version, and has it called: `evswap rollback` goes back."""
+    version = clients.functions.publish_version(FunctionName=name)["Version"]
+    try:
+        found = clients.functions.get_alias(FunctionName=name, Name=LIVE)
+    except clients.functions.exceptions.ResourceNotFoundException:
+        clients.functions.create_alias(FunctionName=name, Name=LIVE, FunctionVersion=version)
+        return Outcome.CREATED
+    if found["FunctionVersion"] == version:
+        return Outcome.UNCHANGED
+    clients.functions.update_alias(FunctionName=name, Name=LIVE, FunctionVersion=version)
+    _forget_old_versions(clients, name)
+    return Outcome.UPDATED
+
+
+def _forget_old_versions(clients: Clients, name: str) -> None:
+    published = clients.functions.list_versions_by_function(FunctionName=name)["Versions"]
+    numbers = sorted(int(one["Version"]) for one in published if one["Version"].isdigit())
+    for number in numbers[:-KEPT_VERSIONS]:
+        clients.functions.delete_function(FunctionName=name, Qualifier=str(number))
+
+
 def _apply_event_source(clients: Clients, source: Source, function: Mapping[str, Any]) -> Outcome:
     name, feed = function["name"], function["event_source"]
     arn = queue_arn(source, feed["queue"])
@@ -121,14 +150,16 @@ def _apply_event_source(clients: Clients, source: Source, function: Mapping[str,
         "ScalingConfig": {"MaximumConcurrency": feed["maximum_concurrency"]},
         "FunctionResponseTypes": ["ReportBatchItemFailures"] if feed["report_batch_item_failures"] else [],
     }
+    alias = f"{name}:{LIVE}"
     mappings = clients.functions.list_event_source_mappings(EventSourceArn=arn, FunctionName=name)
     if not mappings["EventSourceMappings"]:
-        clients.functions.create_event_source_mapping(EventSourceArn=arn, FunctionName=name, **wanted)
+        clients.functions.create_event_source_mapping(EventSourceArn=arn, FunctionName=alias, **wanted)
         return Outcome.CREATED
     found: dict[str, Any] = {**mappings["EventSourceMappings"][0]}
-    if all(found.get(key) == value for key, value in wanted.items()):
+    calls_alias = found["FunctionArn"].endswith(f":{alias}")
+    if calls_alias and all(found.get(key) == value for key, value in wanted.items()):
         return Outcome.UNCHANGED
-    clients.functions.update_event_source_mapping(UUID=found["UUID"], FunctionName=name, **wanted)
+    clients.functions.update_event_source_mapping(UUID=found["UUID"], FunctionName=alias, **wanted)
     return Outcome.UPDATED
 
 
@@ -141,10 +172,12 @@ def _apply_asynchronous(clients: Clients, source: Source, function: Mapping[str,
         "DestinationConfig": {"OnFailure": {"Destination": queue_arn(source, calls["on_failure_queue"])}},
     }
     try:
-        found: dict[str, Any] = {**clients.functions.get_function_event_invoke_config(FunctionName=name)}
+        found: dict[str, Any] = {
+            **clients.functions.get_function_event_invoke_config(FunctionName=name, Qualifier=LIVE)
+        }
     except clients.functions.exceptions.ResourceNotFoundException:
         found = {}
     if all(found.get(key) == value for key, value in wanted.items()):
         return Outcome.UNCHANGED
-    clients.functions.put_function_event_invoke_config(FunctionName=name, **wanted)
+    clients.functions.put_function_event_invoke_config(FunctionName=name, Qualifier=LIVE, **wanted)
     return Outcome.UPDATED if found else Outcome.CREATED

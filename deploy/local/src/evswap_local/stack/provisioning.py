@@ -6,7 +6,7 @@ from typing import Any
 
 from evswap_local.clients import Clients
 from evswap_local.stack.change import Change, Outcome
-from evswap_local.stack.functions import function_name
+from evswap_local.stack.functions import function_arn, function_name
 from evswap_local.stack.permissions import allow_invoke
 from evswap_local.stack.policies import apply_policy
 from evswap_local.stack.roles import role_arn
@@ -71,15 +71,14 @@ def _apply(clients: Clients, source: Source, template: Mapping[str, Any]) -> Out
 
 
 def _settings(source: Source, template: Mapping[str, Any]) -> dict[str, Any]:
-    hook, values = template["pre_provisioning_hook"], source.values
-    function = function_name(source, hook["function"])
+    hook = template["pre_provisioning_hook"]
     return {
         "description": template["description"],
         "enabled": template["enabled"],
         "provisioningRoleArn": role_arn(source, template["role"]),
         HOOK: {
             "payloadVersion": hook["payload_version"],
-            "targetArn": f"arn:aws:lambda:{values.region}:{values.account_id}:function:{function}",
+            "targetArn": function_arn(source, hook["function"]),
         },
     }
 
