@@ -55,9 +55,9 @@ def batteries(
 
 
 def chargers(
-    registers: str = CHARGERS, *, bays: int = 3, slow_s: float = SLOW_S, **more: Any
+    registers: str | NameOrFile = CHARGERS, *, bays: int = 3, slow_s: float = SLOW_S, **more: Any
 ) -> ChargersEmulator:
-    layout = read_charger_map(NameOrFile(registers))
+    layout = read_charger_map(NameOrFile(registers) if isinstance(registers, str) else registers)
     places = BayPlaces(**{"bays": bays, "first_unit": layout.factory.unit, "slow_s": slow_s, **more})
     return ChargersEmulator(layout, places)
 

@@ -1,7 +1,7 @@
 """Batteries and chargers over Modbus on real wires: many on one line, and each fault costs its own bay."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,8 @@ import pytest
 from evswap_edge import registers
 from evswap_edge.documents import NameOrFile
 from evswap_edge.drivers.modbus.bank import MAX_AGE_S, Pace
-from evswap_edge.drivers.modbus.rounds import Rounds
+from evswap_edge.drivers.modbus.line import Line, Manners, SerialAddress, TcpAddress
+from evswap_edge.drivers.modbus.rounds import Rounds, Turn
 from evswap_edge.drivers.modbus.settings import Silent
 from evswap_edge.emulators.modbus_climate import ClimateEmulator
 from evswap_edge.emulators.modbus_line import EmulatedLine
@@ -158,16 +159,14 @@ async def test_those_who_do_not_answer_do_not_hold_up_the_others(wire: str) -> N
 async def test_those_who_answered_last_time_come_first() -> None:
     turns: list[int] = []
 
-    def ask(bay: int) -> Callable[[], Awaitable[str]]:
-        async def asked() -> str:
+    def turn(bay: int) -> Turn[str]:
+        async def ask() -> AsyncIterator[tuple[int, str | Unread]]:
             turns.append(bay)
-            if bay < 4:
-                raise SensorError(sensor=f"unit {bay}", reason="no answer")
-            return "well"
+            yield bay, Unread("no answer") if bay < 4 else "well"
 
-        return asked
+        return Turn((bay,), ask)
 
-    rounds = Rounds({bay: ask(bay) for bay in range(1, 7)}, line="tty", answer_within_s=10, max_age_s=10)
+    rounds = Rounds([turn(bay) for bay in range(1, 7)], line="tty", answer_within_s=10, max_age_s=10)
     for _ in range(2):
         await rounds.read()
     assert turns == [1, 2, 3, 4, 5, 6, 4, 5, 6, 1, 2, 3]
@@ -282,6 +281,83 @@ async def test_a_controller_of_many_bays_says_itself_which_are_empty() -> None:
         found = serials(await bank.read_batteries())
     assert len(devices.devices) == 1
     assert found == {bay: None if bay == 17 else f"PACK-{bay:04d}" for bay in range(1, 36)}
+
+
+async def test_what_lies_together_is_asked_for_together() -> None:
+    """35 bays of one controller: who is there for all, three batteries and eight chargers a question."""
+    packs, outputs = batteries("bay-batteries", bays=35), chargers("bay-chargers", bays=35)
+    async with (
+        wired(TCP, packs) as pack_wire,
+        wired(TCP, outputs) as output_wire,
+        battery_bank(pack_wire.settings(registers=NameOrFile("bay-batteries"), bays="1-35")) as pack_bank,
+        charger_bank(output_wire.settings(registers=NameOrFile("bay-chargers"), bays="1-35")) as output_bank,
+    ):
+        for _ in range(2):
+            before = packs.devices[0].requests, outputs.devices[0].requests
+            await asyncio.gather(pack_bank.read_batteries(), output_bank.read_chargers())
+            assert packs.devices[0].requests - before[0] == 1 + 12
+            assert outputs.devices[0].requests - before[1] == 5
+
+
+async def test_a_controller_that_lacks_what_lies_between_is_asked_bay_by_bay(tmp_path: Path) -> None:
+    """It refuses once; nothing is lost by it, and it is not asked so again."""
+    ours = Path(registers.__file__).with_name("bay-chargers.yaml").read_text()
+    sparse = tmp_path / "sparse.yaml"
+    sparse.write_text(ours.replace("read_across: 13\n", ""))
+    devices = chargers(NameOrFile("sparse", sparse), bays=9)
+    devices.obey("current 9 12.5")
+    async with (
+        wired(TCP, devices) as wired_up,
+        charger_bank(wired_up.settings(registers=NameOrFile("bay-chargers"), bays="1-9")) as bank,
+    ):
+        found = await bank.read_chargers()
+        assert found == {**dict.fromkeys(range(1, 9), Charger(enabled=True, current=0.0)), 9: found[9]}
+        assert found[9] == Charger(enabled=True, current=12.5)
+        refused = devices.devices[0].requests
+        await bank.read_chargers()
+        assert refused == 1 + 9
+        assert devices.devices[0].requests - refused == 9
+
+
+async def test_a_controller_that_is_silent_is_not_asked_for_each_bay() -> None:
+    devices = batteries("bay-batteries", bays=6)
+    async with (
+        wired(TCP, devices) as wired_up,
+        battery_bank(wired_up.settings(registers=NameOrFile("bay-batteries"), bays="1-6")) as bank,
+    ):
+        await bank.read_batteries()
+        before = devices.devices[0].requests
+        devices.obey("fault 2 silent")
+        with pytest.raises(SensorError, match=r"no bay can be read: .* no answer within"):
+            await bank.read_batteries()
+        assert devices.devices[0].requests - before == 2
+        devices.obey("fault 2 none")
+        await eventually(bank.read_batteries, lambda now: "*" not in serials(now).values())
+
+
+async def test_one_lost_answer_of_a_controller_costs_no_bay() -> None:
+    devices = batteries("bay-batteries", bays=6)
+    async with (
+        wired(TCP, devices) as wired_up,
+        battery_bank(wired_up.settings(registers=NameOrFile("bay-batteries"), bays="1-6")) as bank,
+    ):
+        await bank.read_batteries()
+        before = devices.devices[0].requests
+        devices.obey("fault 2 silent")
+        reading = asyncio.create_task(bank.read_batteries())
+        async with asyncio.timeout(LONGEST_WAIT_S):
+            while devices.devices[0].requests == before:
+                await asyncio.sleep(0)
+        devices.obey("fault 2 none")
+        assert "*" not in serials(await reading).values()
+
+
+@pytest.mark.parametrize(("baudrate", "most"), [(19_200, 125), (9_600, 106), (1_200, 11)])
+def test_no_more_is_asked_for_together_than_a_slow_line_carries_in_time(baudrate: int, most: int) -> None:
+    """Half of the time-out, at eleven bits a character; on TCP it is the protocol that limits it."""
+    serial = SerialAddress(port="/dev/null", baudrate=baudrate, parity=Parity.NONE, stop_bits=1)
+    assert Line(serial).most_registers(Manners(timeout_s=0.5)) == most
+    assert Line(TcpAddress(host="127.0.0.1", port=502)).most_registers(Manners(timeout_s=0.01)) == 125
 
 
 async def test_bays_behind_the_last_of_one_controller_are_in_the_next() -> None:

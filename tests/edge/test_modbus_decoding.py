@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pymodbus.client.mixin import ModbusClientMixin
 
 from evswap_edge.documents import NameOrFile
 from evswap_edge.drivers.modbus.decoding import (
@@ -24,6 +25,7 @@ from evswap_edge.drivers.modbus.decoding import (
     decode_charger,
     decode_text,
     hottest,
+    joined,
     says_yes,
 )
 from evswap_edge.emulators.encoding import encode, encode_text
@@ -358,3 +360,40 @@ def test_the_output_of_a_hep_2300_is_its_feedback_and_not_the_order(word: int, e
 def test_how_often_a_device_of_ours_is_asked(name: str, questions: int) -> None:
     layout = read_map(NameOrFile(name))
     assert len(blocks(places(layout), read_across=layout.read_across)) == questions
+
+
+# --- several questions in one ---------------------------------------------------------------------------
+
+
+BLOCKS = st.lists(
+    st.builds(Block, st.sampled_from(Table), st.integers(0, 300), st.integers(1, 40)), min_size=1, max_size=30
+)
+
+
+@given(several=BLOCKS, read_across=st.integers(0, 20), most=st.integers(1, 125))
+def test_what_is_asked_together_holds_each_part_whole_and_nothing_far_from_it(
+    several: list[Block], read_across: int, most: int
+) -> None:
+    wholes = joined(several, read_across=read_across, most=most)
+    needed = {(one.table, address) for one in several for address in range(one.address, one.end)}
+    assert all(any(whole.holds(one) for whole in wholes) for one in several)
+    for whole in wholes:
+        inside = [one for one in several if whole.holds(one)]
+        assert whole.count <= most or any(one.count > most for one in inside) or len(set(inside)) == 1
+        unneeded = [
+            address for address in range(whole.address, whole.end) if (whole.table, address) not in needed
+        ]
+        runs = "".join("." if address in unneeded else "#" for address in range(whole.address, whole.end))
+        assert all(len(run) <= read_across for run in runs.split("#"))
+
+
+@given(encoding=st.sampled_from(Encoding), words=st.lists(st.integers(0, 0xFFFF), min_size=2, max_size=2))
+def test_numbers_are_read_as_the_library_reads_them(encoding: Encoding, words: list[int]) -> None:
+    one = quantity(encoding)
+    library = ModbusClientMixin.convert_from_registers(
+        words[: encoding.words], ModbusClientMixin.DATATYPE[encoding.name]
+    )
+    assert isinstance(library, int | float)
+    if not math.isfinite(library) or abs(library) > WIDE["maximum"]:
+        return
+    assert value(one, *words[: encoding.words]) == round(float(library), 4)

@@ -25,9 +25,14 @@ class Table(StrEnum):
     INPUT = "input"
     HOLDING = "holding"
 
+    __hash__ = str.__hash__
+    """It is part of the key of every register, and that of enumerations is ten times as slow."""
+
 
 class Encoding(StrEnum):
     """How a number lies in registers; each of them holds its more significant byte first."""
+
+    __hash__ = str.__hash__
 
     INT16 = "int16"
     UINT16 = "uint16"

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
-from evswap_edge.drivers.modbus.bank import Bank, Device, Pace
+from evswap_edge.drivers.modbus.bank import Bank, Device, Pace, Registers
 from evswap_edge.drivers.modbus.decoding import decode_battery
 from evswap_edge.drivers.modbus.line import Manners, Silence
 from evswap_edge.drivers.modbus.lines import Share
@@ -40,10 +40,10 @@ class ModbusBatteries:
     async def aclose(self) -> None:
         await self._bank.aclose()
 
-    async def _ask(self, device: Device[BatteryMap]) -> Battery | Unread | None:
+    async def _ask(self, device: Device[BatteryMap], registers: Registers) -> Battery | Unread | None:
         bay = device.seat.bay
         try:
-            battery = await device.read(decode_battery)
+            battery = await device.read(registers, decode_battery)
         except Silence as error:
             self._silences[bay] += 1
             if self._silent_is_empty and self._silences[bay] >= _SILENT_TO_BE_EMPTY:

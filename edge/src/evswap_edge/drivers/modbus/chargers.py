@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from evswap_edge.drivers.modbus.bank import Bank, Device, Pace
+from evswap_edge.drivers.modbus.bank import Bank, Device, Pace, Registers
 from evswap_edge.drivers.modbus.decoding import decode_charger
 from evswap_edge.drivers.modbus.line import LineDown, Manners
 from evswap_edge.drivers.modbus.lines import Share
@@ -41,5 +41,5 @@ class ModbusChargers:
         await self._bank.aclose()
 
 
-async def _ask(device: Device[ChargerMap]) -> Charger:
-    return await device.read(decode_charger)
+async def _ask(device: Device[ChargerMap], registers: Registers) -> Charger:
+    return await device.read(registers, decode_charger)

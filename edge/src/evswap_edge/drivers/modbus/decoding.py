@@ -5,13 +5,12 @@ NotMeasured   the registers arrived, and hold no measurement
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import struct
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
 import msgspec
-from pymodbus.client.mixin import ModbusClientMixin
 
 from evswap_edge.hal import Charger
 from evswap_edge.registers import (
@@ -30,18 +29,20 @@ from evswap_schema import Battery
 
 _DIGITS: Final = 4
 """Behind the point: finer than any sensor resolves, coarse enough to hide binary fractions."""
-_MOST_REGISTERS: Final = 125
+MOST_REGISTERS: Final = 125
 """That one request reads (Modbus application protocol 1.1b3, sections 6.3 and 6.4)."""
 _SIMPLE_FIELDS: Final = ("soc", "soh", "voltage", "current")
 """Of a battery: one number each."""
 _PADDING: Final = b"\xff \t"
-_TYPES: Final[Mapping[Encoding, ModbusClientMixin.DATATYPE]] = {
-    Encoding.INT16: ModbusClientMixin.DATATYPE.INT16,
-    Encoding.UINT16: ModbusClientMixin.DATATYPE.UINT16,
-    Encoding.INT32: ModbusClientMixin.DATATYPE.INT32,
-    Encoding.UINT32: ModbusClientMixin.DATATYPE.UINT32,
-    Encoding.FLOAT32: ModbusClientMixin.DATATYPE.FLOAT32,
+_FLOAT: Final = struct.Struct(">f")
+_NUMBERS: Final[Mapping[Encoding, Callable[[int], float]]] = {
+    Encoding.INT16: lambda pattern: (pattern ^ 0x8000) - 0x8000,
+    Encoding.UINT16: lambda pattern: pattern,
+    Encoding.INT32: lambda pattern: (pattern ^ 0x8000_0000) - 0x8000_0000,
+    Encoding.UINT32: lambda pattern: pattern,
+    Encoding.FLOAT32: lambda pattern: float(_FLOAT.unpack(pattern.to_bytes(4))[0]),
 }
+"""What the bits of a number say, the most significant first."""
 
 
 class NotMeasured(Exception):
@@ -68,6 +69,10 @@ class Block:
     def end(self) -> int:
         return self.address + self.count
 
+    def holds(self, other: "Block") -> bool:
+        """Whether it has all of ``other``."""
+        return self.table is other.table and self.address <= other.address and other.end <= self.end
+
 
 Contents = Mapping[tuple[Table, int], int]
 """What each register holds, by table and address."""
@@ -80,10 +85,18 @@ def blocks(places: Sequence[Place], *, read_across: int = 0) -> tuple[Block, ...
     A device may answer a request for a register that it does not have with an exception, so gaps are only
     read across where its map says that there is something.
     """
+    return joined([Block(each.table, each.address, each.words) for each in places], read_across=read_across)
+
+
+def joined(
+    several: Iterable[Block], *, read_across: int = 0, most: int = MOST_REGISTERS
+) -> tuple[Block, ...]:
+    """The fewest requests that read all of ``several``, none of them torn, and each of at most ``most``
+    registers, where there is not one that has more by itself."""
     found: list[Block] = []
-    for one in sorted({Block(each.table, each.address, each.words) for each in places}, key=_in_order):
+    for one in sorted(set(several), key=_in_order):
         last = found[-1] if found else None
-        if last and _joins(last, one, read_across):
+        if last and _joins(last, one, read_across, most):
             found[-1] = Block(last.table, last.address, max(one.end, last.end) - last.address)
         else:
             found.append(one)
@@ -94,12 +107,12 @@ def _in_order(block: Block) -> tuple[Table, int, int]:
     return block.table, block.address, block.end
 
 
-def _joins(last: Block, one: Block, read_across: int) -> bool:
+def _joins(last: Block, one: Block, read_across: int, most: int) -> bool:
     together = max(one.end, last.end) - last.address
     return (
         last.table is one.table
         and one.address <= last.end + read_across
-        and (together <= _MOST_REGISTERS or one.end <= last.end)
+        and (together <= most or one.end <= last.end)
     )
 
 
@@ -116,10 +129,10 @@ def decode(quantity: Quantity, registers: Contents) -> float:
     words = _words(quantity, registers)
     if quantity.word_order is WordOrder.LOW_FIRST:
         words.reverse()
-    if _pattern(words) in quantity.unavailable:
-        raise NoValue(f"the device has no value ({_pattern(words):#06x})")
-    number = ModbusClientMixin.convert_from_registers(words, _TYPES[quantity.encoding])
-    return _measured(quantity, float(number))  # type: ignore[arg-type]  # a list only for several values
+    pattern = words[0] if len(words) == 1 else words[0] << 16 | words[1]
+    if pattern in quantity.unavailable:
+        raise NoValue(f"the device has no value ({pattern:#06x})")
+    return _measured(quantity, _NUMBERS[quantity.encoding](pattern))
 
 
 def decode_text(text: Text, registers: Contents) -> str:
@@ -158,11 +171,6 @@ def _words(place: Place, registers: Contents) -> list[int]:
     return [registers[place.table, place.address + offset] for offset in range(place.words)]
 
 
-def _pattern(words: Sequence[int]) -> int:
-    """The words as they lie there, most significant first."""
-    return sum(word << 16 * place for place, word in enumerate(reversed(words)))
-
-
 def _measured(quantity: Quantity, number: float) -> float:
     if not math.isfinite(number):
         raise NoValue(f"the device has no value ({number})")
@@ -183,15 +191,18 @@ def decode_battery(layout: BatteryMap, registers: Contents) -> Battery | None:
     if doubts := _said(layout.unreliable, registers):
         raise NotMeasured(f"the device says: {doubts}")
     values: dict[str, float | str] = {}
-    for name in _SIMPLE_FIELDS:
-        with _named(name):
+    name = ""
+    try:
+        for name in _SIMPLE_FIELDS:
             values[name] = decode(getattr(layout, name), registers)
-    with _named("temperature"):
-        values["temperature"] = hottest(layout.temperature, registers)
-    with _named("cycles"):
-        values["cycles"] = round(decode(layout.cycles, registers))
-    with _named("serial_number"):
-        values["serial_number"] = decode_text(layout.serial_number, registers)
+        name = "temperature"
+        values[name] = hottest(layout.temperature, registers)
+        name = "cycles"
+        values[name] = round(decode(layout.cycles, registers))
+        name = "serial_number"
+        values[name] = decode_text(layout.serial_number, registers)
+    except NotMeasured as error:
+        raise NotMeasured(f"{name}: {error}") from error
     try:
         return msgspec.convert(values, Battery)
     except msgspec.ValidationError as error:
@@ -200,8 +211,10 @@ def decode_battery(layout: BatteryMap, registers: Contents) -> Battery | None:
 
 def decode_charger(layout: ChargerMap, registers: Contents) -> Charger:
     """The charger. Raises ``NotMeasured``, which names the field."""
-    with _named("current"):
+    try:
         current = decode(layout.current, registers) if layout.current else None
+    except NotMeasured as error:
+        raise NotMeasured(f"current: {error}") from error
     return Charger(
         enabled=says_yes(layout.enabled, registers),
         current=current,
@@ -211,12 +224,3 @@ def decode_charger(layout: ChargerMap, registers: Contents) -> Charger:
 
 def _said(flags: Sequence[Flag], registers: Contents) -> str:
     return ", ".join(flag.name for flag in flags if says_yes(flag, registers))
-
-
-@contextmanager
-def _named(name: str) -> Iterator[None]:
-    """What fails inside is ``name``."""
-    try:
-        yield
-    except NotMeasured as error:
-        raise NotMeasured(f"{name}: {error}") from error

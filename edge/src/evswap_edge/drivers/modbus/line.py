@@ -5,7 +5,8 @@ that it cannot open is looked at for the reason.
 
     SensorError
     ├── LineDown   the port or the connection is not there: nobody on it can be asked
-    └── Silence    this device has said nothing at all
+    ├── Silence    this device has said nothing at all
+    └── Refusal    this device does not have what was asked for
 """
 
 import asyncio
@@ -24,7 +25,7 @@ from pymodbus.framer import FramerRTU, FramerSocket
 from pymodbus.pdu import DecodePDU, ExceptionResponse, ModbusPDU
 
 from evswap_edge.drivers.modbus import ports
-from evswap_edge.drivers.modbus.decoding import Block
+from evswap_edge.drivers.modbus.decoding import MOST_REGISTERS, Block
 from evswap_edge.hal import DriverUnavailable, SensorError
 from evswap_edge.registers import Parity, Table
 
@@ -40,6 +41,10 @@ _TCP_OVERHEAD: Final = 9
 _RTU_ECHO: Final = 8
 _TCP_ECHO: Final = 12
 """Bytes of the answer to a write of one register, which repeats the question."""
+_NOT_THERE: Final = {ExcCodes.ILLEGAL_ADDRESS, ExcCodes.ILLEGAL_VALUE}
+"""Exceptions that a question for these registers always gets."""
+_BITS_A_CHARACTER: Final = 11
+_SHARE_OF_TIMEOUT: Final = 0.5
 _TCP_UNIT: Final = 6
 """Which byte of a TCP frame names the unit."""
 _MOST_IN_VAIN: Final = 4
@@ -59,7 +64,7 @@ class SerialAddress:
     def silence_s(self) -> float:
         """What has to pass between two frames: 3.5 characters, 1.75 ms above 19,200 baud (Modbus over serial
         line 1.02, section 2.5.1.1)."""
-        return 3.5 * 11 / self.baudrate if self.baudrate <= 19_200 else 0.001_75
+        return 3.5 * _BITS_A_CHARACTER / self.baudrate if self.baudrate <= 19_200 else 0.001_75
 
     @property
     def characters(self) -> str:
@@ -99,6 +104,10 @@ class LineDown(SensorError):
 
 class Silence(SensorError):
     """This device has said nothing at all."""
+
+
+class Refusal(SensorError):
+    """This device does not have what was asked for: it says so by an exception."""
 
 
 class Line:
@@ -176,6 +185,14 @@ class Line:
         )
         if (answer.address, answer.registers) != (address, [word]):
             raise self.failure(unit, f"repeats {answer.registers} at {answer.address:#06x} for {word}")
+
+    def most_registers(self, manners: Manners) -> int:
+        """How many one question may ask for: on a slow line an answer has to be there within half of the
+        time-out."""
+        if not isinstance(self.address, SerialAddress):
+            return MOST_REGISTERS
+        characters = _SHARE_OF_TIMEOUT * manners.timeout_s * self.address.baudrate / _BITS_A_CHARACTER
+        return max(1, min(MOST_REGISTERS, int((characters - _RTU_OVERHEAD) / 2)))
 
     async def until_nothing_is_owed(self, unit: int) -> None:
         """Wait until ``unit`` may be asked again."""
@@ -275,7 +292,8 @@ class Line:
     def _refusal(self, unit: int, code: int, what: str) -> SensorError:
         if code == ExcCodes.GATEWAY_NO_RESPONSE:
             return Silence(sensor=self._name(unit), reason="the gateway gets no answer from it")
-        return self.failure(unit, f"{_meaning(code)}; asked for {what}")
+        failure = Refusal if code in _NOT_THERE else SensorError
+        return failure(sensor=self._name(unit), reason=f"{_meaning(code)}; asked for {what}")
 
     def _name(self, unit: int) -> str:
         return f"{self.address} unit {unit}"

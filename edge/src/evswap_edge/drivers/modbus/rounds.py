@@ -7,7 +7,7 @@ who answered last time come first, so that the time-outs of the others do not ho
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
@@ -25,19 +25,28 @@ class _Said(Generic[ValueT]):
     value: ValueT | Unread
 
 
+@dataclass(frozen=True, slots=True)
+class Turn(Generic[ValueT]):
+    """The bays of one device, which are asked together; ``ask`` gives each as soon as it is known. It raises
+    ``LineDown`` when nobody can be asked any more."""
+
+    bays: tuple[int, ...]
+    ask: Callable[[], AsyncIterator[tuple[int, ValueT | Unread]]]
+
+
 class Rounds(Generic[ValueT]):
-    """Keeps what each bay said last. ``asks`` are the questions by bay; ``line`` names what they are asked
-    over."""
+    """Keeps what each bay said last. ``line`` names what they are asked over."""
 
     def __init__(
         self,
-        asks: Mapping[int, Callable[[], Awaitable[ValueT | Unread]]],
+        turns: Sequence[Turn[ValueT]],
         *,
         line: str,
         answer_within_s: float,
         max_age_s: float,
     ) -> None:
-        self._asks = asks
+        self._turns = turns
+        self._bays = [bay for turn in turns for bay in turn.bays]
         self._line = line
         self._answer_within_s: Final = answer_within_s
         self._max_age_s: Final = max_age_s
@@ -52,7 +61,7 @@ class Rounds(Generic[ValueT]):
         await asyncio.wait({self._round}, timeout=self._answer_within_s)
         if self._round.done() and not self._round.cancelled():
             self._round.result()  # whatever it raises is a bug, and is not to be hidden
-        known = {bay: self._known(bay) for bay in self._asks}
+        known = {bay: self._known(bay) for bay in self._bays}
         self._require_something(known)
         return known
 
@@ -64,18 +73,19 @@ class Rounds(Generic[ValueT]):
             self._round = None
 
     async def _go_round(self) -> None:
-        turns = iter(sorted(self._asks, key=self._failed_last_time))
-        for bay in turns:
-            try:
-                self._note(bay, await self._asks[bay]())
-            except LineDown as error:
-                for without_line in (bay, *turns):
-                    self._note(without_line, Unread(str(error)))
-            except SensorError as error:
+        turns = sorted(self._turns, key=self._failed_last_time)
+        left = [bay for turn in turns for bay in turn.bays]
+        try:
+            for turn in turns:
+                async for bay, value in turn.ask():
+                    self._note(bay, value)
+                    left.remove(bay)
+        except LineDown as error:
+            for bay in left:
                 self._note(bay, Unread(str(error)))
 
-    def _failed_last_time(self, bay: int) -> bool:
-        return bay in self._said and isinstance(self._said[bay].value, Unread)
+    def _failed_last_time(self, turn: Turn[ValueT]) -> bool:
+        return all(bay in self._said and isinstance(self._said[bay].value, Unread) for bay in turn.bays)
 
     def _note(self, bay: int, value: ValueT | Unread) -> None:
         self._said[bay] = _Said(_now(), value)
