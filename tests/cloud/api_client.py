@@ -1,20 +1,24 @@
 """Asks the API's function as API Gateway does."""
 
 import json
+from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
 
 from evswap_cloud.api.app import build_app
 from evswap_cloud.api.sources import Sources
 from evswap_cloud.bays import BayReader
+from evswap_cloud.connection.figures import FiguresStore
 from evswap_cloud.events import EventReader
 from evswap_cloud.history import HistoryReader
 from evswap_cloud.ledger import BatteryReader, LedgerReader
 from evswap_cloud.ledger.shelves import MemoryShelf
-from evswap_cloud.memory import MemoryBays, MemoryEvents, MemoryHistory, MemoryLatestStates
+from evswap_cloud.memory import MemoryBays, MemoryEvents, MemoryFigures, MemoryHistory, MemoryLatestStates
 from evswap_cloud.remote import CommandReader
 from evswap_cloud.remote.memory import MemoryCommands
 from tests.cloud.logs import Log
+from tests.cloud.messages import NOW
 
 EVENT = json.loads((Path(__file__).parent / "events" / "get_stations.json").read_text())
 
@@ -30,8 +34,11 @@ class Client:
         bays: BayReader | None = None,
         history: HistoryReader | None = None,
         commands: CommandReader | None = None,
+        figures: FiguresStore | None = None,
+        now: datetime = NOW,
     ) -> None:
         self.log = Log()
+        self.latest = latest
         sources = Sources(
             latest=latest,
             places=latest,
@@ -40,11 +47,19 @@ class Client:
             history=history or MemoryHistory(),
             batteries=batteries or LedgerReader(MemoryShelf(), MemoryShelf()),
             commands=commands or MemoryCommands(),
+            figures=figures or MemoryFigures(),
+            now=lambda: now,
         )
         self._app = build_app(sources, self.log.logger)
 
     def request(self, path: str, method: str = "GET", **query: str) -> SimpleNamespace:
+        return self.request_with({}, path, method, **query)
+
+    def request_with(
+        self, headers: Mapping[str, str], path: str, method: str = "GET", **query: str
+    ) -> SimpleNamespace:
         event = EVENT | {
+            "headers": EVENT["headers"] | headers,
             "path": path,
             "httpMethod": method,
             "queryStringParameters": query or None,

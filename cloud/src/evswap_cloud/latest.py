@@ -4,7 +4,7 @@ DynamoDB bills the whole item in steps of 1 KB, also when the condition fails, s
 only. The bays are items of their own (``bays``).
 """
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, Protocol
@@ -13,6 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from msgspec import Struct
 
 from evswap_cloud.aws import error_code, number
+from evswap_cloud.connection.contact import NOTHING_HEARD, Contact, contact_from_item
 from evswap_cloud.errors import LatestStateError
 from evswap_cloud.marks import NO_MARKS, Marks, marks
 from evswap_cloud.order import PLACE, Condition, place_item, superseding
@@ -68,6 +69,8 @@ class LatestState(Struct, frozen=True, kw_only=True):
     clock: Clock | None = None
     flags: tuple[Flag, ...] = ()
     location: Location | None = None
+    contact: Contact = NOTHING_HEARD
+    """What else is known of the station's link; it stays as it is when a state is offered."""
 
 
 class Offer(StrEnum):
@@ -227,6 +230,19 @@ class DynamoLatestStates:
             reached = states[-1].station_id
         return Page(states=states, after=reached, examined=examined)
 
+    def all(self) -> Iterator[LatestState]:
+        """Every state, in no order; raises ``LatestStateError``. It reads the whole table."""
+        request: ScanInputTypeDef = {"TableName": self._table}
+        while True:
+            try:
+                answer = self._client.scan(**request)
+            except (ClientError, BotoCoreError) as error:
+                raise _failed("read", "all stations", error) from error
+            yield from map(from_item, answer["Items"])
+            if not (last := answer.get("LastEvaluatedKey")):
+                return
+            request["ExclusiveStartKey"] = last
+
     def entries(self, cell: str, *, limit: int) -> list[Entry]:
         """One query, or more where they do not fit into an answer of 1 MB."""
         entries: list[Entry] = []
@@ -324,6 +340,7 @@ def from_item(item: Mapping[str, "AttributeValueTypeDef"]) -> LatestState:
         clock=Clock(item["clock"]["S"]) if "clock" in item else None,
         flags=_flags(item["flags"]["L"]) if "flags" in item else (),
         location=decode(item["geohash"]["S"]) if "geohash" in item else None,
+        contact=contact_from_item(item),
     )
 
 

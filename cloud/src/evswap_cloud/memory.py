@@ -1,14 +1,18 @@
 """The stores in memory: for tests, benchmarks and trying out. They keep the contract of the real ones."""
 
 from bisect import bisect_left, insort
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from threading import Lock
+from typing import Any
 
 from msgspec.structs import replace
 
 from evswap_cloud.archive import Addition, ArchiveObject
 from evswap_cloud.bays import BayState
+from evswap_cloud.connection import Connection, Presence, Word
+from evswap_cloud.connection.contact import presence_supersedes, word_supersedes
+from evswap_cloud.connection.figures import Figures
 from evswap_cloud.events import EventPage, Keeping, StationEvent
 from evswap_cloud.events import supersedes as replaces
 from evswap_cloud.history import LENGTH, Quarter, merged
@@ -97,13 +101,41 @@ class MemoryLatestStates:
             if geohash.startswith(cell)
         ]
 
+    def all(self) -> Iterator[LatestState]:
+        return iter(tuple(self.states.values()))
+
+    def note_presence(self, station_id: str, presence: Presence) -> Offer:
+        with self._lock:
+            stored = self.states.get(station_id)
+            if stored is None or not presence_supersedes(presence, stored.contact.presence):
+                return Offer.NOT_NEWER
+            return self._note(stored, presence=presence, noted=presence.state.value)
+
+    def note_word(self, station_id: str, word: Word) -> Offer:
+        with self._lock:
+            stored = self.states.get(station_id)
+            if stored is None or not word_supersedes(word, stored.contact.word):
+                return Offer.NOT_NEWER
+            return self._note(stored, word=word, noted=word.state.value)
+
+    def note_connection(self, state: LatestState, connection: Connection) -> Offer:
+        with self._lock:
+            stored = self.states.get(state.station_id)
+            if stored is None or stored.received_at != state.received_at:
+                return Offer.NOT_NEWER
+            return self._note(stored, noted=connection.value)
+
+    def _note(self, stored: LatestState, **heard: Any) -> Offer:
+        self.states[stored.station_id] = replace(stored, contact=replace(stored.contact, **heard))
+        return Offer.MOVED
+
     def get_many(self, station_ids: Sequence[str]) -> list[LatestState]:
         return [self.states[name] for name in station_ids if name in self.states]
 
     def _put(self, state: LatestState, stored: LatestState | None) -> None:
+        if stored is not None:
+            state = replace(state, location=state.location or stored.location, contact=stored.contact)
         if stored is not None and stored.location is not None:
-            if state.location is None:
-                state = replace(state, location=stored.location)
             del self._places[bisect_left(self._places, _place(stored))]
         if state.location is not None:
             insort(self._places, _place(state))
@@ -112,6 +144,19 @@ class MemoryLatestStates:
 
 def _place(state: LatestState) -> tuple[str, str]:
     return encode(state.location) if state.location else "", state.station_id
+
+
+class MemoryFigures:
+    """The fleet's figures: ``figures``."""
+
+    def __init__(self) -> None:
+        self.figures: Figures | None = None
+
+    def put(self, figures: Figures) -> None:
+        self.figures = figures
+
+    def get(self) -> Figures | None:
+        return self.figures
 
 
 class MemoryBays:

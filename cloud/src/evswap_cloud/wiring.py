@@ -14,6 +14,9 @@ from botocore.config import Config
 from evswap_cloud.acknowledge import Acknowledger, DataPlane, IotMessenger
 from evswap_cloud.archive import S3Archive
 from evswap_cloud.bays import DynamoBays
+from evswap_cloud.connection.figures import DynamoFigures
+from evswap_cloud.connection.notes import ConnectionNotes
+from evswap_cloud.connection.store import DynamoContacts
 from evswap_cloud.errors import MissingSetting
 from evswap_cloud.events import DynamoEvents
 from evswap_cloud.history import DynamoHistory
@@ -37,17 +40,18 @@ if TYPE_CHECKING:
 
 ARCHIVE_BUCKET: Final = "EVSWAP_ARCHIVE_BUCKET"
 STATIONS_TABLE: Final = "EVSWAP_STATIONS_TABLE"
+FLEET_TABLE: Final = "EVSWAP_FLEET_TABLE"
 BAYS_TABLE: Final = "EVSWAP_BAYS_TABLE"
 EVENTS_TABLE: Final = "EVSWAP_EVENTS_TABLE"
 BATTERIES_TABLE: Final = "EVSWAP_BATTERIES_TABLE"
 LEDGER_TABLE: Final = "EVSWAP_LEDGER_TABLE"
 COMMANDS_TABLE: Final = "EVSWAP_COMMANDS_TABLE"
 AUTHORISATIONS_TABLE: Final = "EVSWAP_AUTHORISATIONS_TABLE"
-HISTORY_TABLE: Final = "EVSWAP_HISTORY_TABLE"
 TICKETS_TABLE: Final = "EVSWAP_TICKETS_TABLE"
 WATCHERS_TABLE: Final = "EVSWAP_WATCHERS_TABLE"
 LIVE_ORIGINS: Final = "EVSWAP_LIVE_ORIGINS"
 """From where pages may watch, with spaces between; none when it is empty."""
+HISTORY_TABLE: Final = "EVSWAP_HISTORY_TABLE"
 
 PARALLEL_WRITES: Final = 8
 """A write to S3 waits some 20-50 ms: one after the other, a batch of 100 would take seconds."""
@@ -131,6 +135,28 @@ def latest_reader() -> DynamoLatestStates:
 
 
 @cache
+def contacts() -> DynamoContacts:
+    """Where what is heard of links goes; raises ``MissingSetting``."""
+    return DynamoContacts(_dynamodb(), setting(STATIONS_TABLE))
+
+
+@cache
+def connection_notes() -> ConnectionNotes:
+    """What brings it there; raises ``MissingSetting``."""
+    return ConnectionNotes(
+        contacts=contacts(),
+        quarantine=S3Quarantine(_s3(), setting(ARCHIVE_BUCKET)),
+        each=_writers().map,
+    )
+
+
+@cache
+def figures() -> DynamoFigures:
+    """Where the fleet's figures are kept; raises ``MissingSetting``."""
+    return DynamoFigures(_dynamodb(), setting(FLEET_TABLE))
+
+
+@cache
 def bay_reader() -> DynamoBays:
     """Where the API finds bays; raises ``MissingSetting``."""
     return _bays()
@@ -205,9 +231,7 @@ def sessions() -> Sessions:
 @cache
 def push() -> Push:
     """What sends changes to those who watch; raises ``MissingSetting``."""
-    return Push(
-        watchers=_watchers(), line=_line(), clock=Clock(time.time, time.sleep), each=_writers().map
-    )
+    return Push(watchers=_watchers(), line=_line(), clock=Clock(time.time, time.sleep), each=_writers().map)
 
 
 def line_endpoint(request: Mapping[str, Any]) -> str:
@@ -245,6 +269,10 @@ def _events() -> DynamoEvents:
     return DynamoEvents(_dynamodb(), setting(EVENTS_TABLE))
 
 
+def _history() -> DynamoHistory:
+    return DynamoHistory(_dynamodb(), setting(HISTORY_TABLE))
+
+
 def _watchers() -> DynamoWatchers:
     return DynamoWatchers(_dynamodb(), setting(WATCHERS_TABLE))
 
@@ -253,10 +281,6 @@ def _line() -> ApiGatewayLine:
     return ApiGatewayLine(
         lambda endpoint: boto3.client("apigatewaymanagementapi", endpoint_url=endpoint, config=_CLIENT)
     )
-
-
-def _history() -> DynamoHistory:
-    return DynamoHistory(_dynamodb(), setting(HISTORY_TABLE))
 
 
 def _s3() -> "S3Client":

@@ -64,7 +64,13 @@ TOPICS: Final = {
         TopicRow(
             channel=Channel.TELEMETRY, suffix="telemetry", direction=Direction.UP, rule="evswap_telemetry"
         ),
-        TopicRow(channel=Channel.CONNECTION, suffix="connection", direction=Direction.UP, retained=True),
+        TopicRow(
+            channel=Channel.CONNECTION,
+            suffix="connection",
+            direction=Direction.UP,
+            rule="evswap_connection",
+            retained=True,
+        ),
         TopicRow(
             channel=Channel.CHANGE,
             suffix="telemetry/change",

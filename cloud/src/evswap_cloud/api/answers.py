@@ -12,7 +12,12 @@ from evswap_cloud.api.problems import Problem
 JSON: Final = "application/json"
 PROBLEM_JSON: Final = "application/problem+json"
 
-CORS: Final = {"Access-Control-Allow-Origin": "*"}
+REQUEST_ID: Final = "X-Request-Id"
+
+CORS: Final = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Expose-Headers": f"ETag,Location,Retry-After,{REQUEST_ID}",
+}
 
 
 def answer(
@@ -32,7 +37,7 @@ def preflight(methods: str) -> Response[str]:
     headers = {
         **CORS,
         "Access-Control-Allow-Methods": methods,
-        "Access-Control-Allow-Headers": "Authorization,Content-Type,Idempotency-Key,X-Api-Key",
+        "Access-Control-Allow-Headers": "Authorization,Content-Type,Idempotency-Key,If-None-Match,X-Api-Key",
         "Access-Control-Max-Age": "86400",
     }
     return Response(status_code=HTTPStatus.NO_CONTENT, body="", headers=headers)

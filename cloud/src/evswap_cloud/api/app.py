@@ -9,12 +9,13 @@ from evswap_cloud.api.answers import preflight, problem_answer
 from evswap_cloud.api.problems import ProblemError, method_not_allowed, not_found, server_error
 from evswap_cloud.api.resources import Resource
 from evswap_cloud.api.routes import issuing
+from evswap_cloud.api.serving import Api
 from evswap_cloud.api.sources import Sources
 from evswap_cloud.latest import LatestReader
 from evswap_cloud.remote import Dispatcher
 
 
-def build_app(sources: Sources, logger: Logger) -> APIGatewayRestResolver:
+def build_app(sources: Sources, logger: Logger) -> Api:
     """The API over what ``sources`` give."""
     app = APIGatewayRestResolver()
     for route in routes.ALL:
@@ -23,15 +24,15 @@ def build_app(sources: Sources, logger: Logger) -> APIGatewayRestResolver:
     for resource in resources:
         _add_preflight(app, resource)
     _add_problems(app, resources, logger)
-    return app
+    return Api(app, logger)
 
 
-def build_issuing_app(latest: LatestReader, dispatcher: Dispatcher, logger: Logger) -> APIGatewayRestResolver:
+def build_issuing_app(latest: LatestReader, dispatcher: Dispatcher, logger: Logger) -> Api:
     """What issues commands to the stations of ``latest`` by ``dispatcher``, and does nothing else."""
     app = APIGatewayRestResolver()
     issuing.add(app, latest, dispatcher, logger)
     _add_problems(app, (), logger)
-    return app
+    return Api(app, logger)
 
 
 def _add_preflight(app: APIGatewayRestResolver, resource: Resource) -> None:

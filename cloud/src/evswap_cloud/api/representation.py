@@ -9,6 +9,8 @@ from msgspec import Struct
 
 from evswap_cloud.api.paging import encode_cursor
 from evswap_cloud.bays import BatteryState, BayState
+from evswap_cloud.connection import Connection, connection_of
+from evswap_cloud.connection.figures import Figures
 from evswap_cloud.events import EventPage, StationEvent
 from evswap_cloud.latest import Flag, LatestState, Page
 from evswap_cloud.ledger import Answer, Code, Place
@@ -17,7 +19,7 @@ from evswap_cloud.nearby import Nearby
 from evswap_schema import Charge, Clock, Health, Location, Lock, Occupancy, Reservation, StationStatus
 
 _KM_DECIMALS: Final = 3
-_NOT_OF_STATE: Final = ("bays", "distance_km")
+_NOT_OF_STATE: Final = ("bays", "connection", "distance_km")
 
 
 class Station(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -31,6 +33,7 @@ class Station(Struct, frozen=True, kw_only=True, omit_defaults=True):
     status: StationStatus
     timestamp: datetime
     received_at: datetime
+    connection: Connection
     stream_id: str | None = None
     sequence: int | None = None
     clock: Clock | None = None
@@ -132,22 +135,22 @@ def battery_json(answer: Answer) -> str:
     return _encode(shown)
 
 
-def station_json(state: LatestState, bays: Iterable[BayState]) -> str:
+def station_json(state: LatestState, bays: Iterable[BayState], now: datetime) -> str:
     """One station with its bays. A page of stations is without: it would be one more read for each."""
-    return _encode(msgspec.structs.replace(_station(state), bays=tuple(map(_bay, bays))))
+    return _encode(msgspec.structs.replace(_station(state, now), bays=tuple(map(_bay, bays))))
 
 
-def page_json(page: Page) -> str:
+def page_json(page: Page, now: datetime) -> str:
     """One page of stations."""
-    stations = tuple(map(_station, page.states))
+    stations = tuple(_station(state, now) for state in page.states)
     cursor = encode_cursor(page.after) if page.after else None
     return _encode(StationPage(count=len(stations), stations=stations, next_cursor=cursor))
 
 
-def nearby_json(nearby: Nearby) -> str:
+def nearby_json(nearby: Nearby, now: datetime) -> str:
     """The stations near a place, the nearest first."""
     stations = tuple(
-        msgspec.structs.replace(_station(one.state), distance_km=round(one.distance_km, _KM_DECIMALS))
+        msgspec.structs.replace(_station(one.state, now), distance_km=round(one.distance_km, _KM_DECIMALS))
         for one in nearby.neighbours
     )
     searched_km = round(nearby.searched_km, _KM_DECIMALS)
@@ -185,9 +188,14 @@ def _event(one: StationEvent) -> dict[str, Any]:
     return shown | arrival
 
 
-def _station(state: LatestState) -> Station:
+def fleet_json(figures: Figures) -> str:
+    """The fleet in figures, the schema ``Fleet`` of openapi.yaml."""
+    return _encode(figures)
+
+
+def _station(state: LatestState, now: datetime) -> Station:
     said = {name: getattr(state, name) for name in Station.__struct_fields__ if name not in _NOT_OF_STATE}
-    return Station(**said)
+    return Station(**said, connection=connection_of(state, now))
 
 
 def _bay(state: BayState) -> BayShown:

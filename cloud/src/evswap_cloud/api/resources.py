@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Resource:
-    """The paths of ``template``, as ``/stations/<station_id>``, have ``methods`` and OPTIONS."""
+    """The paths of ``template``, as ``/stations/<station_id>``, have ``methods`` and OPTIONS, and HEAD with GET.
+    """
 
     template: str
     methods: tuple[str, ...] = ("GET",)
@@ -14,7 +15,8 @@ class Resource:
     @property
     def allowed(self) -> str:
         """As the headers ``Allow`` and ``Access-Control-Allow-Methods`` have it."""
-        return ",".join((*self.methods, "OPTIONS"))
+        head = ("HEAD",) if "GET" in self.methods else ()
+        return ",".join((*self.methods, *head, "OPTIONS"))
 
     def is_at(self, path: str) -> bool:
         """Whether ``path`` is one of this resource's."""

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 from evswap_cloud import wiring
 from evswap_cloud.api.app import build_app
+from evswap_cloud.api.serving import Api
 from evswap_cloud.api.sources import Sources
 
 if TYPE_CHECKING:
-    from aws_lambda_powertools.event_handler import APIGatewayRestResolver
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
 
@@ -18,7 +18,7 @@ def handler(event: dict[str, Any], context: "LambdaContext") -> dict[str, Any]:
 
 
 @cache
-def _app() -> "APIGatewayRestResolver":
+def _app() -> Api:
     sources = Sources(
         latest=wiring.latest_reader(),
         places=wiring.latest_reader(),
@@ -26,6 +26,7 @@ def _app() -> "APIGatewayRestResolver":
         events=wiring.event_reader(),
         history=wiring.history_reader(),
         batteries=wiring.battery_reader(),
+        figures=wiring.figures(),
         commands=wiring.command_store(),
     )
     return build_app(sources, wiring.logger("api"))

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 from evswap_cloud import wiring
 from evswap_cloud.api.app import build_issuing_app
+from evswap_cloud.api.serving import Api
 
 if TYPE_CHECKING:
-    from aws_lambda_powertools.event_handler import APIGatewayRestResolver
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
 
@@ -17,5 +17,5 @@ def handler(event: dict[str, Any], context: "LambdaContext") -> dict[str, Any]:
 
 
 @cache
-def _app() -> "APIGatewayRestResolver":
+def _app() -> Api:
     return build_issuing_app(wiring.latest_reader(), wiring.dispatcher(), wiring.logger("command"))

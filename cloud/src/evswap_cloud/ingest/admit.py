@@ -13,6 +13,7 @@ from evswap_schema import (
     Batch,
     Channel,
     CommandResult,
+    Connection,
     Event,
     InvalidMessage,
     MalformedMessage,
@@ -21,6 +22,7 @@ from evswap_schema import (
     Reading,
     broker_topic,
     decode_batch,
+    decode_connection,
     decode_event,
     decode_pending_request,
     decode_reading,
@@ -74,6 +76,14 @@ def admit_batch(envelope: Envelope) -> Batch:
         _require_possible(reading)
     demand_sound_minutes(batch.minutes)
     return batch
+
+
+def admit_connection(envelope: Envelope) -> Connection:
+    """What a station, or its will, says of its link; raises ``Refusal``. Of a will, which the broker sends,
+    AWS IoT need not name the client."""
+    said = _decoded(decode_connection, envelope)
+    _require_topic(envelope, Channel.CONNECTION, said.station_id)
+    return said
 
 
 def admit_event(envelope: Envelope) -> Event:
@@ -144,6 +154,17 @@ def _require_sender(envelope: Envelope, channel: Channel, station_id: str, *leve
     """Topic, client and body have to name one station: the policy may have been got around, or Basic Ingest's
     FROM ignored.
     """
+    _require_topic(envelope, channel, station_id, *levels)
+    if envelope.client_id != station_id:
+        raise Refusal(
+            reason=Reason.WRONG_CLIENT,
+            field="station_id",
+            rule=f"the MQTT client's id, {shorten(envelope.client_id)}",
+            value=shorten(station_id),
+        )
+
+
+def _require_topic(envelope: Envelope, channel: Channel, station_id: str, *levels: str) -> None:
     expected = broker_topic(channel, station_id, *levels)
     if envelope.station_id != station_id:
         raise Refusal(
@@ -155,13 +176,6 @@ def _require_sender(envelope: Envelope, channel: Channel, station_id: str, *leve
     if envelope.topic != expected:
         raise Refusal(
             reason=Reason.WRONG_TOPIC, field="", rule=f"sent on {expected}", value=shorten(envelope.topic)
-        )
-    if envelope.client_id != station_id:
-        raise Refusal(
-            reason=Reason.WRONG_CLIENT,
-            field="station_id",
-            rule=f"the MQTT client's id, {shorten(envelope.client_id)}",
-            value=shorten(station_id),
         )
 
 

@@ -2,6 +2,6 @@
 
 from typing import Final
 
-from evswap_cloud.api.routes import batteries, commands, events, history, stations
+from evswap_cloud.api.routes import batteries, commands, events, fleet, history, stations
 
-ALL: Final = (stations, events, batteries, commands, history)
+ALL: Final = (stations, fleet, events, batteries, commands, history)

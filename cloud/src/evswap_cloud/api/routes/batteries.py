@@ -1,6 +1,5 @@
 """Where a battery is."""
 
-from datetime import UTC, datetime
 from typing import Final
 from urllib.parse import unquote
 
@@ -28,7 +27,7 @@ def add(app: APIGatewayRestResolver, sources: Sources) -> None:
             raise bad_parameter(
                 "serial_number", f"serial_number has at most {MAX_SERIAL_CHARACTERS} characters."
             )
-        found = sources.batteries.find(wanted, datetime.now(UTC))
+        found = sources.batteries.find(wanted, sources.now())
         if found is None:
             raise not_found("No station has ever seen this battery.")
         return answer(battery_json(found))

@@ -26,11 +26,12 @@ def add(app: APIGatewayRestResolver, sources: Sources) -> None:
         limit, wanted = parse_limit(query.get("limit")), parse_wanted(query)
         if circle := parse_circle(query):
             nearby = search(sources.places, circle.centre, circle.radius_km, limit=limit, wanted=wanted)
-            return answer(nearby_json(nearby))
+            return answer(nearby_json(nearby, sources.now()))
         after = parse_cursor(query.get("cursor"), STATION_ID_PATTERN)
-        return answer(page_json(sources.latest.page(limit=limit, after=after, wanted=wanted)))
+        page = sources.latest.page(limit=limit, after=after, wanted=wanted)
+        return answer(page_json(page, sources.now()))
 
     @app.get("/stations/<station_id>")
     def get_station(station_id: str) -> Response[str]:
         state = reported(sources.latest, station_id)
-        return answer(station_json(state, sources.bays.of_station(station_id)))
+        return answer(station_json(state, sources.bays.of_station(station_id), sources.now()))
