@@ -98,7 +98,7 @@ module "api" {
 
   document           = module.stack.openapi
   stage              = var.environment
-  function           = local.functions["api"]
+  functions          = local.functions
   api_key_required   = var.api_key_required
   rate_limit         = var.api_rate_limit
   burst_limit        = var.api_burst_limit

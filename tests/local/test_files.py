@@ -68,4 +68,5 @@ def test_stack_json_has_the_keys_that_others_read(tmp_path: Path) -> None:
         *("api_url", "api_key", "dashboard_url", "mqtt_host", "mqtt_port", "ca_file", "aws_endpoint_url"),
         *("region", "archive_bucket", "stations_table", "certificates_dir", "visitor_station_id"),
         *("credentials_file", "claim_certificate", "claim_key", "provisioning_template"),
+        *("live_url", "live_page_url"),
     }

@@ -138,10 +138,13 @@ resource "aws_api_gateway_gateway_response" "this" {
 }
 
 resource "aws_lambda_permission" "api" {
+  for_each = { for key, function in var.functions : key => function
+  if anytrue([for method in local.methods : strcontains(method.integration.uri, ":function:${function.name}:")]) }
+
   statement_id  = "apigateway"
   action        = "lambda:InvokeFunction"
-  function_name = var.function.name
-  qualifier     = var.function.alias
+  function_name = each.value.name
+  qualifier     = each.value.alias
   principal     = "apigateway.amazonaws.com"
   source_arn    = "${aws_api_gateway_rest_api.this.execution_arn}/*/*/*"
 }

@@ -8,9 +8,9 @@ variable "stage" {
   type        = string
 }
 
-variable "function" {
-  description = "The function behind every method: its name and its alias."
-  type        = object({ name = string, alias = string, arn = string })
+variable "functions" {
+  description = "The functions, of which openapi.yaml names some: their names, aliases and the aliases' ARNs, by key."
+  type        = map(object({ name = string, alias = string, arn = string }))
 }
 
 variable "api_key_required" {

@@ -28,6 +28,8 @@ class StackFile(msgspec.Struct, frozen=True, kw_only=True):
     claim_certificate: str
     claim_key: str
     provisioning_template: str
+    live_url: str
+    live_page_url: str
 
 
 @dataclass(frozen=True)

@@ -49,6 +49,8 @@ def collect(context: Context) -> dict[str, Any]:
     }
     status["addresses"] = {
         "api_url": described.api_url,
+        "live_page_url": described.live_page_url,
+        "live_url": described.live_url,
         "aws_endpoint_url": described.aws_endpoint_url,
         "mqtt": f"{described.mqtt_host}:{described.mqtt_port}",
         "stack_file": str(context.state.stack_file),

@@ -1,6 +1,7 @@
 """``evswap up``: AWS, the stack and the stations on this machine."""
 
 import argparse
+import json
 import shutil
 import signal
 import sys
@@ -19,6 +20,7 @@ from evswap_local.claim import claim_certificate, claim_key, keep_claim
 from evswap_local.clients import Clients
 from evswap_local.context import Context
 from evswap_local.errors import BadStack, OtherSettings
+from evswap_local.files import write_private
 from evswap_local.lock import exclusive
 from evswap_local.maker import Maker, choose, discard_half_made, make_stack
 from evswap_local.network import Network, keep_network
@@ -29,6 +31,7 @@ from evswap_local.riders import authorise_riders
 from evswap_local.settings import VISITOR, Reporting, Settings
 from evswap_local.stack.api import api_url, find_api
 from evswap_local.stack.ledger import ledger_of
+from evswap_local.stack.live import find_live_api, live_stage
 from evswap_local.stack.provisioning import template_name
 from evswap_local.stack.source import Source
 from evswap_local.stack_file import StackFile
@@ -132,6 +135,7 @@ def _bring_up(context: Context, options: argparse.Namespace, progress: Progress)
     )
     described = _describe(context, settings, clients, source)
     context.stack_file.write(described)
+    _open_live_page(context, clients, source, described)
 
     emulator.fetch_trust_anchor(settings, context.state.ca)
     station_ids = [*settings.station_ids(), VISITOR]
@@ -198,7 +202,20 @@ def _describe(context: Context, settings: Settings, clients: Clients, source: So
         claim_certificate=str(claim_certificate(context.state.claim)),
         claim_key=str(claim_key(context.state.claim)),
         provisioning_template=template_name(source),
+        live_url=f"ws://127.0.0.1:{settings.port}/live",
+        live_page_url=f"{settings.endpoint_url}/live/",
     )
+
+
+def _open_live_page(context: Context, clients: Clients, source: Source, described: StackFile) -> None:
+    """Tells the page for live updates where to ask. Paths alone: it is opened under more than one name."""
+    api_id = find_live_api(clients, source)
+    if api_id is None:
+        raise BadStack("the WebSocket API of the stack", "it is gone right after it was made")
+    tickets = f"{described.api_url.removeprefix(described.aws_endpoint_url)}/live/tickets"
+    socket = f"/_aws/execute-api/{api_id}/{live_stage(source)}"
+    addresses = json.dumps({"tickets": tickets, "socket": socket})
+    write_private(context.state.live_addresses, addresses + "\n")
 
 
 def _bring_up_fleet(
@@ -243,6 +260,7 @@ def _say_where(context: Context, described: StackFile) -> None:
     sys.stdout.write(
         f"api_url     {described.api_url}\n"
         f"try         curl {described.api_url}/stations\n"
+        f"live        {described.live_page_url}\n"
         f"mqtt        {described.mqtt_host}:{described.mqtt_port} (TLS, certificates in "
         f"{described.certificates_dir})\n"
         f"stack.json  {context.state.stack_file}\n"

@@ -1,5 +1,6 @@
 """The REST API, from openapi.yaml: resource by resource, as ministack 1.5.33 imports nothing."""
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -7,7 +8,6 @@ from botocore.exceptions import ClientError
 
 from evswap_local.clients import Clients
 from evswap_local.stack.change import Change, Outcome
-from evswap_local.stack.functions import function_name
 from evswap_local.stack.permissions import allow_invoke
 from evswap_local.stack.source import Source
 
@@ -21,6 +21,7 @@ VALIDATOR = "x-amazon-apigateway-request-validator"
 PLACES = {"path": "path", "query": "querystring", "header": "header"}
 GATEWAY_RESPONSES = "x-amazon-apigateway-gateway-responses"
 INVOKE_STATEMENT = "apigateway"
+FUNCTION = re.compile(r":function:([A-Za-z0-9_-]+)")
 
 
 def apply_api(clients: Clients, source: Source) -> Iterator[Change]:
@@ -42,7 +43,8 @@ def apply_api(clients: Clients, source: Source) -> Iterator[Change]:
         *_apply_gateway_responses(clients, api_id, document.get(GATEWAY_RESPONSES, {})),
     ]
     yield from changes
-    yield Change("permission", "API to function", _allow_invoke(clients, source, api_id))
+    for function in sorted(_functions(document)):
+        yield Change("permission", f"API to {function}", _allow_invoke(clients, source, api_id, function))
     yield Change("stage", STAGE, _deploy(clients, api_id, changes))
 
 
@@ -208,11 +210,17 @@ def _apply_gateway_responses(clients: Clients, api_id: str, responses: Mapping[s
         yield Change("gateway response", kind, outcome)
 
 
-def _allow_invoke(clients: Clients, source: Source, api_id: str) -> Outcome:
+def _functions(document: Mapping[str, Any]) -> set[str]:
+    """The names of the functions behind the methods."""
+    operations = [operation for item in document["paths"].values() for operation in item.values()]
+    return {name for each in operations for name in FUNCTION.findall(each[INTEGRATION]["uri"])}
+
+
+def _allow_invoke(clients: Clients, source: Source, api_id: str, function: str) -> Outcome:
     values = source.values
     return allow_invoke(
         clients,
-        function_name(source, "api"),
+        function,
         statement=INVOKE_STATEMENT,
         principal="apigateway.amazonaws.com",
         source=f"arn:aws:execute-api:{values.region}:{values.account_id}:{api_id}/*/*/*",
