@@ -151,6 +151,17 @@ def test_what_is_sealed_again_is_counted_once_and_lets_its_minutes_ride_again(
     assert (minute.minute, minute.samples) == (BEGIN + NEXT_GROUP, 12)
 
 
+def test_of_what_is_sealed_with_others_than_before_the_rest_is_counted(
+    minutes: Callable[[], Minutes],
+) -> None:
+    counting = minutes()
+    run = every(5, 180)
+    counting.riding_with(run[:100])
+    counting.riding_with(run[50:])
+    ride = counting.riding_with([reading(180, BEGIN + NEXT_GROUP)])
+    assert [minute.samples for minute in ride] == [12] * GROUP
+
+
 def test_what_was_not_saved_is_missing_and_never_doubled(tmp_path: Path) -> None:
     """As after a power cut within half a minute of the last time, of a station that seals much faster."""
     path = tmp_path / "minutes"
