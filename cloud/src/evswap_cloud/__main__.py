@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from evswap_cloud.commands import add_commands
+from evswap_cloud.history_commands import add_history_commands
 from evswap_cloud.operations.command_line import add_operations
 from evswap_cloud.package import LOCAL, TARGETS, PackagingError, UnknownTarget, build
 
@@ -35,6 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     package.add_argument("--requirements", type=Path, help="hashed requirements of the wheels inside")
     package.set_defaults(run=_package)
     add_commands(commands)
+    add_history_commands(commands)
     add_operations(commands)
     options = parser.parse_args(arguments)
     code: int = options.run(options)

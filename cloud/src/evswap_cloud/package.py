@@ -31,7 +31,7 @@ _GLIBC: Final = ("manylinux_2_34", "manylinux_2_28", "manylinux_2_17", "manylinu
 
 _WORKSTATION_ONLY: Final = {
     *("__main__.py", "audit.py", "commands.py", "erasure.py", "lines.py", "package.py", "policies.py"),
-    "signing.py",
+    *("history_commands.py", "query.py", "signing.py"),
 }
 _LEFT_OUT: Final = {"__pycache__", "bin"}
 _OF_THIS_INSTALLATION: Final = {"RECORD", "INSTALLER", "REQUESTED", "direct_url.json"}

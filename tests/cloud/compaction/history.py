@@ -8,16 +8,17 @@ from typing import Any
 
 import duckdb
 
-from evswap_cloud.compaction import EVENTS, READINGS, Compactor, Kind, Limits, Objects, Outcome, Resources
+from evswap_cloud.compaction import READINGS, Compactor, Kind, Limits, Objects, Outcome, Resources
 from evswap_cloud.compaction.engine import read_parquet
 from evswap_cloud.compaction.manifest import Manifest, load
 from evswap_cloud.compaction.memory import MemoryObjects
 from evswap_schema import Event, Reading
-from tests.cloud.messages import NOW, delivered, delivered_batches
+from tests.cloud.messages import NOW, delivered, delivered_batches, reading
 from tests.cloud.station_events import delivered_event
 from tests.cloud.stores import Stores
 
 SMALL = Resources(memory_mb=256, threads=1)
+DEFAULT = Limits()
 Row = dict[str, Any]
 
 
@@ -31,8 +32,6 @@ def run(station_id: str = "station-01", count: int = 12, **changes: Any) -> list
 
 def sampled(number: int, at: datetime, station_id: str = "station-01", **changes: Any) -> Reading:
     """The ``number``-th reading of the station's stream."""
-    from tests.cloud.messages import reading
-
     fields = {"stream_id": f"stream-of-{station_id}", "sequence": number, "battery_available": number % 9}
     return reading(station_id=station_id, timestamp=at, **(fields | changes))
 
@@ -49,21 +48,21 @@ class History:
         """A batch of one station."""
         stores = Stores()
         report = stores.bulk.process(delivered_batches(readings, received_at=received_at))
-        assert not (report.failures or report.quarantined)
+        assert (report.failures, report.quarantined) == ((), ())
         self._archive(stores)
 
     def receive_singly(self, one: Reading, received_at: datetime = NOW) -> None:
         """A seed message, or one of a station in mode every-sample."""
         stores = Stores()
         report = stores.live.process([delivered(one, received_at=received_at)])
-        assert not (report.failures or report.quarantined)
+        assert (report.failures, report.quarantined) == ((), ())
         self._archive(stores)
 
     def receive_events(self, events: Iterable[Event], received_at: datetime = NOW) -> None:
         stores = Stores()
         deliveries = [delivered_event(one, str(number), received_at) for number, one in enumerate(events)]
         report = stores.events.process(deliveries)
-        assert not (report.failures or report.quarantined)
+        assert (report.failures, report.quarantined) == ((), ())
         self._archive(stores)
 
     def _archive(self, stores: Stores) -> None:
@@ -74,7 +73,7 @@ class History:
     def compact(
         self,
         kind: Kind = READINGS,
-        limits: Limits = Limits(),
+        limits: Limits = DEFAULT,
         *,
         archive: Objects | None = None,
         compacted: Objects | None = None,
@@ -95,7 +94,10 @@ class History:
     def days(self, kind: Kind = READINGS) -> dict[str, list[Row]]:
         """The current rows by day, in the order in which the files have them."""
         days = self.manifest(kind).days
-        return {day: [row for file in each.files for row in self.file(file.key, kind)] for day, each in days.items()}
+        return {
+            day: [row for file in each.files for row in self.file(file.key, kind)]
+            for day, each in days.items()
+        }
 
     def rows(self, kind: Kind = READINGS) -> list[Row]:
         return [row for rows in self.days(kind).values() for row in rows]
@@ -107,7 +109,3 @@ class History:
             found = connection.execute(read_parquet(kind, [path]))
             names = [column[0] for column in found.description]
             return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
-
-
-def events_of(history: History) -> list[Row]:
-    return history.rows(EVENTS)

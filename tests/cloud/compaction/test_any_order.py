@@ -58,7 +58,9 @@ def compacted(readings: list[Reading], portions: list[int], singly: list[bool]) 
 def test_any_order_repetition_and_portion_gives_the_same_history(
     readings: list[Reading], data: st.DataObject
 ) -> None:
-    again = data.draw(st.permutations([*readings, *data.draw(st.lists(st.sampled_from(readings), max_size=4))]))
+    again = data.draw(
+        st.permutations([*readings, *data.draw(st.lists(st.sampled_from(readings), max_size=4))])
+    )
     portions = data.draw(st.lists(st.integers(1, 5), max_size=2))
     singly = data.draw(st.lists(st.booleans(), min_size=len(again), max_size=len(again)))
     assert compacted(readings, [], [False] * len(readings)) == compacted(again, portions, singly)

@@ -6,10 +6,10 @@ from datetime import timedelta
 
 import pytest
 
-from evswap_cloud.compaction import EVENTS, Limits
+from evswap_cloud.compaction import EVENTS, Limits, compact
 from evswap_cloud.errors import HistoryError
-from evswap_schema import Clock
-from tests.cloud.compaction.history import History, events_of, run, sampled
+from evswap_schema import Clock, Event
+from tests.cloud.compaction.history import History, run, sampled
 from tests.cloud.messages import NOW, bay, reading
 from tests.cloud.station_events import alarm, inventory, refusal, swap
 
@@ -61,7 +61,10 @@ def test_a_seed_message_is_known_by_its_time_and_keeps_what_no_column_holds(hist
     history.receive_singly(plain)
     history.receive_singly(strange)
     [key] = [key for key in history.archive.bodies if "081524" in key]
-    document = json.loads(history.archive.bodies[key]) | {"inverter": {"watts": 250}, "battery_available": 12.0}
+    document = json.loads(history.archive.bodies[key]) | {
+        "inverter": {"watts": 250},
+        "battery_available": 12.0,
+    }
     document["timestamp"] = "2026-11-23T10:15:24.250+02:00"
     body = json.dumps(document, indent=1).encode()
     history.archive.bodies[key] = body
@@ -160,11 +163,11 @@ def test_a_run_goes_as_far_as_it_may(history: History) -> None:
 
 
 def test_events_are_there_without_their_customers(history: History) -> None:
-    happened = [swap(1), alarm(2), inventory(3), refusal(4)]
+    happened: list[Event] = [swap(1), alarm(2), inventory(3), refusal(4)]
     history.receive_events(happened)
     history.receive_events(happened[:2], NOW + timedelta(minutes=1))
     history.compact(EVENTS)
-    rows = events_of(history)
+    rows = history.rows(EVENTS)
     assert [(row["sequence"], row["kind"]) for row in rows] == [
         (1, "swap"), (2, "alarm"), (3, "inventory"), (4, "refusal"),
     ]  # fmt: skip
@@ -176,15 +179,16 @@ def test_events_are_there_without_their_customers(history: History) -> None:
 
 def test_originals_of_events_stay_as_they_alone_have_everything(history: History) -> None:
     history.receive_events([swap(1)])
-    from evswap_cloud.compaction import compact
-
     history.now += timedelta(days=300)
     for _ in range(2):
-        outcomes = compact(
-            archive=history.archive, compacted=history.compacted, kinds=(EVENTS,),
-            limits=Limits(keep_days=0), clock=lambda: history.now,
-        )  # fmt: skip
-    assert outcomes[0].deleted == 0
+        [outcome] = compact(
+            archive=history.archive,
+            compacted=history.compacted,
+            kinds=(EVENTS,),
+            limits=Limits(keep_days=0),
+            clock=lambda: history.now,
+        )
+        assert outcome.deleted == 0
     assert len(history.archive.bodies) == 1
 
 

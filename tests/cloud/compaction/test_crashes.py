@@ -1,4 +1,4 @@
-"""A run that is killed at any of its writes is repaired by running again, and no reader ever sees half a day."""
+"""A run that is killed at any write is repaired by running again, and no reader ever sees half a day."""
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta

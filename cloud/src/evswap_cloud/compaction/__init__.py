@@ -1,8 +1,8 @@
 """The compacted history: Parquet by day sampled, each reading and event once, made from the raw archive.
 
-``objects`` is what lies in a bucket, ``kinds`` what is compacted and which columns it has, ``manifest`` which
-files are current and which raw objects are in them. ``staging`` takes raw objects, ``merging`` makes the files
-of a day, ``compactor`` is one run from beginning to end.
+``objects`` is what lies in a bucket, ``kinds`` what is compacted and which columns it has, ``manifest``
+which files are current and which raw objects are in them. ``staging`` takes raw objects, ``merging`` makes
+the files of a day, ``compactor`` is one run from beginning to end.
 """
 
 from evswap_cloud.compaction.compactor import Compactor, Limits, Outcome, compact

@@ -22,7 +22,7 @@ from evswap_cloud.compaction.kinds import EVENTS, Kind
 from evswap_cloud.compaction.manifest import Day, Kept, Manifest, TakenObject, Taking
 from evswap_cloud.compaction.merging import ROWS_PER_SHARE, Merging, Progress
 from evswap_cloud.compaction.objects import Listed, Objects
-from evswap_cloud.compaction.staging import RawObject, Staging, portions
+from evswap_cloud.compaction.staging import RawObject, Staging, portions, untaken
 from evswap_cloud.errors import HistoryError
 
 SUPERSEDED_STAY: Final = timedelta(days=1)
@@ -44,8 +44,8 @@ class Limits(Struct, frozen=True, kw_only=True):
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
-    """What a run did: ``objects`` taken with ``rows`` in them, ``days`` written anew, ``left`` raw objects for
-    the next run, ``unreadable`` lines, ``deleted`` originals.
+    """What a run did: ``objects`` taken with ``rows`` in them, ``days`` written anew, ``left`` raw objects
+    for the next run, ``unreadable`` lines, ``deleted`` originals.
     """
 
     kind: str
@@ -81,7 +81,7 @@ class Compactor:
         """Raises ``Unverified``, ``Overtaken``, ``HistoryError``."""
         kept = manifests.load(self._compacted, self._kind)
         self._announce(kept.manifest)
-        pending = self._pending(kept.manifest)
+        pending = untaken(self._kind, self._archive, manifests.taken_keys(self._compacted, kept.manifest))
         try:
             taken, days = self._take(kept, pending, limits)
         except duckdb.Error as error:
@@ -97,16 +97,6 @@ class Compactor:
             unreadable=sum(one.unreadable for one in taken),
             deleted=deleted,
         )
-
-    def _pending(self, manifest: Manifest) -> list[RawObject]:
-        """In the order of their keys: by the day, then by the moment of receipt."""
-        taken = manifests.taken_keys(self._compacted, manifest)
-        return [
-            RawObject(key=entry.key, size=entry.size)
-            for folder in self._kind.folders
-            for entry in self._archive.every(f"{folder}/")
-            if entry.key not in taken
-        ]
 
     def _take(
         self, kept: Kept, pending: list[RawObject], limits: Limits
@@ -242,5 +232,5 @@ def compact(
 
 
 def _for_kind(kind: Kind, limits: Limits) -> Limits:
-    """Events' originals alone have the customers' tokens and every field: they go by the bucket's lifecycle."""
+    """Only the originals of events have customers' tokens: they go by the bucket's lifecycle."""
     return msgspec.structs.replace(limits, keep_days=None) if kind is EVENTS else limits

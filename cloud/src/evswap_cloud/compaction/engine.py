@@ -1,5 +1,7 @@
 """DuckDB, held to the memory and disk that it is given."""
 
+# ruff: noqa: S608 - the SQL is made of this package's own names; what stations said is only ever data
+
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,12 +14,12 @@ from msgspec import Struct
 from evswap_cloud.compaction.kinds import Kind
 
 RANKED: Final = "(clock IS NOT DISTINCT FROM 'estimated'), received_at, \"timestamp\""
-"""Among copies of a message the smallest is the one that counts: a corrected time before an estimated one, then
-the first receipt."""
+"""Among copies of a message the smallest is the one that counts: a corrected time before an estimated one,
+then the first receipt."""
 
 
 class Resources(Struct, frozen=True, kw_only=True):
-    """What a run may use. DuckDB writes what exceeds ``memory_mb`` to disk; Python itself takes some 150 MB."""
+    """What a run may use. What exceeds ``memory_mb`` DuckDB writes to disk; Python takes 150 MB more."""
 
     memory_mb: int = 1_024
     threads: int = os.cpu_count() or 1
@@ -40,7 +42,7 @@ def engine(folder: Path, resources: Resources) -> Iterator[duckdb.DuckDBPyConnec
 
 
 def read_lines(kind: Kind, paths: Sequence[Path]) -> str:
-    """The rows of files of JSON lines, and ``source``, the file. Fields that are no column are passed over."""
+    """The rows of files of JSON lines, and ``source``, the file. A field that is no column is passed over."""
     columns = ", ".join(f"{_quoted(name)}: {_text(type_)}" for name, type_ in kind.columns.items())
     return (
         f"SELECT * RENAME (filename AS source) FROM read_json({_list(paths)}, format = 'newline_delimited',"
@@ -49,7 +51,7 @@ def read_lines(kind: Kind, paths: Sequence[Path]) -> str:
 
 
 def read_parquet(kind: Kind, paths: Sequence[Path], *more: str) -> str:
-    """The rows of Parquet files with the columns of ``kind`` and ``more``; of no file, no rows of ``kind``."""
+    """The rows of Parquet files with the columns of ``kind`` and ``more``; of no file, no rows."""
     names = ", ".join(map(_quoted, (*kind.columns, *more)))
     if paths:
         return f"SELECT {names} FROM read_parquet({_list(paths)}, hive_partitioning = false)"

@@ -4,15 +4,16 @@ A day's stations are divided among shares, so that a share fits into memory and 
 Glacier and Athena are cheapest with; late data of one station opens one share of one day.
 """
 
+# ruff: noqa: S608 - the SQL is made of this package's own names; what stations said is only ever data
+
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import date
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 from uuid import uuid4
 
 import duckdb
-from msgspec import Struct
 
 from evswap_cloud.archive import day_folder
 from evswap_cloud.compaction.engine import RANKED, copied, once_each, read_parquet, scalars
@@ -78,9 +79,7 @@ class Merging:
             opened = {bucket % shares for bucket in buckets}
         kept = [file for file in before.files if shares == before.shares and file.share not in opened]
         made = [
-            file
-            for share in sorted(opened)
-            if (file := self._share(day, share, shares, before)) is not None
+            file for share in sorted(opened) if (file := self._share(day, share, shares, before)) is not None
         ]
         self._forget(before.files)
         return Day(shares=shares, files=tuple(sorted((*kept, *made), key=lambda file: file.share)))
@@ -93,14 +92,14 @@ class Merging:
 
     def _share(self, day: str, share: int, shares: int, before: Day) -> DataFile | None:
         there = [
-            self._file(file.key)
-            for file in before.files
-            if before.shares != shares or file.share == share
+            self._file(file.key) for file in before.files if before.shares != shares or file.share == share
         ]
         rows = f"""SELECT * FROM (
                 {self._staged_rows()} WHERE day = DATE '{day}' AND bucket % {shares} = {share}
-                UNION ALL SELECT * FROM ({read_parquet(self._kind, there)}) WHERE {BUCKET} % {shares} = {share}
-            ) WHERE ({self._kind.identity}) NOT IN (SELECT identity FROM wanderers WHERE day = DATE '{day}')"""
+                UNION ALL
+                SELECT * FROM ({read_parquet(self._kind, there)}) WHERE {BUCKET} % {shares} = {share}
+            ) WHERE ({self._kind.identity}) NOT IN
+                (SELECT identity FROM wanderers WHERE day = DATE '{day}')"""
         path = self._folder / f"{uuid4()}.parquet"
         self._connection.execute(
             f"""COPY (SELECT * FROM ({self._once_each(rows)}) ORDER BY {self._kind.order})
@@ -119,7 +118,7 @@ class Merging:
     def _stored(self, day: str, share: int, path: Path, rows: str) -> DataFile | None:
         """Keep the file and read it back; None where no row is left for it."""
         [written] = scalars(self._connection, f"SELECT count(*) FROM '{path}'")
-        moment = date.fromisoformat(day)
+        moment = datetime.fromisoformat(day)
         key = f"{DATA}{self._kind.name}/{day_folder(moment)}/{path.name}"
         file = DataFile(key=key, share=share, rows=written, bytes=path.stat().st_size)
         if written:
@@ -222,9 +221,7 @@ class Merging:
         """Of all days: some 20 KB for each thousand stations."""
         with ThreadPoolExecutor(_FETCHERS, thread_name_prefix="evswap-index") as fetchers:
             for key, path in fetchers.map(self._fetch_index, self._manifest.files()):
-                self._connection.execute(
-                    f"INSERT INTO spans SELECT *, $1 FROM read_parquet('{path}')", [key]
-                )
+                self._connection.execute(f"INSERT INTO spans SELECT *, $1 FROM read_parquet('{path}')", [key])
                 path.unlink()
 
     def _fetch_index(self, file: DataFile) -> tuple[str, Path]:

@@ -150,6 +150,4 @@ class S3Objects:
                 )
 
     def _failed(self, operation: str, target: str, error: ClientError | BotoCoreError) -> HistoryError:
-        return HistoryError(
-            operation=operation, target=f"{self.address}/{target}", code=error_code(error)
-        )
+        return HistoryError(operation=operation, target=f"{self.address}/{target}", code=error_code(error))

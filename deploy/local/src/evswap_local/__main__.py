@@ -9,9 +9,10 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from evswap_cloud.commands import add_authorise_arguments, add_erase_arguments
 from evswap_cloud.errors import CloudError
+from evswap_cloud.history_commands import add_compact_arguments, add_query_arguments
 from evswap_cloud.operations.command_line import operations
 from evswap_edge.keys import KeyFileError
-from evswap_local.commands import archive, down, env, logs, people, stations, status, up
+from evswap_local.commands import archive, down, env, history, logs, people, stations, status, up
 from evswap_local.commands.operations import add_smoke_arguments, on_running_stack, run_smoke
 from evswap_local.context import Context
 from evswap_local.errors import LocalError
@@ -54,6 +55,8 @@ COMMANDS: dict[str, tuple[Arguments, Run, str]] = {
     ),
     "smoke": (add_smoke_arguments, run_smoke, "send a reading through a deployment, and look for it"),
     "archive": (archive.add_arguments, archive.run, "count or list what the archive holds"),
+    "compact": (add_compact_arguments, history.run_compact, "make Parquet of the raw archive"),
+    "query": (add_query_arguments, history.run_query, "ask the whole history in SQL"),
 }
 
 COMMANDS |= {

@@ -116,6 +116,11 @@ class StateFolder:
         return self.path / "packages"
 
     @property
+    def history(self) -> Path:
+        """Files of the compacted history that `evswap query` has fetched."""
+        return self.path / "history"
+
+    @property
     def terraform(self) -> Path:
         """Terraform's state, where Terraform makes the stack."""
         return self.path / "terraform"
