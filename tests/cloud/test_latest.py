@@ -5,10 +5,13 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
+from evswap_cloud.connection.contact import Contact, Presence, Word, contact_item
 from evswap_cloud.latest import MAX_ITEM_BYTES, Flag, LatestState, from_item, to_item
+from evswap_cloud.marks import NEWS, SHOWN, VERSION
 from evswap_cloud.order import place_item, sortable
-from evswap_schema import Clock, StationStatus
+from evswap_schema import Clock, ConnectionState, Location, StationStatus
 from evswap_schema.limits import MAX_BATTERIES, MAX_SEQUENCE
 from tests.shared.strategies import celsius, moments, percents, station_ids
 
@@ -43,9 +46,17 @@ def test_what_later_versions_add_is_left_out() -> None:
 
 
 def test_the_largest_item_is_one_write_unit() -> None:
-    """With the place of the newest reading that told of bays."""
-    item = {**to_item(_largest()), **place_item(_largest(), prefix="bays_")}
+    """With the place of the newest reading that told of bays, what is heard of the link, and what each write
+    says to those who watch."""
+    beside = (VERSION, NEWS, SHOWN)
+    item: dict[str, Any] = {
+        **to_item(_largest()),
+        **place_item(_largest(), prefix="bays_"),
+        **contact_item(LARGEST_CONTACT),
+        **{name: {"N": "1"} for name in beside},
+    }
     assert billed_bytes(item) <= MAX_ITEM_BYTES
+    assert from_item(item) == replace(_largest(), contact=LARGEST_CONTACT)
 
 
 @given(moments, moments)
@@ -70,7 +81,17 @@ def _largest() -> LatestState:
         sequence=MAX_SEQUENCE,
         clock=Clock.SYNCHRONIZED,
         flags=tuple(Flag),
+        location=Location(latitude=-52.123456, longitude=-113.405678),
     )
+
+
+LARGEST_CONTACT = Contact(
+    presence=Presence(
+        state=ConnectionState.OFFLINE, version=2**63 - 1, at=datetime(2026, 12, 28, tzinfo=UTC)
+    ),
+    word=Word(state=ConnectionState.OFFLINE, session="s" * 64, at=datetime(2026, 12, 28, tzinfo=UTC)),
+    noted="offline",
+)
 
 
 def _fields(state: LatestState) -> dict[str, Any]:

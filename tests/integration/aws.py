@@ -19,6 +19,7 @@ from evswap_cloud.handlers import api
 REGION = "us-east-1"
 BUCKET = "evswap-archive"
 TABLE = "evswap-stations"
+FLEET = "evswap-fleet"
 BAYS = "evswap-bays"
 EVENTS = "evswap-events"
 BATTERIES = "evswap-batteries"
@@ -109,6 +110,7 @@ def aws() -> Iterator[Aws]:
         s3.create_bucket(Bucket=BUCKET)
         s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
         _make_stations(dynamodb)
+        _make_table(dynamodb, FLEET, "figures")
         _make_table(dynamodb, BATTERIES, "serial_number")
         _make_table(dynamodb, LEDGER, "station_id", "entry")
         _make_table(dynamodb, HISTORY, "station_id", "quarter", sort_type="N")
@@ -232,6 +234,9 @@ def _forget_clients() -> None:
         wiring.event_ingest,
         wiring.acknowledger,
         wiring.latest_reader,
+        wiring.contacts,
+        wiring.connection_notes,
+        wiring.figures,
         wiring.bay_reader,
         wiring.event_reader,
         wiring.ledger,

@@ -1,0 +1,88 @@
+"""What a request reads of a fleet of a hundred thousand: as much as of a fleet of a thousand, and not all."""
+
+import random
+from collections.abc import Iterator
+from itertools import pairwise
+
+import pytest
+from msgspec.structs import replace
+
+from evswap_cloud.latest import MOST_EXAMINED, LatestState, Wanted
+from evswap_cloud.memory import MemoryLatestStates
+from evswap_cloud.nearby import MOST_READ, search
+from evswap_cloud.places import distance_km, rounded
+from evswap_schema import Location, StationStatus
+from tests.cloud.test_connection import known
+
+STATIONS = 100_000
+CITY = Location(latitude=25.04, longitude=121.56)
+"""Half of the stations are within 20 km of it, which is more crowded than anywhere."""
+
+
+@pytest.fixture(scope="module")
+def fleet() -> MemoryLatestStates:
+    latest = MemoryLatestStates()
+    for one in stations():
+        latest.offer(one)
+    return latest
+
+
+def stations() -> Iterator[LatestState]:
+    dice, one = random.Random(7), known()
+    for number in range(STATIONS):
+        across = 0.18 if number % 2 else 5.0
+        there = Location(
+            latitude=CITY.latitude + dice.uniform(-across, across),
+            longitude=CITY.longitude + dice.uniform(-across, across),
+        )
+        yield replace(
+            one,
+            station_id=f"station-{number:06}",
+            battery_available=number % 20,
+            status=StationStatus.FAULT if number % 5_000 == 0 else StationStatus.OPERATIONAL,
+            location=rounded(there),
+        )
+
+
+@pytest.mark.parametrize("radius_km", [0.5, 5.0, 50.0])
+@pytest.mark.parametrize("wanted", [Wanted(), Wanted(status=StationStatus.FAULT)])
+def test_a_search_reads_a_bounded_number(
+    fleet: MemoryLatestStates, radius_km: float, wanted: Wanted, capsys: pytest.CaptureFixture[str]
+) -> None:
+    near = search(fleet, CITY, radius_km, limit=20, wanted=wanted)
+    with capsys.disabled():
+        print(
+            f"\nnear, {radius_km:g} km, {wanted.status or 'any status'}: {near.examined} of {STATIONS} items"
+            f" read, {len(near.neighbours)} found within {near.searched_km:g} km"
+        )
+    assert near.examined <= MOST_READ
+    assert all(one.distance_km <= other.distance_km for one, other in pairwise(near.neighbours))
+    assert all(one.distance_km <= near.searched_km for one in near.neighbours)
+    if wanted == Wanted():
+        assert len(near.neighbours) == 20
+
+
+@pytest.mark.parametrize(
+    ("wanted", "most"), [(Wanted(), 101), (Wanted(status=StationStatus.FAULT), MOST_EXAMINED)]
+)
+def test_a_page_reads_a_bounded_number(
+    fleet: MemoryLatestStates, wanted: Wanted, most: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = fleet.page(limit=100, after=None, wanted=wanted)
+    with capsys.disabled():
+        print(f"\na page, {wanted.status or 'any status'}: {page.examined} of {STATIONS} items read")
+    assert page.examined <= most
+    assert page.after is not None
+
+
+def test_the_nearest_are_the_nearest(fleet: MemoryLatestStates) -> None:
+    """Against a look at all of them."""
+    near = search(fleet, CITY, 3.0, limit=50, wanted=Wanted(min_available=10))
+    far = near.searched_km
+    every = sorted(
+        (distance_km(CITY, one.location), one.station_id)
+        for one in fleet.all()
+        if one.location is not None and one.battery_available >= 10
+    )
+    expected = [name for away, name in every if away <= far][:50]
+    assert [one.state.station_id for one in near.neighbours] == expected
