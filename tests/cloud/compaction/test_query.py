@@ -1,6 +1,5 @@
 """Questions in SQL: raw and compacted as one, each message once, and nothing but questions."""
 
-from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -30,10 +29,10 @@ class Asked:
 
 
 @pytest.fixture
-def asked(tmp_path: Path) -> Iterator[Asked]:
+def asked(tmp_path: Path) -> Asked:
     kept = tmp_path / "kept"
     kept.mkdir()
-    yield Asked(History(), kept)
+    return Asked(History(), kept)
 
 
 COUNT = "SELECT count(*), count(DISTINCT (station_id, stream_id, sequence)) FROM readings"
@@ -42,7 +41,7 @@ COUNT = "SELECT count(*), count(DISTINCT (station_id, stream_id, sequence)) FROM
 def test_raw_and_compacted_are_one_and_each_reading_is_there_once(asked: Asked) -> None:
     asked.history.receive(run("station-01"))
     asked.history.compact()
-    asked.history.receive(run("station-01")[6:] + [sampled(13, NOW)])
+    asked.history.receive([*run("station-01")[6:], sampled(13, NOW)])
     asked.history.receive(run("station-02"))
     asked.history.receive_singly(run("station-02")[0])
     assert asked(COUNT) == [(25, 25)]
