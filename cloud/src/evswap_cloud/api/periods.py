@@ -7,14 +7,13 @@ from typing import Final
 from msgspec import Struct
 
 from evswap_cloud.api.problems import bad_parameter
-from evswap_cloud.history import FIELDS, RESOLUTIONS
+from evswap_cloud.history import EARLIEST, FIELDS, RESOLUTIONS
 from evswap_schema import parse_timestamp
 
 LONGEST: Final = timedelta(days=31)
 MAX_POINTS: Final = 1_500
 """A day at one minute, and some."""
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _END_OF_TIME: Final = datetime(9998, 12, 31, tzinfo=UTC)
 """Steps of a day still end within the calendar."""
 _USUAL: Final = timedelta(days=1)
@@ -67,7 +66,7 @@ def _moment(name: str, text: str | None, default: datetime) -> datetime:
         raise bad_parameter(
             name, f"{name} has to be an RFC 3339 time such as 2026-11-23T08:15:30Z."
         ) from None
-    if not _EPOCH <= moment <= _END_OF_TIME:
+    if not EARLIEST <= moment <= _END_OF_TIME:
         raise bad_parameter(name, f"{name} has to be from 1970 to 9998.")
     return moment
 
@@ -85,8 +84,8 @@ def _resolution(text: str | None) -> timedelta | None:
 
 def _widened(begin: datetime, end: datetime, resolution: timedelta) -> Period:
     return Period(
-        begin=begin - (begin - _EPOCH) % resolution,
-        end=end + (_EPOCH - end) % resolution,
+        begin=begin - (begin - EARLIEST) % resolution,
+        end=end + (EARLIEST - end) % resolution,
         resolution=resolution,
     )
 

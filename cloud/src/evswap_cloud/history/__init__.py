@@ -12,7 +12,7 @@ from evswap_cloud.history.course import (
     FieldCourse,
     course_of,
 )
-from evswap_cloud.history.quarters import LENGTH, Quarter, merged, quarters_of
+from evswap_cloud.history.quarters import EARLIEST, LENGTH, Quarter, merged, quarters_of
 from evswap_cloud.history.shelf import (
     RETENTION,
     DynamoHistory,
@@ -24,6 +24,7 @@ from evswap_cloud.history.shelf import (
 )
 
 __all__ = [
+    "EARLIEST",
     "FIELDS",
     "LENGTH",
     "RESOLUTIONS",

@@ -20,9 +20,11 @@ LENGTH: Final = timedelta(minutes=15)
 """What one item holds: of the lengths that keep it below 1 KB the one that is written least often, and all
 that a batch can bring at once."""
 
+EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
+"""What an unset clock shows."""
+
 MINUTE: Final = timedelta(minutes=1)
 
-_EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _HUNDREDTHS: Final = 100
 _LAYOUT: Final = Layout(">BH HIH HIH hhh HHH")
 """Number within the quarter; samples; least, mean and greatest of each field. Only means of counts have
@@ -52,7 +54,7 @@ def quarters_of(station_id: str, minutes: Iterable[MinuteAggregate]) -> list[Qua
 
 def start_of(moment: datetime) -> datetime:
     """When the quarter of an hour began that ``moment`` is in."""
-    return moment - (moment - _EARLIEST) % LENGTH
+    return moment - (moment - EARLIEST) % LENGTH
 
 
 def merged(one: Quarter, other: Quarter) -> Quarter:

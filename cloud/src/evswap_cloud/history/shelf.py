@@ -112,7 +112,7 @@ class DynamoHistory:
 
 
 def to_item(quarter: Quarter) -> dict[str, "AttributeValueTypeDef"]:
-    """Write ``quarter`` as DynamoDB's attribute values: at most 572 bytes, names included."""
+    """Write ``quarter`` as DynamoDB's attribute values: at most 574 bytes, names included."""
     return {
         "station_id": {"S": quarter.station_id},
         "quarter": _seconds(quarter.start),

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from evswap_cloud.envelope import Envelope
 from evswap_cloud.errors import MinuteStoreError, QuarantineError, Reason, Refusal
-from evswap_cloud.history import RETENTION, HistoryWriter, Keeping, Quarter, merged, quarters_of
+from evswap_cloud.history import EARLIEST, RETENTION, HistoryWriter, Keeping, Quarter, merged, quarters_of
 from evswap_cloud.ingest.receive import Received, put_aside
 from evswap_cloud.ingest.records import Each, Failure, refused_message
 from evswap_cloud.quarantine import Quarantine, Quarantined
@@ -51,7 +51,7 @@ def keep_minutes(
     """Bring the minutes of ``messages`` to ``history``, each quarter once. Where that fails, all records that
     tell of the quarter failed.
 
-    Minutes that are yet to come are put aside with their message: its samples are in the archive, and say so
+    Minutes that cannot have been are put aside with their message: its samples are in the archive, and say so
     of themselves.
     """
     outcomes = [_admitted(message, quarantine) for message in messages if message.message.minutes]
@@ -109,10 +109,13 @@ def _admitted(message: Received[Batch], quarantine: Quarantine) -> Received[Batc
 def _demand_past(minutes: Iterable[MinuteAggregate], envelope: Envelope) -> None:
     latest = envelope.received_at + FUTURE_TOLERANCE
     for index, minute in enumerate(minutes):
+        value = format_timestamp(minute.minute)
         if minute.minute > latest:
             rule = f"at most {FUTURE_TOLERANCE} after its receipt at {format_timestamp(envelope.received_at)}"
-            value = format_timestamp(minute.minute)
             raise _refusal(index, "minute", rule, value, reason=Reason.FUTURE_TIMESTAMP)
+        if minute.minute < EARLIEST:
+            rule = f"not before {format_timestamp(EARLIEST)}"
+            raise _refusal(index, "minute", rule, value, reason=Reason.IMPOSSIBLE_TIMESTAMP)
 
 
 def _refusal(
