@@ -21,7 +21,7 @@ from evswap_edge.emulators.modbus_batteries import BatteriesEmulator
 from evswap_edge.emulators.modbus_chargers import ChargersEmulator
 from evswap_edge.hal import BayActuators, Cabinet, Safety, SafetyInputs
 from evswap_schema import Bay, Charge, Health, Lock, Occupancy
-from tests.edge.can_bus import VIRTUAL, spoken_on
+from tests.edge.can_bus import UDP, VIRTUAL, multicast_fails, spoken_on
 from tests.edge.climate import TCP, TIMEOUT_S, plugged_in
 from tests.edge.conftest import LONGEST_WAIT_S
 from tests.edge.modbus_wires import BATTERIES, CHARGERS, batteries, chargers, wired
@@ -32,7 +32,8 @@ station_id: station-01
 driver:
   climate: {name: modbus, tcp: "CLIMATE", registers: sht20, timeout_s: SLOWEST}
   batteries:
-    - {name: can, bays: 1-3, channel: CHANNEL, interface: virtual, profile: evswap-bms, stale_after_s: 0.5}
+    - {name: can, bays: 1-3, channel: "CHANNEL", interface: INTERFACE,
+       profile: evswap-bms, stale_after_s: 0.5}
     - {name: modbus, bays: 4-5, tcp: "PACKS", registers: MAP, timeout_s: SLOWEST}
   locks: {name: gpio, bays: 1-5, locks: [17, 18, 27, 22, 10], feedback: [23, 24, 25, 4, 9], pulse_s: 0.05}
   chargers: {name: modbus, bays: 1-5, tcp: "RECTIFIERS", registers: RECTIFIER, timeout_s: SLOWEST}
@@ -73,7 +74,7 @@ class Wires:
 async def connected(folder: Path) -> AsyncIterator[Wires]:
     packs, rectifiers = batteries(bays=2), chargers(bays=5)
     async with (
-        spoken_on(VIRTUAL, bays=3) as bus,
+        spoken_on(VIRTUAL if multicast_fails() else UDP, bays=3) as bus,
         wired(TCP, packs) as pack_wire,
         wired(TCP, rectifiers) as rectifier_wire,
         plugged_in(TCP) as sensor,
@@ -83,6 +84,7 @@ async def connected(folder: Path) -> AsyncIterator[Wires]:
             for name, value in (
                 ("CLIMATE", sensor.place),
                 ("CHANNEL", bus.channel),
+                ("INTERFACE", bus.interface),
                 ("PACKS", pack_wire.place),
                 ("RECTIFIERS", rectifier_wire.place),
                 ("RECTIFIER", CHARGERS),

@@ -404,6 +404,21 @@ def test_he_walks_away_when_nothing_opens_and_keeps_what_he_brought() -> None:
     check(world)
 
 
+def test_who_is_refused_lets_the_next_one_try_and_tries_again_behind_him() -> None:
+    """Nobody is served here: each who waits shows his token all the same, and those who stay do so again."""
+    world = World(story(presents_tokens=True, fault_factor=0.0, swaps_per_bay_and_day=60.0))
+    shown: list[tuple[float, str]] = []
+    while world.seconds < 12 * 3_600:
+        world.step()
+        shown += [(world.seconds, world.tokens.popleft()) for _ in range(len(world.tokens))]
+    tokens = Counter(token for _, token in shown)
+    assert len(tokens) > 100
+    assert any(times > 1 for times in tokens.values())
+    neighbours = pairwise(token for _, token in shown)
+    assert all(one != other for one, other in neighbours)
+    check(world)
+
+
 def test_who_was_given_nothing_takes_his_own_back_where_its_door_is_open() -> None:
     desk = Desk(story(presents_tokens=True, fault_factor=0.0))
     world = desk.world

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from evswap_edge.clock import Stamp
-from evswap_edge.config import SwapOrder, SwapRules
+from evswap_edge.config import SwapOrder, SwapRules, WhenFull
 from evswap_edge.sampler import count_bays
 from evswap_edge.swaps import floor as floors
 from evswap_edge.swaps.bay import (
@@ -312,9 +312,28 @@ def test_no_battery_the_station_says_so_before_it_accepts(rules: SwapRules) -> N
     assert one.use(1) is Use.IDLE
 
 
-def test_no_empty_bay() -> None:
-    one = Story(RULES, bay(1, battery("EVS-1")))
-    assert one.declined() is RefusalReason.NO_EMPTY_BAY
+def test_where_no_bay_is_empty_the_customer_takes_first() -> None:
+    """One battery that is not collected, or a foreign one, would stop a small station for hours."""
+    one = Story(RULES, bay(1, battery("EVS-1")), bay(2, battery("OTHER-1")))
+    begun = one.begin()
+    assert (begun.order, begun.bay_in, begun.bay_out) == (SwapOrder.OUT_FIRST, 1, 1)
+    one.show(bay(1))
+    one.look()
+    one.show(bay(1, OLD))
+    one.look()
+    assert one.steps == [(SwapStep.BATTERY_OUT, "EVS-1"), (SwapStep.BATTERY_IN, "EVS-OLD")]
+    assert one.ended[41].phase == "completed"
+
+
+def test_a_network_may_have_nobody_take_before_they_gave() -> None:
+    rules = msgspec.structs.replace(RULES, when_full=WhenFull.DECLINE)
+    assert Story(rules, bay(1, battery("EVS-1"))).declined() is RefusalReason.NO_EMPTY_BAY
+
+
+def test_an_empty_bay_that_others_use_is_waited_for() -> None:
+    one = story()
+    one.begin()
+    assert one.declined(request_id=42, id_token="a" * 64) is RefusalReason.NO_EMPTY_BAY
 
 
 def test_an_uncollected_battery_is_reported_and_owed() -> None:
@@ -534,7 +553,8 @@ def test_a_veto_keeps_a_bay_out_of_every_swap() -> None:
     one = story()
     assert one.begin(veto=lambda number: "smoke" if number == 4 else None).bay_out == 3
     other = story()
-    assert other.declined(veto=lambda number: "door" if number == 1 else None) is RefusalReason.NO_EMPTY_BAY
+    begun = other.begin(veto=lambda number: "door" if number == 1 else None)
+    assert begun.bay_in == begun.bay_out == 4
 
 
 def test_a_customer_whose_battery_is_forbidden_meanwhile_gets_another() -> None:

@@ -122,6 +122,14 @@ class SwapOrder(StrEnum):
     OUT_FIRST = "out_first"
 
 
+class WhenFull(StrEnum):
+    """What becomes of a customer who is to give first where no bay is empty, and none is about to be."""
+
+    OUT_FIRST = "out_first"
+    """They take first, and give into the slot that they emptied."""
+    DECLINE = "decline"
+
+
 class EstimatedClock(StrEnum):
     """What an authorisation is worth while the station's clock is a guess."""
 
@@ -151,6 +159,7 @@ class SwapRules(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     enabled: bool = False
     order: SwapOrder = SwapOrder.IN_FIRST
+    when_full: WhenFull = WhenFull.OUT_FIRST
     at_once: Annotated[int, Meta(ge=1, le=4)] = 2
     target_soc: Annotated[float, Meta(ge=0, le=100)] = 95.0
     min_soh: Annotated[float, Meta(ge=0, le=100)] = 60.0

@@ -65,7 +65,9 @@ class Visit:
     """What he brings instead of his own pack."""
     deadline: float = 0.0
     busy_until: float = 0.0
-    has_shown: bool = False
+    shown_at: float | None = None
+    """When he showed his token last; None: it is to be shown."""
+    has_been_first: bool = False
     put_into: int | None = None
     took: Pack | None = None
 
@@ -241,7 +243,10 @@ class Autonomous:
 
 class Presenting:
     """Customers who show a token, one at a time, and then watch the doors: what is unlocked they use, in
-    whichever order it comes."""
+    whichever order it comes. Who is shown no door lets the next one try, and tries again behind the last."""
+
+    GIVES_WAY_AFTER_S: Final = 30.0
+    """A station that lets somebody in opens a door at once."""
 
     def __init__(self, cabinet: Cabinet, tell: Tell, tokens: deque[str]) -> None:
         """``tokens`` is what the reader was shown and nobody has fetched."""
@@ -264,7 +269,20 @@ class Presenting:
         over = [visit for visit in self._queue if self._ends(visit, now)]
         for visit in over:
             self._queue.remove(visit)
+        if len(self._queue) > 1 and self._is_at_a_loss(self._queue[0], now):
+            self._queue[0].shown_at = None
+            self._queue.rotate(-1)
         return over
+
+    def _is_at_a_loss(self, visit: Visit, now: float) -> bool:
+        """His token was read, and no door has opened for him."""
+        return (
+            visit.shown_at is not None
+            and now - visit.shown_at >= self.GIVES_WAY_AFTER_S
+            and visit.put_into is None
+            and visit.took is None
+            and visit.rider.token not in self._tokens
+        )
 
     def _ends(self, visit: Visit, now: float) -> bool:
         if visit is self._queue[0]:
@@ -285,9 +303,11 @@ class Presenting:
     def _act(self, visit: Visit, now: float) -> None:
         if now < visit.busy_until:
             return
-        if not visit.has_shown:
-            visit.has_shown = True
-            visit.deadline = now + visit.patience_s
+        if visit.shown_at is None:
+            visit.shown_at = now
+            if not visit.has_been_first:
+                visit.has_been_first = True
+                visit.deadline = now + visit.patience_s
             self._tokens.append(visit.rider.token)
         elif (slot := self._open_to_put(visit)) is not None:
             self._put(visit, slot, now)

@@ -12,10 +12,10 @@ from typing import Final
 from msgspec.structs import replace
 
 from evswap_edge.clock import Stamp
-from evswap_edge.config import SwapOrder, SwapRules
+from evswap_edge.config import SwapOrder, SwapRules, WhenFull
 from evswap_edge.swaps import bay as bays_
 from evswap_edge.swaps import swap as swaps_
-from evswap_edge.swaps.bay import BayState, Came, Patience, Promise, Seen, Use, Went
+from evswap_edge.swaps.bay import EMPTY, BayState, Came, Patience, Promise, Seen, Use, Went
 from evswap_edge.swaps.choosing import Veto, best_battery, empty_bay, is_registered
 from evswap_edge.swaps.drafts import Draft, inventory_of, refusal, swap_step
 from evswap_edge.swaps.swap import Happening, Phase, Report, Side, Swap
@@ -85,15 +85,16 @@ def begun(
         raise Declined(RefusalReason.NO_BATTERY, "there is no charged battery that is promised to nobody")
     debts = [state for state in floor.bays.values() if state.owed_to == request.id_token]
     taking = None if debts else empty_bay(bays, floor.bays, veto)
-    if taking is None and not debts and rules.order is SwapOrder.IN_FIRST:
-        raise Declined(RefusalReason.NO_EMPTY_BAY, "there is no empty bay for the customer's battery")
+    order = rules.order
+    if taking is None and not debts and order is SwapOrder.IN_FIRST:
+        order = _without_an_empty_bay(floor, rules)
     swap = Swap(
         request_id=request.request_id,
         id_token=request.id_token,
         authority=request.authority,
         authorisation_id=request.authorisation_id,
         tier=request.tier,
-        order=rules.order,
+        order=order,
         bay_in=giving.bay if taking is None else taking,
         bay_out=giving.bay,
         battery_out=offered,
@@ -108,6 +109,17 @@ def begun(
     return Outcome(
         floor=_with(floor, states, [swap]), bays=tuple(states), swaps=(swap,), spent=request.authorisation_id
     )
+
+
+def _without_an_empty_bay(floor: Floor, rules: SwapRules) -> SwapOrder:
+    """A battery that nobody collects fills a small station for hours. A bay that others are about to leave is
+    waited for. Raises ``Declined``."""
+    soon_empty = any(
+        state.content == EMPTY and state.use in {Use.OFFERED_IN, Use.CLOSING} for state in floor.bays.values()
+    )
+    if soon_empty or rules.when_full is WhenFull.DECLINE:
+        raise Declined(RefusalReason.NO_EMPTY_BAY, "there is no empty bay for the customer's battery")
+    return SwapOrder.OUT_FIRST
 
 
 def _require_room(floor: Floor, request: Request, rules: SwapRules) -> None:
