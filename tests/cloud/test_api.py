@@ -171,6 +171,7 @@ def test_an_unknown_station_is_a_problem_that_names_it() -> None:
         "title": "Not Found",
         "status": 404,
         "detail": "No station station-99 has reported.",
+        "request_id": EVENT["requestContext"]["requestId"],
     }
 
 

@@ -120,7 +120,7 @@ def test_batteries_answer_a_preflight_and_refuse_other_methods() -> None:
     client = batteries_client()
     assert client.request("/batteries/B-1", method="OPTIONS").status == 204
     refused = client.request("/batteries/B-1", method="DELETE")
-    assert (refused.status, refused.headers["Allow"]) == (405, "GET,OPTIONS")
+    assert (refused.status, refused.headers["Allow"]) == (405, "GET,HEAD,OPTIONS")
 
 
 def test_a_ledger_that_fails_is_our_fault_and_shows_nothing() -> None:

@@ -316,12 +316,12 @@ def test_a_cursor_that_nobody_gave_is_refused(desk: Desk, cursor: str) -> None:
 
 def test_what_reads_does_not_issue(desk: Desk) -> None:
     answer = desk.reader.request(PATH, "POST")
-    assert (answer.status, answer.headers["Allow"]) == (405, "GET,POST,OPTIONS")
+    assert (answer.status, answer.headers["Allow"]) == (405, "GET,POST,HEAD,OPTIONS")
     answer = desk.reader.request(f"{PATH}/c-1", "DELETE")
-    assert (answer.status, answer.headers["Allow"]) == (405, "GET,OPTIONS")
+    assert (answer.status, answer.headers["Allow"]) == (405, "GET,HEAD,OPTIONS")
 
 
 def test_a_browser_learns_what_it_may_send(desk: Desk) -> None:
     headers = desk.reader.request(PATH, "OPTIONS").headers
-    assert headers["Access-Control-Allow-Methods"] == "GET,POST,OPTIONS"
+    assert headers["Access-Control-Allow-Methods"] == "GET,POST,HEAD,OPTIONS"
     assert {"Authorization", "Idempotency-Key"} <= set(headers["Access-Control-Allow-Headers"].split(","))

@@ -110,7 +110,7 @@ def test_events_answer_a_preflight_and_refuse_other_methods() -> None:
     client = events_client()
     assert client.request("/stations/station-01/events", method="OPTIONS").status == 204
     refused = client.request("/stations/station-01/events", method="POST")
-    assert (refused.status, refused.headers["Allow"]) == (405, "GET,OPTIONS")
+    assert (refused.status, refused.headers["Allow"]) == (405, "GET,HEAD,OPTIONS")
 
 
 def test_a_store_of_events_that_fails_is_our_fault_and_shows_nothing() -> None:

@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import yaml
 from openapi_spec_validator import validate
 
 from evswap_cloud import events, wiring
+from evswap_cloud.connection.figures import Count
 from evswap_cloud.operations.deployment import LIVE
 from evswap_schema import TOPICS, AlarmEvent, AlarmState, Channel, Clock, Severity, provisioning
 from tests.cloud.messages import NOW, STACK
@@ -242,7 +244,10 @@ WATCHED = {
     "end": {name for name, queue in QUEUES.items() if "dead_letter_queue" not in queue},
     "rule": set(RULES),
     "api": {"rest"},
+    "fleet": {"all"},
 }
+METRICS = load("metrics.yaml")
+QUERIES = load("queries.yaml")
 
 
 @pytest.mark.parametrize("name", ALARMS)
@@ -584,3 +589,4 @@ def test_limits_in_the_description_are_the_functions() -> None:
             "maximum": MAX_LIMIT,
             "default": DEFAULT_LIMIT,
         }
+    assert problem["request_id"] == "$context.requestId"

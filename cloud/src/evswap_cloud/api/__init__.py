@@ -1,2 +1,2 @@
-"""The REST API: what ``cloud/stack/openapi.yaml`` describes. Imports nothing here: others need its problems, and
-not what it takes to route a request."""
+"""The REST API: what ``cloud/stack/openapi.yaml`` describes. It imports nothing here: others need its
+problems and not what it takes to route a request."""

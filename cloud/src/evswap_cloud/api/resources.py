@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Resource:
-    """The paths of ``template``, as ``/stations/<station_id>``, have ``methods`` and OPTIONS, and HEAD with GET.
-    """
+    """The paths of ``template``, as ``/stations/<station_id>``. OPTIONS, and HEAD with GET, go unsaid."""
 
     template: str
     methods: tuple[str, ...] = ("GET",)

@@ -5,10 +5,11 @@ from hashlib import blake2b
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver
 
-from evswap_cloud.api.answers import REQUEST_ID
+from evswap_cloud.api.answers import PROBLEM_JSON, REQUEST_ID
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -36,6 +37,8 @@ class Api:
             answer: Answer = self._resolver.resolve(_as_get(event), context)
             if answer["statusCode"] == HTTPStatus.OK and method in {"GET", "HEAD"}:
                 answer = _unless_known(answer, _header(event, "If-None-Match"))
+            elif answer["multiValueHeaders"].get("Content-Type") == [PROBLEM_JSON]:
+                answer["body"] = _named(answer["body"], request_id)
             self._logger.info(
                 "answered", extra={"method": method, "path": path, "status": answer["statusCode"]}
             )
@@ -46,6 +49,11 @@ class Api:
 def _as_get(event: Mapping[str, Any]) -> dict[str, Any]:
     """HEAD is GET, of which the body is left out in the end."""
     return {**event, "httpMethod": "GET" if event["httpMethod"] == "HEAD" else event["httpMethod"]}
+
+
+def _named(problem: str, request_id: str) -> str:
+    """With the request's id, for those who pass on the body alone."""
+    return msgspec.json.encode({**msgspec.json.decode(problem), "request_id": request_id}).decode()
 
 
 def _unless_known(answer: Answer, known: str) -> Answer:
