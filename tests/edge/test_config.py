@@ -199,3 +199,26 @@ def test_bounds_that_contradict_each_other(file: Path) -> None:
     error = refusal(file, STATION + "publishing: {retry_min_s: 5, retry_max_s: 1}\n")
     assert (error.line, error.key) == (12, "publishing")
     assert "retry_max_s has to be at least retry_min_s" in str(error)
+
+
+@pytest.mark.parametrize("characters", [48, 49])
+def test_a_station_of_a_csms_has_an_id_that_ocpp_takes(tmp_path: Path, characters: int) -> None:
+    name = "s" * characters
+    ocpp = "transport: {name: ocpp, url: 'wss://csms.example.org/ocpp', password_file: p}\n"
+    one = tmp_path / "station.yaml"
+    one.write_text(
+        f"station_id: {name}\ndriver: {{name: simulated}}\noutbox: {{path: outbox.sqlite}}\n{ocpp}"
+    )
+    several = tmp_path / "fleet.yaml"
+    several.write_text(
+        f"stations: [station-01, {name}]\ndriver: {{name: simulated}}\n"
+        f"data_dir: data\ncertificates_dir: certs\n"
+        "transport: {name: ocpp, url: 'wss://csms.example.org/ocpp'}\n"
+    )
+    if characters == 48:
+        assert read_any(one).stations[0].station_id == read_any(several).stations[1].station_id == name
+        return
+    for file, key in ((one, "station_id"), (several, "stations[1]")):
+        with pytest.raises(ConfigurationError, match="48 at most") as caught:
+            read_any(file)
+        assert caught.value.key == key

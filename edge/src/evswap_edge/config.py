@@ -360,6 +360,7 @@ def station_of(document: Document) -> Configuration:
     station = document.convert(document.data, StationFile)
     driver = _driver(document, station.driver)
     transport = _PluginSection(document, ("transport",), station.transport, load_transport)
+    _require_short(document, ("station_id",), station.station_id, transport)
     only = StationConfig(
         station_id=station.station_id,
         driver=driver,
@@ -402,7 +403,7 @@ def read_fleet(file: Path) -> Configuration:
             provisioning=fleet.provisioning,
             location=None if fleet.area is None else fleet.area.location_of(station_id),
         )
-        for station_id in _names(document, fleet)
+        for station_id in _names(document, fleet, transport)
     )
     return Configuration(stations=stations, log=fleet.log, metrics=fleet.metrics)
 
@@ -422,13 +423,27 @@ def describe(station: StationConfig) -> str:
     )
 
 
-def _names(document: Document, fleet: FleetFile) -> tuple[str, ...]:
+def _names(
+    document: Document, fleet: FleetFile, transport: "_PluginSection[TransportKind[Any]]"
+) -> tuple[str, ...]:
     if isinstance(fleet.stations, Numbered):
-        return fleet.stations.names()
+        names = fleet.stations.names()
+        _require_short(document, ("stations",), max(names, key=len), transport)
+        return names
     for index, station_id in enumerate(fleet.stations):
         if station_id in fleet.stations[:index]:
             raise document.error(("stations", index), f"{station_id} stands here a second time")
+        _require_short(document, ("stations", index), station_id, transport)
     return fleet.stations
+
+
+def _require_short(
+    document: Document, key: KeyPath, station_id: str, transport: "_PluginSection[TransportKind[Any]]"
+) -> None:
+    longest = transport.kind.longest_name
+    if longest is not None and len(station_id) > longest:
+        limit = f"over {transport.name} a station's id has {longest} at most"
+        raise document.error(key, f"{station_id} has {len(station_id)} characters; {limit}")
 
 
 def _driver(document: Document, section: dict[str, Any]) -> Chosen[DriverKind[Any]]:
@@ -512,12 +527,12 @@ class _PluginSection(Generic[KindT]):
         self._document = document
         self._at = at
         self._settings = {name: value for name, value in section.items() if name != _NAME}
-        self._name = section.get(_NAME)
-        if not isinstance(self._name, str):
-            problem = f"has to be the name of a {at[0]}; found {self._name!r}"
-            raise document.error((*at, _NAME), problem)
+        name = section.get(_NAME)
+        if not isinstance(name, str):
+            raise document.error((*at, _NAME), f"has to be the name of a {at[0]}; found {name!r}")
+        self.name: Final = name
         try:
-            self.kind: KindT = load(self._name)
+            self.kind: KindT = load(self.name)
         except PluginError as error:
             raise document.error((*at, _NAME), str(error)) from error
 
@@ -529,4 +544,4 @@ class _PluginSection(Generic[KindT]):
                 (*self._at, name), f"is told by {source} for each station; leave it out"
             )
         settings = self._document.convert({**self._settings, **given}, self.kind.settings, at=self._at)
-        return Chosen(name=str(self._name), kind=self.kind, settings=settings)
+        return Chosen(name=str(self.name), kind=self.kind, settings=settings)

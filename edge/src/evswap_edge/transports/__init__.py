@@ -221,7 +221,8 @@ class TransportKind(Generic[SettingsT]):
     ``station_files`` names the settings that differ from station to station of a fleet, given the folder of
     the certificates and a station. ``topic`` tells the topic of a channel, as ``broker_topic`` does;
     ``keeps_wills`` whether the far side publishes a will, without which a retained "online" would stand for
-    ever; ``renews`` whether it certifies stations anew.
+    ever; ``renews`` whether it certifies stations anew; ``longest_name`` how many characters of a station's
+    id the far side takes, where that is less than ours.
     """
 
     settings: type[SettingsT]
@@ -231,6 +232,7 @@ class TransportKind(Generic[SettingsT]):
     topic: Callable[..., str] = aws_topic
     keeps_wills: bool = True
     renews: bool = False
+    longest_name: int | None = None
 
 
 def load_transport(name: str) -> TransportKind[Any]:

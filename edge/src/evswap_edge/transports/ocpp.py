@@ -22,6 +22,9 @@ from evswap_schema import broker_topic
 
 Profile = Literal[2, 3]
 
+LONGEST_NAME: Final = 48
+"""Characters of a station's identity (OCPP-J 2.1, section 3.1.1; variable SecurityCtrlr.Identity)."""
+
 
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where the CSMS is, to whose ``url`` the station's id is appended, and what is shown to it.
@@ -86,4 +89,5 @@ KIND: Final[TransportKind[Any]] = TransportKind(
     station_files=_station_files,
     topic=broker_topic,
     keeps_wills=False,
+    longest_name=LONGEST_NAME,
 )
