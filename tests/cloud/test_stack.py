@@ -211,9 +211,8 @@ def test_the_archive_is_versioned_encrypted_and_closed_to_the_public() -> None:
     assert bucket["versioning"] is True
     assert bucket["encryption"] == "AES256"
     assert set(bucket["public_access_block"].values()) == {True}
-    assert {rule["prefix"] for rule in bucket["lifecycle"]} <= {"", "quarantine/", "events/"}, (
-        "raw telemetry expires after compaction"
-    )
+    expiring = {"", "quarantine/", "events/", "query-results/"}
+    assert {rule["prefix"] for rule in bucket["lifecycle"]} <= expiring, "telemetry goes by the compactor"
 
 
 def test_what_is_compacted_moves_to_where_athena_still_reads_and_nothing_small_does() -> None:
