@@ -93,12 +93,20 @@ module "devices" {
   functions         = local.functions
 }
 
+module "identity" {
+  source = "./modules/identity"
+
+  identity     = module.stack.identity
+  protect_data = var.protect_data
+}
+
 module "api" {
   source = "./modules/api"
 
   document           = module.stack.openapi
   stage              = var.environment
   functions          = local.functions
+  authoriser         = { name = module.stack.identity.authoriser, user_pool_arn = module.identity.user_pool_arn }
   api_key_required   = var.api_key_required
   rate_limit         = var.api_rate_limit
   burst_limit        = var.api_burst_limit

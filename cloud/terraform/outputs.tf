@@ -8,6 +8,21 @@ output "api_usage_plan_id" {
   value       = module.api.usage_plan_id
 }
 
+output "user_pool_id" {
+  description = "Who may command: people are put in by aws cognito-idp admin-create-user."
+  value       = module.identity.user_pool_id
+}
+
+output "token_endpoint" {
+  description = "Where machines get their tokens."
+  value       = "https://${module.identity.domain}.auth.${var.region}.amazoncognito.com/oauth2/token"
+}
+
+output "client_ids" {
+  description = "The clients of people and of machines; aws cognito-idp describe-user-pool-client shows a machine's secret."
+  value       = module.identity.client_ids
+}
+
 output "archive_bucket" {
   description = "What stations sent, as it came."
   value       = module.buckets.names["archive"]

@@ -12,6 +12,7 @@ import yaml
 from openapi_spec_validator import validate
 
 from evswap_cloud import events, wiring
+from evswap_cloud.api.commanding import CONFIGURE, OPERATE
 from evswap_cloud.connection.figures import Count
 from evswap_cloud.operations.deployment import LIVE
 from evswap_schema import TOPICS, AlarmEvent, AlarmState, Channel, Clock, Severity, provisioning
@@ -534,8 +535,8 @@ def operations() -> Iterator[tuple[str, str, dict[str, Any]]]:
 
 
 def test_every_method_is_the_api_function_and_leaves_it_the_time_it_has() -> None:
-    function = FUNCTIONS["api"]
     for _, _, operation in operations():
+        function = FUNCTIONS["command" if "security" in operation else "api"]
         integration = operation["x-amazon-apigateway-integration"]
         assert integration["type"] == "aws_proxy"
         assert integration["httpMethod"] == "POST"
@@ -545,7 +546,23 @@ def test_every_method_is_the_api_function_and_leaves_it_the_time_it_has() -> Non
 
 def test_every_resource_answers_a_preflight_and_refuses_other_methods() -> None:
     for item in OPENAPI["paths"].values():
-        assert item.keys() == {"get", "options", "x-amazon-apigateway-any-method"}
+        assert item.keys() - {"post"} == {"get", "options", "x-amazon-apigateway-any-method"}
+
+
+def test_a_command_needs_a_scope_that_is_there_and_whoever_has_a_client_can_have_it() -> None:
+    identity = load("identity.yaml")
+    server = identity["resource_server"]
+    scopes = {f"{server['identifier']}/{name}" for name in server["scopes"]}
+    assert scopes == {OPERATE, CONFIGURE}
+    secured = {
+        operation["operationId"]: operation["security"]
+        for *_, operation in operations()
+        if "security" in operation
+    }
+    assert secured == {"issueCommand": [{"commands": [OPERATE, CONFIGURE]}]}
+    for client in identity["clients"].values():
+        assert scopes <= set(client["scopes"])
+        assert client["secret"] is (client["flow"] == "client_credentials")
 
 
 def test_every_answer_may_be_read_from_another_origin_and_names_its_request() -> None:

@@ -41,6 +41,21 @@ def test_the_rest_api_is_open(path: str, method: str) -> None:
     assert GATE.refusal(scope(f"/restapis/abc123/dev/_user_request_{path}", method)) is None
 
 
+def test_a_token_may_be_asked_for_and_its_keys_looked_at() -> None:
+    keys = "/us-east-1_AbC123/.well-known/jwks.json"
+    assert GATE.refusal(scope("/oauth2/token", "POST")) is None
+    assert GATE.refusal(scope(keys)) is None
+    assert GATE.refusal(scope("/oauth2/token", "POST", host="evil.example")) is not None
+    for path, method in (
+        ("/oauth2/token", "GET"),
+        ("/oauth2/authorize", "GET"),
+        (keys, "PUT"),
+        ("/bucket/.well-known/jwks.json", "GET"),
+        ("/us-east-1_AbC123/x/.well-known/jwks.json", "GET"),
+    ):
+        assert GATE.refusal(scope(path, method)) is not None
+
+
 @pytest.mark.parametrize(
     "path",
     ["/", "/bucket/key", "/restapis", "/restapis/abc123/resources", "/restapis/a/dev/_user_request_x"],

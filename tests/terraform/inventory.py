@@ -29,6 +29,7 @@ class Reader:
             "log-group": self.log_groups,
             "rule": self.rules,
             "schedule": self.schedules,
+            "identity": self.identity,
             "iot": self.devices,
             "api": self.api,
             "only-aws": self.only_aws,
@@ -40,6 +41,8 @@ class Reader:
         text = text.replace(self._endpoint, "http://aws")
         for api in self._client("apigateway").get_rest_apis()["items"]:
             text = text.replace(api["id"], "API")
+        for pool in self._client("cognito-idp").list_user_pools(MaxResults=60)["UserPools"]:
+            text = text.replace(pool["Id"], "POOL")
         return text
 
     def tables(self) -> Iterator[tuple[str, Any]]:
@@ -189,6 +192,20 @@ class Reader:
             settings = _only(rule, "Description", "ScheduleExpression", "State")
             yield rule["Name"], {**settings, "targets": targets}
 
+    def identity(self) -> Iterator[tuple[str, Any]]:
+        cognito = self._client("cognito-idp")
+        for each in cognito.list_user_pools(MaxResults=60)["UserPools"]:
+            pool = cognito.describe_user_pool(UserPoolId=each["Id"])["UserPool"]
+            settings = _only(pool, "Policies", "AdminCreateUserConfig", "MfaConfiguration", "Domain")
+            yield f"pool {pool['Name']}", {**settings, "protection": pool.get("DeletionProtection")}
+            servers = cognito.list_resource_servers(UserPoolId=each["Id"], MaxResults=50)["ResourceServers"]
+            for server in servers:
+                scopes = {scope["ScopeName"]: scope["ScopeDescription"] for scope in server["Scopes"]}
+                yield f"resource server {server['Identifier']}", {"name": server["Name"], **scopes}
+            for one in cognito.list_user_pool_clients(UserPoolId=each["Id"])["UserPoolClients"]:
+                client = cognito.describe_user_pool_client(UserPoolId=each["Id"], ClientId=one["ClientId"])
+                yield f"client {one['ClientName']}", _client(client["UserPoolClient"])
+
     def devices(self) -> Iterator[tuple[str, Any]]:
         iot = self._client("iot")
         for policy in iot.list_policies()["policies"]:
@@ -216,6 +233,8 @@ class Reader:
         names = {validator["id"]: validator["name"] for validator in validators}
         yield "endpoint", api["endpointConfiguration"]["types"]
         yield "description", api.get("description")
+        authorisers = gateway.get_authorizers(restApiId=api["id"])["items"]
+        yield "authorisers", {each["name"]: _only(each, "type", "providerARNs") for each in authorisers}
         yield (
             "validators",
             {
@@ -256,10 +275,24 @@ def _source(source: Mapping[str, Any]) -> dict[str, Any]:
     return {**_only(source, *names), "enabled": source["State"], "calls": source["FunctionArn"]}
 
 
+def _client(client: Mapping[str, Any]) -> dict[str, Any]:
+    """Without its id and its secret."""
+    settings = (
+        *("AllowedOAuthFlows", "AllowedOAuthScopes", "AllowedOAuthFlowsUserPoolClient", "ExplicitAuthFlows"),
+        *("PreventUserExistenceErrors", "AccessTokenValidity", "RefreshTokenValidity", "TokenValidityUnits"),
+        "SupportedIdentityProviders",
+    )
+    return {
+        **{name: client.get(name) for name in settings},
+        "callbacks": client.get("CallbackURLs") or [],
+        "has_secret": "ClientSecret" in client,
+    }
+
+
 def _method(method: Mapping[str, Any], validators: Mapping[str, str]) -> dict[str, Any]:
     integration = ("type", "httpMethod", "uri", "passthroughBehavior", "timeoutInMillis")
     return {
-        **_only(method, "authorizationType", "operationName", "requestParameters"),
+        **_only(method, "authorizationType", "authorizationScopes", "operationName", "requestParameters"),
         "key_required": method.get("apiKeyRequired", False),
         "validator": validators.get(method.get("requestValidatorId", "")),
         "integration": _only(method["methodIntegration"], *integration),

@@ -24,6 +24,7 @@ locals {
       operation   = operation.operationId
       validator   = try(operation["x-amazon-apigateway-request-validator"], var.document["x-amazon-apigateway-request-validator"])
       integration = operation["x-amazon-apigateway-integration"]
+      scopes      = try(one(operation.security).commands, [])
 
       # API Gateway looks only whether a parameter is there; the function validates everything.
       parameters = { for parameter in try(operation.parameters, []) :
@@ -101,6 +102,13 @@ resource "aws_api_gateway_request_validator" "this" {
   validate_request_body       = each.value.validateRequestBody
 }
 
+resource "aws_api_gateway_authorizer" "commands" {
+  name          = var.authoriser.name
+  rest_api_id   = aws_api_gateway_rest_api.this.id
+  type          = "COGNITO_USER_POOLS"
+  provider_arns = [var.authoriser.user_pool_arn]
+}
+
 resource "aws_api_gateway_method" "this" {
   for_each = local.methods
 
@@ -108,8 +116,10 @@ resource "aws_api_gateway_method" "this" {
   resource_id          = local.resource_ids[each.value.path]
   http_method          = each.value.verb
   operation_name       = each.value.operation
-  authorization        = "NONE"
-  api_key_required     = var.api_key_required && each.value.verb != "OPTIONS"
+  authorization        = length(each.value.scopes) > 0 ? "COGNITO_USER_POOLS" : "NONE"
+  authorizer_id        = length(each.value.scopes) > 0 ? aws_api_gateway_authorizer.commands.id : null
+  authorization_scopes = length(each.value.scopes) > 0 ? each.value.scopes : null
+  api_key_required     = var.api_key_required && each.value.verb != "OPTIONS" && length(each.value.scopes) == 0
   request_validator_id = aws_api_gateway_request_validator.this[each.value.validator].id
   request_parameters   = each.value.parameters
 }

@@ -13,6 +13,11 @@ variable "functions" {
   type        = map(object({ name = string, alias = string, arn = string }))
 }
 
+variable "authoriser" {
+  description = "What verifies the tokens of the methods that openapi.yaml secures."
+  type        = object({ name = string, user_pool_arn = string })
+}
+
 variable "api_key_required" {
   description = "Whether methods other than OPTIONS need an API key."
   type        = bool

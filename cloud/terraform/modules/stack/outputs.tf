@@ -48,6 +48,11 @@ output "schedules" {
   value       = yamldecode(local.text["schedules.yaml"])
 }
 
+output "identity" {
+  description = "identity.yaml."
+  value       = yamldecode(local.text["identity.yaml"])
+}
+
 output "station_policies" {
   description = "The AWS IoT policies of every station, by their keys in things.yaml: name, and document as text."
   value = { for key, policy in yamldecode(local.text["things.yaml"]).policies : key => {

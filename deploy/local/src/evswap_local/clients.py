@@ -13,6 +13,7 @@ from evswap_local.credentials import Credentials
 if TYPE_CHECKING:
     from types_boto3_apigateway import APIGatewayClient
     from types_boto3_apigatewayv2 import ApiGatewayV2Client
+    from types_boto3_cognito_idp import CognitoIdentityProviderClient
     from types_boto3_dynamodb import DynamoDBClient
     from types_boto3_events import EventBridgeClient
     from types_boto3_iam import IAMClient
@@ -53,6 +54,10 @@ class Clients:
     @cached_property
     def apigatewayv2(self) -> "ApiGatewayV2Client":
         return self._session.client("apigatewayv2", endpoint_url=self.endpoint_url, config=QUICK)
+
+    @cached_property
+    def cognito(self) -> "CognitoIdentityProviderClient":
+        return self._session.client("cognito-idp", endpoint_url=self.endpoint_url, config=QUICK)
 
     @cached_property
     def dynamodb(self) -> "DynamoDBClient":

@@ -6,6 +6,7 @@ CORS preflight, so a page in a browser could call it. The gate therefore lets th
 
 * requests that carry a Signature Version 4, which ministack then verifies;
 * the REST and WebSocket APIs of the stack, which have their own authorization;
+* the token endpoint of the user pool, which demands a client's secret, and its public keys;
 * three harmless pages: health, readiness, and the trust anchor of the MQTT listener;
 * the page for live updates, which has no data in it.
 
@@ -30,6 +31,9 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 OPEN_PAGES = frozenset({"/_ministack/health", "/_ministack/ready", "/_ministack/iot/ca.pem"})
 REST_API = re.compile(r"/restapis/[a-z0-9]+/[^/]+/_user_request_(/.*)?", re.DOTALL)
 WEBSOCKET_API = re.compile(r"/_aws/execute-api/[a-z0-9]+/.*", re.DOTALL)
+TOKENS = "/oauth2/token"
+POOL_KEYS = re.compile(r"/[a-z0-9-]+_[A-Za-z0-9]+/\.well-known/jwks\.json")
+"""No bucket has an underscore in its name, so this cannot be an object of S3, which would be served."""
 ADMINISTRATION = ("/_ministack/", "/_localstack/")
 LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "[::1]"})
 
@@ -80,7 +84,7 @@ class Gate:
         path, headers = scope["path"], _headers(scope)
         if path in OPEN_PAGES and scope["method"] in ("GET", "HEAD"):
             return self._host_refusal(headers)
-        if self._is_live_page(scope):
+        if self._is_live_page(scope) or _is_of_the_user_pool(scope):
             return self._host_refusal(headers)
         if path.startswith(ADMINISTRATION):
             return "the administration of the local AWS is closed"
@@ -105,6 +109,12 @@ class Gate:
         if not self.names or name in self.names:
             return None
         return "this machine is not known by the name in the Host header"
+
+
+def _is_of_the_user_pool(scope: Scope) -> bool:
+    if scope["path"] == TOKENS:
+        return bool(scope["method"] == "POST")
+    return scope["method"] == "GET" and bool(POOL_KEYS.fullmatch(scope["path"]))
 
 
 def _headers(scope: Scope) -> dict[str, str]:

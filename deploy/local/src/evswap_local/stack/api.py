@@ -8,6 +8,8 @@ from botocore.exceptions import ClientError
 
 from evswap_local.clients import Clients
 from evswap_local.stack.change import Change, Outcome
+from evswap_local.stack.identity import FILE as IDENTITY
+from evswap_local.stack.identity import find_pool, pool_arn
 from evswap_local.stack.permissions import allow_invoke
 from evswap_local.stack.source import Source
 
@@ -21,6 +23,7 @@ VALIDATOR = "x-amazon-apigateway-request-validator"
 PLACES = {"path": "path", "query": "querystring", "header": "header"}
 GATEWAY_RESPONSES = "x-amazon-apigateway-gateway-responses"
 INVOKE_STATEMENT = "apigateway"
+AUTHORISED = "COGNITO_USER_POOLS"
 FUNCTION = re.compile(r":function:([A-Za-z0-9_-]+)")
 
 
@@ -39,6 +42,7 @@ def apply_api(clients: Clients, source: Source) -> Iterator[Change]:
     yield Change("REST API", name, Outcome.CREATED if made else Outcome.UNCHANGED)
     changes = [
         *_apply_validators(clients, api_id, document[VALIDATORS]),
+        _apply_authoriser(clients, source, api_id),
         *_apply_methods(clients, api_id, document),
         *_apply_gateway_responses(clients, api_id, document.get(GATEWAY_RESPONSES, {})),
     ]
@@ -82,9 +86,31 @@ def _validators(clients: Clients, api_id: str) -> dict[str, dict[str, Any]]:
     return {item["name"]: {**item} for item in answer["items"]}
 
 
+def _apply_authoriser(clients: Clients, source: Source, api_id: str) -> Change:
+    """What verifies the tokens of the methods that have scopes."""
+    name, pool_id = source.yaml(IDENTITY)["authoriser"], find_pool(clients, source)
+    wanted: Any = {"type": AUTHORISED, "providerARNs": [pool_arn(source, pool_id)] if pool_id else []}
+    found = _authorisers(clients, api_id).get(name)
+    if found is not None and _covers(found, wanted):
+        return Change("authoriser", name, Outcome.UNCHANGED)
+    if found is not None:
+        clients.apigateway.delete_authorizer(restApiId=api_id, authorizerId=found["id"])
+    clients.apigateway.create_authorizer(
+        restApiId=api_id, name=name, identitySource="method.request.header.Authorization", **wanted
+    )
+    return Change("authoriser", name, Outcome.CREATED if found is None else Outcome.UPDATED)
+
+
+def _authorisers(clients: Clients, api_id: str) -> dict[str, dict[str, Any]]:
+    """Each authoriser by its name."""
+    answer = clients.apigateway.get_authorizers(restApiId=api_id)
+    return {item["name"]: {**item} for item in answer["items"]}
+
+
 def _apply_methods(clients: Clients, api_id: str, document: Mapping[str, Any]) -> Iterator[Change]:
     resources = _resources(clients, api_id)
     validators = _validators(clients, api_id)
+    [authoriser] = _authorisers(clients, api_id).values()
     paths = document["paths"]
     for path, item in paths.items():
         resource_id = _keep_resource(clients, api_id, path, resources)
@@ -92,7 +118,11 @@ def _apply_methods(clients: Clients, api_id: str, document: Mapping[str, Any]) -
             if key in HTTP_METHODS or key == ANY_METHOD:
                 method = "ANY" if key == ANY_METHOD else key.upper()
                 validator = validators[operation.get(VALIDATOR, document[VALIDATOR])]["id"]
-                wanted = {**_method(operation), "requestValidatorId": validator}
+                wanted = {
+                    **_method(operation),
+                    **_authorisation(operation, authoriser["id"]),
+                    "requestValidatorId": validator,
+                }
                 outcome = _keep_method(clients, api_id, resource_id, method, wanted, operation)
                 yield Change("method", f"{method} {path}", outcome)
     yield from _remove_others(clients, api_id, paths, resources)
@@ -152,7 +182,6 @@ def _find_method(clients: Clients, api_id: str, resource_id: str, method: str) -
 def _method(operation: Mapping[str, Any]) -> dict[str, Any]:
     """API Gateway checks parameters for presence only; the function validates everything."""
     return {
-        "authorizationType": "NONE",
         "apiKeyRequired": False,
         "operationName": operation["operationId"],
         "requestParameters": {
@@ -160,6 +189,19 @@ def _method(operation: Mapping[str, Any]) -> dict[str, Any]:
             for parameter in operation.get("parameters", [])
             if parameter["required"]
         },
+    }
+
+
+def _authorisation(operation: Mapping[str, Any], authoriser_id: str) -> dict[str, Any]:
+    """An operation with ``security`` needs a token with one of its scopes."""
+    if "security" not in operation:
+        return {"authorizationType": "NONE"}
+    [scheme] = operation["security"]
+    [scopes] = scheme.values()
+    return {
+        "authorizationType": AUTHORISED,
+        "authorizerId": authoriser_id,
+        "authorizationScopes": scopes,
     }
 
 

@@ -11,6 +11,7 @@ from evswap_local.stack.api import apply_api
 from evswap_local.stack.buckets import apply_buckets
 from evswap_local.stack.change import Change
 from evswap_local.stack.functions import apply_functions
+from evswap_local.stack.identity import apply_identity
 from evswap_local.stack.live import apply_live
 from evswap_local.stack.provisioning import apply_provisioning
 from evswap_local.stack.queues import apply_queues
@@ -40,6 +41,7 @@ def apply_stack(clients: Clients, source: Source, package: Path) -> Iterator[Cha
         "schedules": apply_schedules,
         "things": apply_things,
         "provisioning": apply_provisioning,
+        "identity": apply_identity,
         "API": apply_api,
         "live updates": apply_live,
     }
