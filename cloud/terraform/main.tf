@@ -8,6 +8,9 @@ locals {
 
   log_retention_days = 7
 
+  # What a function's environment has beside cloud/stack.
+  environments = { watch-authorise = { EVSWAP_LIVE_ORIGINS = join(" ", var.live_origins) } }
+
   role_arns = { for key, role in module.role : key => role.arn }
   functions = { for key, function in module.function : key => { name = function.name, alias = function.alias, arn = function.arn } }
 }
@@ -56,7 +59,7 @@ module "function" {
   source   = "./modules/function"
   for_each = module.stack.functions
 
-  function       = each.value
+  function       = merge(each.value, { environment = merge(each.value.environment, lookup(local.environments, each.key, {})) })
   code           = module.stack.code
   package        = "${local.packages}/evswap-cloud-${local.target}.zip"
   role           = { arn = module.role[each.value.role].arn, name = module.role[each.value.role].name }
@@ -111,6 +114,18 @@ module "api" {
   rate_limit         = var.api_rate_limit
   burst_limit        = var.api_burst_limit
   tracing            = var.tracing
+  log_retention_days = local.log_retention_days
+
+  depends_on = [module.account]
+}
+
+module "live" {
+  source = "./modules/live"
+
+  live               = module.stack.live
+  region             = var.region
+  functions          = local.functions
+  stream_arns        = module.tables.stream_arns
   log_retention_days = local.log_retention_days
 
   depends_on = [module.account]

@@ -3,6 +3,11 @@ output "api_url" {
   value       = module.api.url
 }
 
+output "live_url" {
+  description = "Live updates over a WebSocket (docs/live.md): wscat -c \"$(terraform output -raw live_url)?ticket=...\""
+  value       = module.live.url
+}
+
 output "api_usage_plan_id" {
   description = "What an API key is joined to, where api_key_required is true."
   value       = module.api.usage_plan_id

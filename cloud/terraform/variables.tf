@@ -98,6 +98,17 @@ variable "api_burst_limit" {
   }
 }
 
+variable "live_origins" {
+  description = "From where pages may watch live updates, as https://watch.example. Programs may from anywhere, with a ticket."
+  type        = list(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for origin in var.live_origins : can(regex("^https?://[a-z0-9.-]+(:([0-9]+|[*]))?$", origin))])
+    error_message = "An origin is scheme and host, such as https://watch.example: no path, no slash at its end. :* is every port."
+  }
+}
+
 variable "object_lock_days" {
   description = "Days for which compacted objects can be deleted by nobody without a special permission (governance mode). 0 is none; it can be chosen only before the bucket is made."
   type        = number

@@ -1,6 +1,7 @@
 """What an AWS holds of the stack, read through its API: a line for each setting, to compare two of them."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -32,6 +33,7 @@ class Reader:
             "identity": self.identity,
             "iot": self.devices,
             "api": self.api,
+            "live": self.live,
             "only-aws": self.only_aws,
         }
         found = {kind: dict(read()) for kind, read in kinds.items()}
@@ -41,6 +43,12 @@ class Reader:
         text = text.replace(self._endpoint, "http://aws")
         for api in self._client("apigateway").get_rest_apis()["items"]:
             text = text.replace(api["id"], "API")
+        gateway = self._client("apigatewayv2")
+        for api in gateway.get_apis()["Items"]:
+            for integration in gateway.get_integrations(ApiId=api["ApiId"])["Items"]:
+                text = text.replace(integration["IntegrationId"], "INTEGRATION")
+            text = text.replace(api["ApiId"], "LIVE")
+        text = re.sub(r"/stream/[0-9T:.-]+", "/stream", text)
         for pool in self._client("cognito-idp").list_user_pools(MaxResults=60)["UserPools"]:
             text = text.replace(pool["Id"], "POOL")
         return text
@@ -256,6 +264,27 @@ class Reader:
             yield f"stage {stage['stageName']}", settings
         yield "usage plans", [plan["name"] for plan in gateway.get_usage_plans()["items"]]
 
+    def live(self) -> Iterator[tuple[str, Any]]:
+        gateway = self._client("apigatewayv2")
+        [api] = gateway.get_apis()["Items"]
+        yield "api", _only(api, "Name", "Description", "ProtocolType", "RouteSelectionExpression")
+        authorisers = {
+            each["AuthorizerId"]: each for each in gateway.get_authorizers(ApiId=api["ApiId"])["Items"]
+        }
+        for each in authorisers.values():
+            yield (
+                f"authoriser {each['Name']}",
+                _only(each, "AuthorizerType", "AuthorizerUri", "IdentitySource"),
+            )
+        for each in gateway.get_integrations(ApiId=api["ApiId"])["Items"]:
+            yield "integration", _only(each, "IntegrationType", "IntegrationMethod", "IntegrationUri")
+        for each in gateway.get_routes(ApiId=api["ApiId"])["Items"]:
+            authoriser = authorisers.get(each.get("AuthorizerId"), {}).get("Name")
+            settings = _only(each, "Target", "AuthorizationType")
+            yield f"route {each['RouteKey']}", {**settings, "authoriser": authoriser}
+        for each in gateway.get_stages(ApiId=api["ApiId"])["Items"]:
+            yield f"stage {each['StageName']}", _only(each, "AccessLogSettings", "DefaultRouteSettings")
+
     def only_aws(self) -> Iterator[tuple[str, Any]]:
         """What nobody needs on one machine, by name."""
         for alarm in self._client("cloudwatch").describe_alarms()["MetricAlarms"]:
@@ -272,7 +301,14 @@ def _only(found: Mapping[str, Any], *names: str) -> dict[str, Any]:
 
 def _source(source: Mapping[str, Any]) -> dict[str, Any]:
     names = ("BatchSize", "MaximumBatchingWindowInSeconds", "ScalingConfig", "FunctionResponseTypes")
-    return {**_only(source, *names), "enabled": source["State"], "calls": source["FunctionArn"]}
+    stream = ("StartingPosition", "MaximumRecordAgeInSeconds")
+    filters = source.get("FilterCriteria", {}).get("Filters", ())
+    return {
+        **_only(source, *names, *stream),
+        "filters": [json.loads(each["Pattern"]) for each in filters],
+        "enabled": source["State"],
+        "calls": source["FunctionArn"],
+    }
 
 
 def _client(client: Mapping[str, Any]) -> dict[str, Any]:

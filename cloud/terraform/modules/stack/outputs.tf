@@ -89,6 +89,11 @@ output "openapi" {
   value       = yamldecode(local.text["openapi.yaml"])
 }
 
+output "live" {
+  description = "live.yaml."
+  value       = yamldecode(local.text["live.yaml"])
+}
+
 output "alarms" {
   description = "alarms.yaml."
   value       = yamldecode(local.text["alarms.yaml"])

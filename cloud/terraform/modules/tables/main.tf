@@ -6,6 +6,8 @@ resource "aws_dynamodb_table" "this" {
   hash_key                    = each.value.partition_key.name
   range_key                   = try(each.value.sort_key.name, null)
   deletion_protection_enabled = each.value.deletion_protection && var.protect_data
+  stream_enabled              = each.value.stream != null
+  stream_view_type            = each.value.stream
 
   dynamic "attribute" {
     for_each = { for key in concat(

@@ -11,6 +11,7 @@ variable "tables" {
       sort_key      = object({ name = string, type = string })
       keys_only     = optional(bool, false)
     })), {})
+    stream                 = optional(string)
     expiry_attribute       = optional(string)
     point_in_time_recovery = bool
     encryption             = string

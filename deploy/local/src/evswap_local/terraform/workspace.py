@@ -111,4 +111,11 @@ def _values(configuration: Path, source: Source, package: Path) -> dict[str, Any
         "packages": str(package.parent.absolute()),
         "package_target": LOCAL,
         "without": sorted(exceptions(configuration)),
+        "live_origins": _live_origins(source),
     }
+
+
+def _live_origins(source: Source) -> list[str]:
+    """From where pages may watch on this machine, which on AWS is no part of cloud/stack."""
+    functions = source.yaml("functions.yaml")["functions"]
+    return str(functions["watch-authorise"]["environment"]["EVSWAP_LIVE_ORIGINS"]).split()
