@@ -32,8 +32,8 @@ EXIT_OTHER_MINISTACK = 3
 EXIT_CANNOT_START = 4
 
 SERVICES = (
-    "apigateway,budgets,cloudwatch,cognito-idp,dynamodb,events,execute-api,iam,iot,iot-data,kms,lambda,logs,s3,scheduler,"
-    "secretsmanager,sns,sqs,ssm,sts,tagging"
+    "apigateway,athena,budgets,cloudwatch,cognito-idp,dynamodb,events,execute-api,glue,iam,iot,iot-data,kms,lambda,logs,s3,"
+    "scheduler,secretsmanager,sns,sqs,ssm,sts,tagging"
 )
 """What the stack may use. The rest of ministack would open ports of its own (SFTP, databases) when called."""
 
