@@ -45,7 +45,8 @@ transport: {name: memory}
 """
 
 
-SURROUNDINGS = Surroundings(station_id="station-01", time=ManualTime())
+TIME = ManualTime()
+SURROUNDINGS = Surroundings(station_id="station-01", time=TIME)
 
 
 @pytest.fixture
@@ -146,6 +147,7 @@ async def test_a_driver_that_cannot_be_opened_costs_its_own_role_until_it_can(
     with pytest.raises(SensorError, match=r"no-tty: does not exist; is the adapter plugged in\?"):
         await whole.read_climate()
     async with plugged_in(RTU, at=str(tmp_path / "no-tty")):
+        TIME.stall(10.0)
         assert (await next_good(whole)).temperature == 21.5
         await whole.aclose()
 

@@ -321,22 +321,28 @@ async def test_an_alarm_is_raised_by_what_lasts_and_cleared_by_what_stays_well()
 
 
 async def test_what_cannot_be_opened_costs_its_own_fields_until_it_can() -> None:
-    locks = Locks(says=locked(1))
+    """It is tried again by the next reading, and after that less and less often."""
+    locks, time = Locks(says=locked(1)), ManualTime()
     absent = part(locks, 1)
     trouble: list[Exception] = [DriverUnavailable(device="GPIO", reason="no pins")]
+    attempts: list[float] = []
 
     async def opens(*_: Any) -> Locks:
+        attempts.append(time.monotonic() - began)
         if trouble:
             raise trouble[0]
         return locks
 
     object.__setattr__(absent.kind, "open", opens)
-    bank = Batteries(says={1: battery(1)})
-    cabinet = await open_composed(station(part(Weather()), part(bank, 1), absent), surroundings())
-    for _ in range(2):
+    bank, began = Batteries(says={1: battery(1)}), time.monotonic()
+    cabinet = await open_composed(station(part(Weather()), part(bank, 1), absent), surroundings(time))
+    for _ in range(40):
         (bay,) = await cabinet.read_bays()
         assert (bay.lock, bay.battery) == (Lock.UNKNOWN, battery(1))
+        time.stall(1.0)
+    assert attempts == [0, 0, 1, 3, 8, 18, 28, 38]
     trouble.clear()
+    time.stall(10.0)
     (bay,) = await cabinet.read_bays()
     assert bay.lock is Lock.LOCKED
     await cabinet.aclose()

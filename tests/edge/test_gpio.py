@@ -222,6 +222,14 @@ def test_the_settings_say_what_they_are_for() -> None:
 # --- where there are no pins ------------------------------------------------------------------------------
 
 
+async def test_a_pin_that_the_board_does_not_have_is_named_as_such(pins: Pins) -> None:
+    many = Settings(bays="1-29", locks=tuple(range(29)))
+    with pytest.raises(DriverUnavailable, match="GPIO pin GPIO28: this board has no such pin"):
+        async with locks(many):
+            pass
+    assert not pins.is_output(0)
+
+
 async def test_a_pin_that_somebody_has_is_named_and_all_others_are_given_back(pins: Pins) -> None:
     somebody = OutputDevice(18)
     with pytest.raises(DriverUnavailable, match=r"GPIO pin GPIO18: .* used by another program"):

@@ -53,6 +53,9 @@ ProtocolT = TypeVar("ProtocolT")
 _SHARE_OF_PATIENCE: Final = 0.9
 """A driver may take this share of the time that the whole reading has: who waits for all of them still gets
 what the others said."""
+_OPENED_AGAIN_S: Final = (0.0, 1.0, 2.0, 5.0, 10.0)
+"""So long after the first failure to open a driver, the second and so on, a reading may try again: what is
+back is used at once, and what never comes is not opened and closed with every look."""
 _LAST_GRACE_S: Final = 1.0
 """For so long an opening that was given up is waited for."""
 _NOT_SAID: Final = Unread("the driver said nothing about this bay")
@@ -67,15 +70,25 @@ class _Seat:
         self.part = part
         self._surroundings = surroundings
         self._opening: asyncio.Task[Hardware] | None = None
+        self._monotonic = surroundings.time.monotonic
+        self._failures = 0
+        self._again_at = 0.0
 
     async def hardware(self) -> Hardware:
-        """Open it, unless it is. There is one attempt at a time, however long it takes. Raises
-        ``DriverUnavailable``."""
-        if self._opening is None or _failed(self._opening):
+        """Open it, unless it is. There is one attempt at a time, however long it takes, and a while between
+        two that fail. Raises ``DriverUnavailable``."""
+        if self._opening is None or (_failed(self._opening) and self._monotonic() >= self._again_at):
             opening = self.part.kind.open(self.part.settings, self._surroundings)
             self._opening = asyncio.ensure_future(opening)
-            self._opening.add_done_callback(_failed)
+            self._opening.add_done_callback(self._note)
         return await asyncio.shield(self._opening)
+
+    def _note(self, opening: "asyncio.Task[Hardware]") -> None:
+        if not _failed(opening):
+            self._failures = 0
+            return
+        self._again_at = self._monotonic() + _OPENED_AGAIN_S[min(self._failures, len(_OPENED_AGAIN_S) - 1)]
+        self._failures += 1
 
     async def having(self, protocol: type[ProtocolT]) -> ProtocolT:
         """The hardware, which has the ``protocol`` of the role. Raises ``SensorError``, or

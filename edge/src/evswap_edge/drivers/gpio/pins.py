@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from gpiozero import Device, InputDevice, OutputDevice  # type: ignore[import-untyped]
-from gpiozero.exc import GPIOZeroError, PinUnknownPi  # type: ignore[import-untyped]
+from gpiozero.exc import GPIOZeroError, PinInvalidPin, PinUnknownPi  # type: ignore[import-untyped]
 
 from evswap_edge.drivers.gpio.settings import Active, Pull
 from evswap_edge.hal import DriverUnavailable, SensorError
@@ -124,6 +124,8 @@ def _make_factory(chip: int | None) -> Any:
 def _why(error: Exception) -> str:
     if isinstance(error, PinUnknownPi):
         return f"this is no Raspberry Pi, or one that gpiozero does not know ({error})"
+    if isinstance(error, PinInvalidPin):
+        return "this board has no such pin: the header of a Raspberry Pi has GPIO0 to GPIO27"
     return (
         f"{error}; is the pin used by another program or an overlay, and do you belong to the group gpio "
         "(`sudo usermod -aG gpio $USER` and a new login)?"
