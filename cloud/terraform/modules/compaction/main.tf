@@ -1,0 +1,74 @@
+# The compactor: a function with a zip of its own, called by the clock.
+module "role" {
+  source = "../role"
+
+  role = var.compaction.role
+}
+
+resource "aws_cloudwatch_log_group" "this" {
+  name              = "/aws/lambda/${var.compaction.function.name}"
+  retention_in_days = var.compaction.function.log_retention_days
+}
+
+resource "aws_lambda_function" "this" {
+  function_name                  = var.compaction.function.name
+  description                    = var.compaction.function.description
+  role                           = module.role.arn
+  handler                        = var.compaction.function.handler
+  runtime                        = var.code.runtime
+  architectures                  = [var.code.architecture]
+  memory_size                    = var.compaction.function.memory_mb
+  timeout                        = var.compaction.function.timeout_s
+  reserved_concurrent_executions = var.compaction.function.reserved_concurrency
+  filename                       = var.package
+  source_code_hash               = try(filebase64sha256(var.package), null)
+
+  environment {
+    variables = var.compaction.function.environment
+  }
+
+  ephemeral_storage {
+    size = var.compaction.function.disk_mb
+  }
+
+  logging_config {
+    log_format            = "JSON"
+    log_group             = aws_cloudwatch_log_group.this.name
+    application_log_level = var.compaction.function.log_level
+    system_log_level      = "WARN"
+  }
+
+  lifecycle {
+    precondition {
+      condition     = fileexists(var.package)
+      error_message = "${var.package} is not there: `evswap-cloud package --compactor` builds it."
+    }
+  }
+}
+
+# The next call of the schedule goes on where one has failed.
+resource "aws_lambda_function_event_invoke_config" "this" {
+  function_name                = aws_lambda_function.this.function_name
+  maximum_event_age_in_seconds = 3600
+  maximum_retry_attempts       = 0
+}
+
+resource "aws_cloudwatch_event_rule" "this" {
+  name                = var.compaction.schedule.name
+  description         = var.compaction.schedule.description
+  schedule_expression = var.compaction.schedule.expression
+}
+
+resource "aws_cloudwatch_event_target" "this" {
+  rule      = aws_cloudwatch_event_rule.this.name
+  target_id = "function"
+  arn       = aws_lambda_function.this.arn
+}
+
+resource "aws_lambda_permission" "this" {
+  statement_id  = "schedule"
+  action        = "lambda:InvokeFunction"
+  function_name = aws_lambda_function.this.function_name
+  principal     = "events.amazonaws.com"
+  source_arn    = aws_cloudwatch_event_rule.this.arn
+}
