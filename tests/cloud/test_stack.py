@@ -99,6 +99,10 @@ def test_a_function_has_the_settings_that_its_wiring_asks_for_and_no_others() ->
         "command": {wiring.STATIONS_TABLE, wiring.COMMANDS_TABLE},
         "reports": {wiring.ARCHIVE_BUCKET, wiring.COMMANDS_TABLE},
         "expire": {wiring.COMMANDS_TABLE},
+        "ticket": {wiring.TICKETS_TABLE},
+        "watch-authorise": {wiring.TICKETS_TABLE},
+        "watch": {wiring.STATIONS_TABLE, wiring.WATCHERS_TABLE},
+        "push": {wiring.WATCHERS_TABLE},
         "provision": set(),
         "retire": set(),
     }
@@ -305,8 +309,16 @@ WILDCARDS = {
     "arn:aws:iot:us-east-1:123456789012:topic/ev/station/": "one topic a station, of one kind",
     "arn:aws:iot:us-east-1:123456789012:thing/": "one thing a station, named when it is provisioned",
     "arn:aws:iot:us-east-1:123456789012:cert/": "a certificate's name is its hash",
+    "arn:aws:execute-api:us-east-1:123456789012:": "an API's id is made with it, a connection's later",
+    "arn:aws:dynamodb:us-east-1:123456789012:table/evswap-stations/stream/": "a stream's name is a moment",
 }
 """Where a resource may end in a wildcard, and why."""
+
+ENDINGS = {
+    ":topic/": ("/acknowledgement", "/commands/*"),
+    ":execute-api:": ("/live/POST/@connections/*", "/live/DELETE/@connections/*"),
+}
+"""What has to follow the first wildcard, where that is not the end."""
 
 
 @pytest.mark.parametrize("name", ROLES)
@@ -315,8 +327,8 @@ def test_no_role_has_a_wildcard_without_a_reason(name: str) -> None:
         assert "*" not in action
         if "*" in resource:
             assert any(resource.startswith(beginning) for beginning in WILDCARDS)
-            ending = resource.partition("*")[2]
-            assert ending in (("/acknowledgement", "/commands/*") if ":topic/" in resource else ("",))
+            endings = next((ends for kind, ends in ENDINGS.items() if kind in resource), ("",))
+            assert resource.partition("*")[2] in endings
 
 
 def test_roles_are_the_ones_that_functions_rules_and_templates_have() -> None:
@@ -535,8 +547,14 @@ def operations() -> Iterator[tuple[str, str, dict[str, Any]]]:
 
 
 def test_every_method_is_the_api_function_and_leaves_it_the_time_it_has() -> None:
+    others = {
+        "issueCommand": "command",
+        "issueTicket": "ticket",
+        "preflightTickets": "ticket",
+        "refuseTickets": "ticket",
+    }
     for _, _, operation in operations():
-        function = FUNCTIONS["command" if "security" in operation else "api"]
+        function = FUNCTIONS[others.get(operation["operationId"], "api")]
         integration = operation["x-amazon-apigateway-integration"]
         assert integration["type"] == "aws_proxy"
         assert integration["httpMethod"] == "POST"
@@ -546,7 +564,8 @@ def test_every_method_is_the_api_function_and_leaves_it_the_time_it_has() -> Non
 
 def test_every_resource_answers_a_preflight_and_refuses_other_methods() -> None:
     for item in OPENAPI["paths"].values():
-        assert item.keys() - {"post"} == {"get", "options", "x-amazon-apigateway-any-method"}
+        assert item.keys() - {"get", "post"} == {"options", "x-amazon-apigateway-any-method"}
+        assert item.keys() & {"get", "post"}
 
 
 def test_a_command_needs_a_scope_that_is_there_and_whoever_has_a_client_can_have_it() -> None:
