@@ -17,15 +17,14 @@ from msgspec.structs import replace
 from evswap_cloud.__main__ import main
 from evswap_cloud.errors import CommandError, SigningKeyError
 from evswap_cloud.ledger import memory_book
-from evswap_cloud.signing import commands_for, grant, keep_key, read_key, secret_key, send
+from evswap_cloud.signing import authorise, grant, keep_key, orders_for, read_key, secret_key, send
 from evswap_schema import (
     Authorisation,
     CacheAuthorisations,
-    Command,
     decode_authorisation,
-    decode_command,
 )
 from evswap_schema.limits import MAX_AUTHORISATIONS
+from tests.cloud.commands_at_hand import Cloud, order
 from tests.cloud.messages import NOW
 
 TOKEN = "a" * 64
@@ -39,17 +38,6 @@ def authorisation(number: int = 1) -> Authorisation:
         expires_at=NOW + timedelta(days=1),
         max_swaps=2,
     )
-
-
-class DataPlane:
-    """Notes what is published."""
-
-    def __init__(self) -> None:
-        self.published: list[tuple[str, Command]] = []
-
-    def publish(self, *, topic: str, qos: int, payload: bytes) -> Any:
-        assert qos == 1
-        self.published.append((topic, decode_command(payload)))
 
 
 def test_a_key_is_made_once_for_its_owner_alone(tmp_path: Path) -> None:
@@ -82,42 +70,82 @@ def test_what_is_granted_is_in_the_ledger_and_keeps_what_was_spent() -> None:
     assert (account.grant.id_token, account.grant.max_swaps) == (TOKEN, 2)
 
 
+def told_by(cloud: Cloud, station_id: str) -> list[Authorisation]:
+    """What the station was told of, in this order."""
+    return [
+        decode_authorisation(signed.payload)
+        for message in cloud.plane.published
+        if message.command.station_id == station_id
+        and isinstance(message.command.action, CacheAuthorisations)
+        for signed in message.command.action.authorisations
+    ]
+
+
+def let(wanted: list[Authorisation], stations: list[str], cloud: Cloud, folder: Path) -> int:
+    return authorise(
+        wanted,
+        stations,
+        key=keep_key(folder / "key.pem"),
+        ledger=memory_book(),
+        dispatcher=cloud.dispatcher,
+        issued_by="clerk",
+        now=NOW,
+    )
+
+
 def test_each_station_hears_of_all_in_commands_that_fit(tmp_path: Path) -> None:
-    key, plane = keep_key(tmp_path / "key.pem"), DataPlane()
-    wanted = [authorisation(number) for number in range(MAX_AUTHORISATIONS + 1)]
-    assert send(commands_for(wanted, ["s-1", "s-2"], key=key, now=NOW), plane) == 4
-    for topic, command in plane.published:
-        assert topic == f"ev/station/{command.station_id}/commands/{command.command_id}"
-        assert (command.issued_at, command.expires_at) == (NOW, NOW + timedelta(hours=1))
-    for station in ("s-1", "s-2"):
-        told = [
-            decode_authorisation(one.payload)
-            for _, command in plane.published
-            if command.station_id == station and isinstance(command.action, CacheAuthorisations)
-            for one in command.action.authorisations
-        ]
-        assert told == wanted
+    cloud, wanted = Cloud(), [authorisation(number) for number in range(MAX_AUTHORISATIONS + 1)]
+    assert let(wanted, ["s-1", "s-2"], cloud, tmp_path) == len(cloud.plane.published) == 4
+    assert told_by(cloud, "s-1") == told_by(cloud, "s-2") == wanted
+    for message in cloud.plane.published:
+        assert message.command.expires_at == NOW + timedelta(days=1), "as long as they hold"
+
+
+def test_a_station_that_is_away_is_told_when_it_comes_back(tmp_path: Path) -> None:
+    cloud = Cloud()
+    cloud.plane.down = True
+    assert let([authorisation()], ["s-1"], cloud, tmp_path) == 1
+    cloud.plane.down = False
+    cloud.clock.pass_(hours=20)
+    assert cloud.dispatcher.deliver("s-1") == 1
+    assert told_by(cloud, "s-1") == [authorisation()]
+
+
+@pytest.mark.parametrize(
+    ("left", "life"),
+    [
+        (timedelta(days=90), timedelta(days=7)),
+        (timedelta(hours=2), timedelta(hours=2)),
+        (-timedelta(hours=1), timedelta(minutes=5)),
+    ],
+)
+def test_they_wait_for_a_station_as_long_as_they_hold_and_a_command_may(
+    tmp_path: Path, left: timedelta, life: timedelta
+) -> None:
+    key = keep_key(tmp_path / "key.pem")
+    one = replace(authorisation(), valid_from=NOW - timedelta(days=1), expires_at=NOW + left)
+    [wanted] = orders_for([one], ["s-1"], key=key, issued_by="clerk", now=NOW)
+    assert wanted.life == life
 
 
 def test_authorisations_for_many_stations_come_in_as_many_commands_as_they_need(tmp_path: Path) -> None:
     """Fifty of them would be ten times as long as a command may be."""
-    plane = DataPlane()
     everywhere = tuple(f"{number:064}" for number in range(100))
     wanted = [replace(authorisation(number), stations=everywhere) for number in range(10)]
-    send(commands_for(wanted, ["s-1"], key=keep_key(tmp_path / "key.pem"), now=NOW), plane)
-    told = [one for _, command in plane.published for one in command.action.authorisations]  # type: ignore[union-attr]
-    assert [decode_authorisation(one.payload) for one in told] == wanted
-    assert 1 < len(plane.published) < len(wanted)
+    cloud = Cloud()
+    let(wanted, ["s-1"], cloud, tmp_path)
+    assert told_by(cloud, "s-1") == wanted
+    assert 1 < len(cloud.plane.published) < len(wanted)
 
 
-def test_a_command_that_could_not_be_sent_says_so(tmp_path: Path) -> None:
-    class Down(DataPlane):
+def test_a_command_that_could_not_be_sent_says_so() -> None:
+    class Down:
         def publish(self, *, topic: str, qos: int, payload: bytes) -> Any:
             raise EndpointConnectionError(endpoint_url="https://nowhere")
 
-    commands = commands_for([authorisation()], ["s-1"], key=keep_key(tmp_path / "key.pem"), now=NOW)
+    command = Cloud().dispatcher.issue(order()).record.command
     with pytest.raises(CommandError, match=r"commands/.*EndpointConnectionError"):
-        send(commands, Down())
+        send([command], Down())
 
 
 class Secrets:
@@ -182,7 +210,7 @@ def test_what_the_contract_refuses_is_wrong_use(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    for name in ("BATTERIES", "LEDGER", "AUTHORISATIONS"):
+    for name in ("BATTERIES", "LEDGER", "AUTHORISATIONS", "COMMANDS"):
         monkeypatch.setenv(f"EVSWAP_{name}_TABLE", "t")
     key = ["--key-file", str(tmp_path / "key.pem")]
     with pytest.raises(SystemExit) as ended:

@@ -13,6 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evswap_cloud.ledger import memory_book
+from evswap_cloud.remote import Dispatcher
+from evswap_cloud.remote.memory import MemoryCommands
 from evswap_edge.clock import SystemTime
 from evswap_edge.config import SwapRules, read_fleet
 from evswap_edge.drivers import Surroundings
@@ -38,7 +40,8 @@ class DataPlane:
     def __init__(self) -> None:
         self.commands: list[Command] = []
 
-    def publish(self, *, topic: str, qos: int, payload: bytes) -> Any:
+    def publish(self, *, topic: str, qos: int, payload: bytes, messageExpiry: int) -> Any:
+        assert messageExpiry > 0
         command = decode_command(payload)
         assert (topic, qos) == (f"ev/station/{command.station_id}/commands/{command.command_id}", 1)
         self.commands.append(command)
@@ -80,7 +83,8 @@ def test_every_rider_of_a_station_may_swap_there(tmp_path: Path) -> None:
     state = StateFolder(tmp_path)
     rules, world = station(state, SETTINGS, number=2)
     ledger, data_plane = memory_book(), DataPlane()
-    count = authorise_riders(SETTINGS, keep_network(state), ledger, data_plane, now=NOW)
+    dispatcher = Dispatcher(MemoryCommands(), data_plane)
+    count = authorise_riders(SETTINGS, keep_network(state), ledger, dispatcher, now=NOW)
 
     assert rules.token_key_file is not None
     hash_of, signers = hasher(rules.token_key_file), Signers(rules.authorisation_keys)
@@ -98,10 +102,11 @@ def test_every_rider_of_a_station_may_swap_there(tmp_path: Path) -> None:
 
 def test_riders_who_are_authorised_again_are_the_same_and_are_sent_again(tmp_path: Path) -> None:
     network, ledger, data_plane = keep_network(StateFolder(tmp_path)), memory_book(), DataPlane()
-    authorise_riders(SETTINGS, network, ledger, data_plane, now=NOW)
+    dispatcher = Dispatcher(MemoryCommands(), data_plane)
+    authorise_riders(SETTINGS, network, ledger, dispatcher, now=NOW)
     known, first = dict(ledger.accounts.every()), data_plane.sent_to("station-01")
     data_plane.commands.clear()
-    authorise_riders(SETTINGS, network, ledger, data_plane, now=NOW + timedelta(days=3))
+    authorise_riders(SETTINGS, network, ledger, dispatcher, now=NOW + timedelta(days=3))
     assert dict(ledger.accounts.every()) == known
     assert data_plane.sent_to("station-01") == first
 

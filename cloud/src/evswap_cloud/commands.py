@@ -17,12 +17,13 @@ import boto3
 import msgspec
 
 from evswap_cloud import signing, wiring
-from evswap_cloud.acknowledge import DataPlane
 from evswap_cloud.audit import Audit, Line, audit, told
 from evswap_cloud.erasure import Erased, NoTokenHash, Stores, erase
 from evswap_cloud.errors import CloudError
 from evswap_cloud.ledger import Book
 from evswap_cloud.lines import lines_of_bucket, lines_of_folder
+from evswap_cloud.remote import Dispatcher
+from evswap_cloud.remote.command_line import add_command_arguments, report_command, shell_user
 from evswap_schema import Authorisation, format_timestamp
 
 S3 = "s3://"
@@ -40,6 +41,9 @@ def add_commands(commands: Any) -> None:
     key.add_argument("--key-file", type=Path, metavar="FILE", help="the key to sign with; made if missing")
     key.add_argument("--key-secret", metavar="NAME", help="the secret of AWS that holds it, in PEM")
     authorise_command.set_defaults(run=_authorise)
+    command = commands.add_parser("command", help="have a station do something")
+    add_command_arguments(command)
+    command.set_defaults(run=_command)
 
 
 def _add_audit(parser: argparse.ArgumentParser) -> None:
@@ -122,25 +126,39 @@ def _authorise(options: argparse.Namespace) -> int:
             if options.key_file is not None
             else signing.secret_key(boto3.client("secretsmanager"), options.key_secret)
         )
-        return report_authorisation(options, key, wiring.ledger(), boto3.client("iot-data"))
+        return report_authorisation(options, key, wiring.ledger(), wiring.dispatcher())
     except CloudError as error:
         sys.stderr.write(f"evswap-cloud: {error}\n")
         return 1
 
 
 def report_authorisation(
-    options: argparse.Namespace, key: signing.SigningKey, ledger: Book, data_plane: DataPlane
+    options: argparse.Namespace, key: signing.SigningKey, ledger: Book, dispatcher: Dispatcher
 ) -> int:
     """Sign the authorisation of the options, enter it, send it, print it; raises ``CloudError``."""
     wanted = _wanted(options)
     sent = signing.authorise(
-        [wanted], options.stations, key=key, ledger=ledger, data_plane=data_plane, now=wanted.valid_from
+        [wanted],
+        options.stations,
+        key=key,
+        ledger=ledger,
+        dispatcher=dispatcher,
+        issued_by=shell_user(),
+        now=wanted.valid_from,
     )
     sys.stdout.write(
         f"authorisation {wanted.authorisation_id}: {wanted.max_swaps} swaps until "
         f"{format_timestamp(wanted.expires_at)}, signed by key {key.key_id}, sent to {sent} stations\n"
     )
     return 0
+
+
+def _command(options: argparse.Namespace) -> int:
+    try:
+        return report_command(options, wiring.dispatcher(), wiring.command_store())
+    except CloudError as error:
+        sys.stderr.write(f"evswap-cloud: {error}\n")
+        return 1
 
 
 def _wanted(options: argparse.Namespace) -> Authorisation:

@@ -11,7 +11,6 @@ from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Final, Protocol
-from uuid import uuid4
 
 import msgspec
 from botocore.exceptions import BotoCoreError, ClientError
@@ -24,6 +23,7 @@ from evswap_cloud.aws import error_code
 from evswap_cloud.errors import CommandError, SigningKeyError
 from evswap_cloud.ledger import Book
 from evswap_cloud.ledger.authorisations import Account, Grant, granted
+from evswap_cloud.remote import MAX_LIFE, Dispatcher, Order
 from evswap_schema import (
     Authorisation,
     CacheAuthorisations,
@@ -36,9 +36,8 @@ from evswap_schema import (
 )
 from evswap_schema.limits import MAX_AUTHORISATIONS, MAX_COMMAND_BYTES
 
-COMMAND_LIFE: Final = timedelta(hours=1)
-"""How long a station may take to hear of an authorisation."""
-
+LEAST_LIFE: Final = timedelta(minutes=5)
+"""Of a command that tells of what holds for a moment only, or no longer."""
 
 _ROOM: Final = MAX_COMMAND_BYTES - 1_024
 """For authorisations, beside the rest of a command: ids and times take less than 400 bytes."""
@@ -128,14 +127,16 @@ def authorise(
     *,
     key: SigningKey,
     ledger: Book,
-    data_plane: DataPlane,
+    dispatcher: Dispatcher,
+    issued_by: str,
     now: datetime,
 ) -> int:
-    """Let customers swap at ``stations`` as is ``wanted``: entered in the ledger, signed, sent. Doing it
-    again enters nothing anew and sends it again. Returns how many commands were sent; raises
-    ``LedgerError``, ``CommandError``."""
+    """Let customers swap at ``stations`` as is ``wanted``: entered in the ledger, signed, sent; a station
+    that is away is sent it when it comes back. Doing it again enters nothing anew and sends it again. Returns
+    how many commands were issued; raises ``LedgerError``, ``CommandError``."""
     grant(wanted, ledger)
-    return send(commands_for(wanted, stations, key=key, now=now), data_plane)
+    orders = orders_for(wanted, stations, key=key, issued_by=issued_by, now=now)
+    return sum(1 for _ in map(dispatcher.issue, orders))
 
 
 def grant(wanted: Iterable[Authorisation], ledger: Book) -> None:
@@ -149,19 +150,25 @@ def _entered(one: Authorisation) -> Callable[[Account | None], Account]:
     return partial(granted, authorisation_id=one.authorisation_id, grant=terms)
 
 
-def commands_for(
-    wanted: Iterable[Authorisation], stations: Iterable[str], *, key: SigningKey, now: datetime
-) -> Iterator[Command]:
-    """What tells ``stations`` of what is ``wanted``: to each as few commands as take all of it."""
+def orders_for(
+    wanted: Collection[Authorisation],
+    stations: Iterable[str],
+    *,
+    key: SigningKey,
+    issued_by: str,
+    now: datetime,
+) -> Iterator[Order]:
+    """What tells ``stations`` of what is ``wanted``: to each as few commands as take all of it, for as long
+    as any of it holds and a command may wait."""
     parcels = tuple(_parcels(map(key.sign, wanted)))
+    left = max((one.expires_at - now for one in wanted), default=LEAST_LIFE)
     for station_id in stations:
         for authorisations in parcels:
-            yield Command(
-                command_id=uuid4().hex,
+            yield Order(
                 station_id=station_id,
-                issued_at=now,
-                expires_at=now + COMMAND_LIFE,
                 action=CacheAuthorisations(authorisations=authorisations),
+                issued_by=issued_by,
+                life=min(max(left, LEAST_LIFE), MAX_LIFE),
             )
 
 

@@ -11,6 +11,7 @@ from evswap_cloud.commands import add_authorise_arguments, add_erase_arguments
 from evswap_cloud.errors import CloudError
 from evswap_cloud.history_commands import add_compact_arguments, add_query_arguments
 from evswap_cloud.operations.command_line import operations
+from evswap_cloud.remote.command_line import add_command_arguments
 from evswap_edge.keys import KeyFileError
 from evswap_local.commands import archive, down, env, history, logs, people, stations, status, up
 from evswap_local.commands.operations import add_smoke_arguments, on_running_stack, run_smoke
@@ -53,6 +54,8 @@ COMMANDS: dict[str, tuple[Arguments, Run, str]] = {
         people.run_authorise,
         "let a customer swap at stations that are offline",
     ),
+    "command": (add_command_arguments, people.run_command, "have a station do something"),
+    "token": (people.add_token_arguments, people.run_token, "an access token, for commands by the REST API"),
     "smoke": (add_smoke_arguments, run_smoke, "send a reading through a deployment, and look for it"),
     "archive": (archive.add_arguments, archive.run, "count or list what the archive holds"),
     "compact": (add_compact_arguments, history.run_compact, "make Parquet of the raw archive"),

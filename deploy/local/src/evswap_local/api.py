@@ -1,5 +1,6 @@
 """Asking the REST API, as anyone may."""
 
+import base64
 import json
 import time
 import urllib.parse
@@ -28,6 +29,20 @@ def stations(api_url: str) -> Iterator[dict[str, Any]]:
         cursor = page.get("next_cursor")
         if not cursor:
             return
+
+
+def fetch_token(endpoint_url: str, client_id: str, secret: str, *, scopes: Sequence[str] = ()) -> str:
+    """An access token by the client's secret, with ``scopes``, or all that the client may have; raises
+    OSError."""
+    form = {"grant_type": "client_credentials"} | ({"scope": " ".join(scopes)} if scopes else {})
+    basic = base64.b64encode(f"{client_id}:{secret}".encode()).decode()
+    request = urllib.request.Request(  # noqa: S310 - the address is our own
+        f"{endpoint_url}/oauth2/token",
+        data=urllib.parse.urlencode(form).encode(),
+        headers={"Authorization": f"Basic {basic}"},
+    )
+    with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
+        return str(json.load(answer)["access_token"])
 
 
 def visible(api_url: str, station_ids: Sequence[str], since: datetime) -> set[str]:

@@ -8,6 +8,7 @@ import boto3
 from botocore.config import Config
 
 from evswap_cloud.acknowledge import DataPlane
+from evswap_cloud.remote import CommandPlane
 from evswap_local.credentials import Credentials
 
 if TYPE_CHECKING:
@@ -78,6 +79,12 @@ class Clients:
     @cached_property
     def iot_data(self) -> DataPlane:
         made: DataPlane = self._session.client("iot-data", endpoint_url=self.endpoint_url, config=QUICK)
+        return made
+
+    @cached_property
+    def command_plane(self) -> CommandPlane:
+        """The same, for messages that expire."""
+        made: CommandPlane = self._session.client("iot-data", endpoint_url=self.endpoint_url, config=QUICK)
         return made
 
     @cached_property

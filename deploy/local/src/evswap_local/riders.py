@@ -4,20 +4,21 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from evswap_cloud import signing
-from evswap_cloud.acknowledge import DataPlane
 from evswap_cloud.ledger import Book
+from evswap_cloud.remote import Dispatcher
 from evswap_edge.simulation.names import tokens
 from evswap_local.network import Network
 from evswap_local.settings import Settings
 from evswap_schema import Authorisation
 
+ISSUER = "evswap up"
 MAX_SWAPS = 1_000
 """Of one rider in one term: the most that an authorisation allows. He comes every three days, and ten times
 as often where time passes ten times as fast."""
 
 
 def authorise_riders(
-    settings: Settings, network: Network, ledger: Book, data_plane: DataPlane, *, now: datetime
+    settings: Settings, network: Network, ledger: Book, dispatcher: Dispatcher, *, now: datetime
 ) -> int:
     """Let the riders of every station swap, and tell the stations; how many riders there are. Doing it again
     sends it again and changes nothing. Raises ``LedgerError``, ``CommandError``."""
@@ -25,7 +26,13 @@ def authorise_riders(
     for station_id in settings.station_ids():
         wanted = authorisations(station_id, settings.bays, network, now=now)
         signing.authorise(
-            wanted, [station_id], key=network.signing_key, ledger=ledger, data_plane=data_plane, now=now
+            wanted,
+            [station_id],
+            key=network.signing_key,
+            ledger=ledger,
+            dispatcher=dispatcher,
+            issued_by=ISSUER,
+            now=now,
         )
         count += len(wanted)
     return count

@@ -30,6 +30,7 @@ from evswap_local.progress import Progress
 from evswap_local.riders import authorise_riders
 from evswap_local.settings import VISITOR, Reporting, Settings
 from evswap_local.stack.api import api_url, find_api
+from evswap_local.stack.commands import dispatcher_of
 from evswap_local.stack.ledger import ledger_of
 from evswap_local.stack.live import find_live_api, live_stage
 from evswap_local.stack.provisioning import template_name
@@ -150,7 +151,7 @@ def _bring_up(context: Context, options: argparse.Namespace, progress: Progress)
             settings,
             network,
             ledger_of(clients, source.values),
-            clients.iot_data,
+            dispatcher_of(clients, source),
             now=datetime.now(UTC),
         )
         progress.step(f"riders: {riders} may swap")
