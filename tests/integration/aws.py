@@ -227,23 +227,6 @@ def _start_session() -> None:
 
 
 def _forget_clients() -> None:
-    for made in (
-        wiring.live_ingest,
-        wiring.change_ingest,
-        wiring.bulk_ingest,
-        wiring.event_ingest,
-        wiring.acknowledger,
-        wiring.latest_reader,
-        wiring.contacts,
-        wiring.connection_notes,
-        wiring.figures,
-        wiring.bay_reader,
-        wiring.event_reader,
-        wiring.ledger,
-        wiring.battery_reader,
-        wiring.command_store,
-        wiring.dispatcher,
-        wiring.command_reports,
-        api._app,
-    ):
-        made.cache_clear()
+    for made in (*vars(wiring).values(), api._app):
+        if hasattr(made, "cache_clear"):
+            made.cache_clear()

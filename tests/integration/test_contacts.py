@@ -170,6 +170,7 @@ def test_the_functions_note_who_went_and_count_him(cloud: Aws) -> None:
 def test_the_function_asks_for_what_could_not_be_noted_again(cloud: Aws) -> None:
     wiring.latest_reader().offer(state())
     cloud.refuse("dynamodb.UpdateItem", "ThrottlingException")
+    wiring._dynamodb.cache_clear()
     wiring.contacts.cache_clear()
     wiring.connection_notes.cache_clear()
     went = {"clientId": "station-01", "timestamp": 1, "eventType": "connected", "versionNumber": 3}

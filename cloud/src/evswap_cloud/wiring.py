@@ -1,4 +1,7 @@
-"""The one place that makes clients: once a process, when first needed, and only those a function needs."""
+"""The one place that makes clients: once a process, when first needed, and only those a function needs.
+
+What only some functions need is imported where it is needed: a cold start pays for every module.
+"""
 
 import os
 import time
@@ -11,32 +14,32 @@ import boto3
 from aws_lambda_powertools import Logger
 from botocore.config import Config
 
-from evswap_cloud.acknowledge import Acknowledger, DataPlane, IotMessenger
 from evswap_cloud.archive import S3Archive
 from evswap_cloud.bays import DynamoBays
-from evswap_cloud.connection.figures import DynamoFigures
-from evswap_cloud.connection.notes import ConnectionNotes
-from evswap_cloud.connection.store import DynamoContacts
 from evswap_cloud.errors import MissingSetting
-from evswap_cloud.events import DynamoEvents
-from evswap_cloud.history import DynamoHistory
 from evswap_cloud.ingest import BulkIngest, ChangeIngest, EventIngest, LiveIngest
 from evswap_cloud.latest import DynamoLatestStates
-from evswap_cloud.ledger import Book, LedgerReader, dynamo_book, dynamo_reader
-from evswap_cloud.provisioning import IotRegistry
 from evswap_cloud.quarantine import S3Quarantine
-from evswap_cloud.remote import CommandPlane, CommandReports, Dispatcher, DynamoCommands
-from evswap_cloud.watching.line import ApiGatewayLine
-from evswap_cloud.watching.push import Clock, Push
-from evswap_cloud.watching.session import Sessions
-from evswap_cloud.watching.stations import DynamoShown
-from evswap_cloud.watching.tickets import DynamoTickets
-from evswap_cloud.watching.watchers import DynamoWatchers
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb.client import DynamoDBClient
     from types_boto3_iot.client import IoTClient
     from types_boto3_s3.client import S3Client
+
+    from evswap_cloud.acknowledge import Acknowledger, DataPlane
+    from evswap_cloud.connection.figures import DynamoFigures
+    from evswap_cloud.connection.notes import ConnectionNotes
+    from evswap_cloud.connection.store import DynamoContacts
+    from evswap_cloud.events import DynamoEvents
+    from evswap_cloud.history import DynamoHistory
+    from evswap_cloud.ledger import Book, LedgerReader
+    from evswap_cloud.provisioning import IotRegistry
+    from evswap_cloud.remote import CommandPlane, CommandReports, Dispatcher, DynamoCommands
+    from evswap_cloud.watching.line import ApiGatewayLine
+    from evswap_cloud.watching.push import Push
+    from evswap_cloud.watching.session import Sessions
+    from evswap_cloud.watching.tickets import DynamoTickets
+    from evswap_cloud.watching.watchers import DynamoWatchers
 
 ARCHIVE_BUCKET: Final = "EVSWAP_ARCHIVE_BUCKET"
 STATIONS_TABLE: Final = "EVSWAP_STATIONS_TABLE"
@@ -123,8 +126,10 @@ def event_ingest() -> EventIngest:
 
 
 @cache
-def acknowledger() -> Acknowledger:
+def acknowledger() -> "Acknowledger":
     """What tells stations what the cloud has."""
+    from evswap_cloud.acknowledge import Acknowledger, IotMessenger
+
     return Acknowledger(IotMessenger(_iot_data()), each=_writers().map)
 
 
@@ -135,14 +140,18 @@ def latest_reader() -> DynamoLatestStates:
 
 
 @cache
-def contacts() -> DynamoContacts:
+def contacts() -> "DynamoContacts":
     """Where what is heard of links goes; raises ``MissingSetting``."""
+    from evswap_cloud.connection.store import DynamoContacts
+
     return DynamoContacts(_dynamodb(), setting(STATIONS_TABLE))
 
 
 @cache
-def connection_notes() -> ConnectionNotes:
+def connection_notes() -> "ConnectionNotes":
     """What brings it there; raises ``MissingSetting``."""
+    from evswap_cloud.connection.notes import ConnectionNotes
+
     return ConnectionNotes(
         contacts=contacts(),
         quarantine=S3Quarantine(_s3(), setting(ARCHIVE_BUCKET)),
@@ -151,8 +160,10 @@ def connection_notes() -> ConnectionNotes:
 
 
 @cache
-def figures() -> DynamoFigures:
+def figures() -> "DynamoFigures":
     """Where the fleet's figures are kept; raises ``MissingSetting``."""
+    from evswap_cloud.connection.figures import DynamoFigures
+
     return DynamoFigures(_dynamodb(), setting(FLEET_TABLE))
 
 
@@ -163,20 +174,22 @@ def bay_reader() -> DynamoBays:
 
 
 @cache
-def event_reader() -> DynamoEvents:
+def event_reader() -> "DynamoEvents":
     """Where the API finds events; raises ``MissingSetting``."""
     return _events()
 
 
 @cache
-def history_reader() -> DynamoHistory:
+def history_reader() -> "DynamoHistory":
     """Where the API finds minutes; raises ``MissingSetting``."""
     return _history()
 
 
 @cache
-def ledger() -> Book:
+def ledger() -> "Book":
     """The ledger of batteries; raises ``MissingSetting``."""
+    from evswap_cloud.ledger import dynamo_book
+
     return dynamo_book(
         _dynamodb(),
         batteries=setting(BATTERIES_TABLE),
@@ -186,27 +199,35 @@ def ledger() -> Book:
 
 
 @cache
-def battery_reader() -> LedgerReader:
+def battery_reader() -> "LedgerReader":
     """Where the API finds batteries; raises ``MissingSetting``."""
+    from evswap_cloud.ledger import dynamo_reader
+
     return dynamo_reader(_dynamodb(), batteries=setting(BATTERIES_TABLE), ledger=setting(LEDGER_TABLE))
 
 
 @cache
-def command_store() -> DynamoCommands:
+def command_store() -> "DynamoCommands":
     """Where commands are; raises ``MissingSetting``."""
+    from evswap_cloud.remote import DynamoCommands
+
     return DynamoCommands(_dynamodb(), setting(COMMANDS_TABLE))
 
 
 @cache
-def dispatcher() -> Dispatcher:
+def dispatcher() -> "Dispatcher":
     """What issues commands and sends them; raises ``MissingSetting``."""
+    from evswap_cloud.remote import Dispatcher
+
     plane: CommandPlane = boto3.client("iot-data", config=_CLIENT)
     return Dispatcher(command_store(), plane)
 
 
 @cache
-def command_reports() -> CommandReports:
+def command_reports() -> "CommandReports":
     """What takes in what stations say of commands; raises ``MissingSetting``."""
+    from evswap_cloud.remote import CommandReports
+
     return CommandReports(
         store=command_store(),
         dispatcher=dispatcher(),
@@ -215,22 +236,29 @@ def command_reports() -> CommandReports:
 
 
 @cache
-def tickets() -> DynamoTickets:
+def tickets() -> "DynamoTickets":
     """Where tickets for live updates are; raises ``MissingSetting``."""
+    from evswap_cloud.watching.tickets import DynamoTickets
+
     return DynamoTickets(_dynamodb(), setting(TICKETS_TABLE))
 
 
 @cache
-def sessions() -> Sessions:
+def sessions() -> "Sessions":
     """What answers those who watch; raises ``MissingSetting``."""
+    from evswap_cloud.watching.session import Sessions
+    from evswap_cloud.watching.stations import DynamoShown
+
     return Sessions(
         watchers=_watchers(), stations=DynamoShown(_dynamodb(), setting(STATIONS_TABLE)), line=_line()
     )
 
 
 @cache
-def push() -> Push:
+def push() -> "Push":
     """What sends changes to those who watch; raises ``MissingSetting``."""
+    from evswap_cloud.watching.push import Clock, Push
+
     return Push(watchers=_watchers(), line=_line(), clock=Clock(time.time, time.sleep), each=_writers().map)
 
 
@@ -244,8 +272,10 @@ def line_endpoint(request: Mapping[str, Any]) -> str:
 
 
 @cache
-def registry() -> IotRegistry:
+def registry() -> "IotRegistry":
     """Where certificates are looked up, and revoked."""
+    from evswap_cloud.provisioning import IotRegistry
+
     return IotRegistry(_iot())
 
 
@@ -265,38 +295,50 @@ def _bays() -> DynamoBays:
     return DynamoBays(_dynamodb(), setting(BAYS_TABLE))
 
 
-def _events() -> DynamoEvents:
+def _events() -> "DynamoEvents":
+    from evswap_cloud.events import DynamoEvents
+
     return DynamoEvents(_dynamodb(), setting(EVENTS_TABLE))
 
 
-def _history() -> DynamoHistory:
+def _history() -> "DynamoHistory":
+    from evswap_cloud.history import DynamoHistory
+
     return DynamoHistory(_dynamodb(), setting(HISTORY_TABLE))
 
 
-def _watchers() -> DynamoWatchers:
+def _watchers() -> "DynamoWatchers":
+    from evswap_cloud.watching.watchers import DynamoWatchers
+
     return DynamoWatchers(_dynamodb(), setting(WATCHERS_TABLE))
 
 
-def _line() -> ApiGatewayLine:
+def _line() -> "ApiGatewayLine":
+    from evswap_cloud.watching.line import ApiGatewayLine
+
     return ApiGatewayLine(
         lambda endpoint: boto3.client("apigatewaymanagementapi", endpoint_url=endpoint, config=_CLIENT)
     )
 
 
+@cache
 def _s3() -> "S3Client":
     return boto3.client("s3", config=_CLIENT)
 
 
+@cache
 def _iot() -> "IoTClient":
     return boto3.client("iot", config=_CLIENT)
 
 
-def _iot_data() -> DataPlane:
+@cache
+def _iot_data() -> "DataPlane":
     """At the region's endpoint, unless ``AWS_ENDPOINT_URL_IOT_DATA_PLANE`` names another."""
     client: DataPlane = boto3.client("iot-data", config=_CLIENT)
     return client
 
 
+@cache
 def _dynamodb() -> "DynamoDBClient":
     return boto3.client("dynamodb", config=_CLIENT)
 
