@@ -116,6 +116,14 @@ def test_a_battery_that_nobody_has_seen_is_not_found_and_one_that_cannot_be_is_r
     assert (impossible.status, impossible.body["field"]) == (400, "serial_number")
 
 
+@pytest.mark.parametrize("name", ["\x86", "a\nb", "\U0001f50b", '"', "`", "%5E%C2%86"])
+def test_a_name_that_no_battery_has_is_not_found_whatever_it_holds(name: str) -> None:
+    client = batteries_client()
+    assert client.request(f"/batteries/{name}").status == 404
+    assert client.request(f"/batteries/{name}", "OPTIONS").status == 204
+    assert client.request(f"/batteries/{name}", "DELETE").status == 405
+
+
 def test_batteries_answer_a_preflight_and_refuse_other_methods() -> None:
     client = batteries_client()
     assert client.request("/batteries/B-1", method="OPTIONS").status == 204

@@ -21,8 +21,6 @@ def build_app(sources: Sources, logger: Logger) -> Api:
     for route in routes.ALL:
         route.add(app, sources)
     resources = tuple(resource for route in routes.ALL for resource in route.RESOURCES)
-    for resource in resources:
-        _add_preflight(app, resource)
     _add_problems(app, resources, logger)
     return Api(app, logger)
 
@@ -35,22 +33,17 @@ def build_issuing_app(latest: LatestReader, dispatcher: Dispatcher, logger: Logg
     return Api(app, logger)
 
 
-def _add_preflight(app: APIGatewayRestResolver, resource: Resource) -> None:
-    @app.route(resource.template, method="OPTIONS")
-    def say_what_a_browser_may_do(**_: str) -> Response[str]:
-        return preflight(resource.allowed)
-
-
 def _add_problems(app: APIGatewayRestResolver, resources: tuple[Resource, ...], logger: Logger) -> None:
     @app.not_found
     def no_route(_: NotFoundError) -> Response[str]:
+        """Also what is there, where a name holds what no route's pattern has: nothing can be called so."""
         event = app.current_event
-        for resource in resources:
-            if resource.is_at(event.path):
-                refusal = method_not_allowed(
-                    f"This resource has no {event.http_method}; it has {resource.allowed}."
-                )
-                return problem_answer(refusal.problem, {"Allow": resource.allowed})
+        at = next((resource for resource in resources if resource.is_at(event.path)), None)
+        if at is not None and event.http_method == "OPTIONS":
+            return preflight(at.allowed)
+        if at is not None and event.http_method != "GET":
+            refusal = method_not_allowed(f"This resource has no {event.http_method}; it has {at.allowed}.")
+            return problem_answer(refusal.problem, {"Allow": at.allowed})
         return problem_answer(not_found("There is nothing at this path; try /stations.").problem)
 
     def refused(error: ProblemError) -> Response[str]:
