@@ -25,7 +25,8 @@ from evswap_cloud.history import (
     to_item,
 )
 from evswap_cloud.memory import MemoryHistory
-from evswap_schema import MinuteAggregate, Span
+from evswap_schema import Clock, MinuteAggregate, Span
+from tests.cloud.messages import NOW
 from tests.cloud.minutes import BEGIN, any_minutes, batch_with, minute
 from tests.cloud.stores import Stores
 
@@ -236,6 +237,25 @@ def test_an_impossible_date_stops_nobody(stores: Stores, moment: datetime) -> No
     report = stores.bulk.process([batch_with([minute(minute=moment)]), batch_with([minute(1)], "b")])
     assert report.failures == ()
     assert kept(stores) == [minute(1)]
+
+
+@pytest.mark.parametrize(
+    ("backlog", "late", "known"),
+    [
+        (False, timedelta(0), True),
+        (False, timedelta(minutes=4), True),
+        (False, timedelta(minutes=6), False),
+        (False, timedelta(minutes=-4), True),
+        (True, timedelta(0), False),
+    ],
+)
+def test_minutes_of_a_clock_that_nobody_set_count_where_it_is_seen_to_be_right(
+    stores: Stores, backlog: bool, late: timedelta, known: bool
+) -> None:
+    record = batch_with([minute(0)], backlog=backlog, received_at=NOW + late, clock=Clock.ESTIMATED)
+    report = stores.bulk.process([record])
+    assert (report.failures, report.quarantined, report.archived) == ((), (), 1)
+    assert kept(stores) == ([minute(0)] if known else [])
 
 
 def test_all_records_of_a_quarter_that_could_not_be_written_come_again_and_then_it_is(

@@ -118,10 +118,10 @@ async def messages_of_a_station(folder: Path, mode: Mode, bays: int = 35) -> lis
     return link.accepted
 
 
-def configured(folder: Path, mode: Mode, link: MemoryTransport, bays: int) -> StationConfig:
+def configured(folder: Path, mode: Mode, link: MemoryTransport, bays: int, yaml: str = YAML) -> StationConfig:
     """The configuration as it is read from a file, over a link that the test can look at."""
     file = folder / "station.yaml"
-    file.write_text(YAML.format(station=STATION, mode=mode, bays=bays))
+    file.write_text(yaml.format(station=STATION, mode=mode, bays=bays))
     [station] = read_station(file).stations
 
     async def opened(settings: object, caller: Caller) -> Transport:

@@ -29,6 +29,7 @@ from evswap_schema import (
     StationStatus,
     aws_topic,
     decode_batch,
+    encode_batches,
     encode_reading,
     rewrite_batch,
 )
@@ -104,13 +105,34 @@ def test_what_a_sensor_did_not_say_does_not_count_for_its_field(minutes: Callabl
     assert minute.humidity is None
 
 
-def test_a_time_that_is_a_guess_is_counted_for_no_minute(minutes: Callable[[], Minutes]) -> None:
+def guessed(readings: Iterable[Reading]) -> list[Reading]:
+    return [replace(one, clock=Clock.ESTIMATED) for one in readings]
+
+
+def test_where_the_time_is_a_guess_minutes_ride_with_samples_that_say_so(
+    minutes: Callable[[], Minutes],
+) -> None:
     counting = minutes()
-    guessed = [replace(one, clock=Clock.ESTIMATED) for one in every(5, 12)]
-    assert counting.riding_with(guessed) == ()
-    assert counting.riding_with([reading(50, BEGIN + NEXT_GROUP)]) == ()
-    [minute] = counting.riding_with([reading(51, BEGIN + 2 * NEXT_GROUP)])
-    assert (minute.minute, minute.samples) == (BEGIN + NEXT_GROUP, 1)
+    assert counting.riding_with(guessed(every(5, 12))) == ()
+    [minute] = counting.riding_with(guessed([reading(12, BEGIN + NEXT_GROUP)]))
+    assert (minute.minute, minute.samples) == (BEGIN, 12)
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_a_guess_is_forgotten_when_the_time_is_known_and_with_the_run_that_made_it(
+    minutes: Callable[[], Minutes], restart: bool
+) -> None:
+    counting = minutes()
+    counting.riding_with(guessed(every(5, 12)))
+    counting = minutes() if restart else counting
+    later = reading(12, BEGIN + NEXT_GROUP)
+    assert counting.riding_with(guessed([later]) if restart else [later]) == ()
+
+
+def test_what_was_known_stays_when_the_time_source_is_lost(minutes: Callable[[], Minutes]) -> None:
+    counting = minutes()
+    counting.riding_with(every(5, 12))
+    assert len(counting.riding_with(guessed([reading(12, BEGIN + NEXT_GROUP)]))) == 1
 
 
 def test_a_minute_speaks_of_no_more_samples_than_it_may(minutes: Callable[[], Minutes]) -> None:
@@ -293,6 +315,17 @@ def test_minutes_are_what_their_samples_come_to(
 
 
 # --- in batches -------------------------------------------------------------------------------------------
+
+
+def test_minutes_are_left_out_of_a_batch_whose_time_is_corrected(minutes: Callable[[], Minutes]) -> None:
+    counting = minutes()
+    counting.riding_with(guessed(every(5, 12)))
+    closing = guessed([reading(12, BEGIN + NEXT_GROUP)])
+    ride = counting.riding_with(closing)
+    [batch] = encode_batches(closing, topic=aws_topic(Channel.BATCH, STATION), minutes=ride)
+    corrected = decode_batch(rewrite_batch(batch.payload, shift_us=1_000_000, clock=Clock.SYNCHRONIZED))
+    assert (len(ride), corrected.minutes) == (1, ())
+    assert decode_batch(rewrite_batch(batch.payload, clock=Clock.SYNCHRONIZED)).minutes == ride
 
 
 def stored(readings: Iterable[Reading]) -> Iterator[tuple[Sample, None]]:

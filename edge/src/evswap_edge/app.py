@@ -158,6 +158,7 @@ class Station:
         )
         self._confirmations = _confirmations(config, time, link)
         self._changes = _changes(config)
+        self._minutes = self._make_minutes()
         self.publisher = self._make_publisher()
         self.interlock = self._make_interlock(cabinet) if config.safety.enabled else None
         if self.interlock is not None:
@@ -194,8 +195,13 @@ class Station:
             with first_failure():
                 await self._run_parts(stop)
         finally:
-            await asyncio.to_thread(self.swaps.close)
+            await asyncio.to_thread(self._close)
         _log.info("station stops, %d samples wait in the outbox", self.outbox.waiting.all_samples)
+
+    def _close(self) -> None:
+        self.swaps.close()
+        if self._minutes is not None:
+            self._minutes.save()
 
     async def _listen(self) -> None:
         """Subscribe to what comes down."""
@@ -231,7 +237,7 @@ class Station:
             config.station_id,
             truth,
             limit=_most_in_a_batch(config) if batched else limits.samples_in_a_parcel,
-            minutes=self._make_minutes() if batched else None,
+            minutes=self._minutes,
         )
         return Publisher(
             outbox=self.outbox,
@@ -255,7 +261,10 @@ class Station:
             on_caught_up=self._on_caught_up,
         )
 
-    def _make_minutes(self) -> Minutes:
+    def _make_minutes(self) -> Minutes | None:
+        """They ride in batches."""
+        if self._config.reporting.mode is not Mode.ON_CHANGE:
+            return None
         return Minutes(
             minutes_beside(self._config.outbox_path),
             station_id=self._config.station_id,

@@ -26,7 +26,8 @@ def rewrite_batch(
     clock: Clock | None = None,
 ) -> bytes:
     """The batch ``payload`` with flags set, its samples' timestamps moved by ``shift_us`` microseconds, and
-    their ``clock``, where one is given, in place of whatever each had. A flag that is set stays set.
+    their ``clock``, where one is given, in place of whatever each had. A flag that is set stays set. Minutes
+    are left out where time moves: they would be others.
 
     Gives ``payload`` itself when there is nothing to say. Raises ``MalformedMessage`` when it is no batch,
     and ``OversizedMessage`` when it was packed without ``BATCH_HEADROOM`` and is too large now.
@@ -40,6 +41,7 @@ def rewrite_batch(
         header["clock"] = msgspec.Raw(codec.encode(clock))
     if shift_us:
         header["timestamp"] = msgspec.Raw(codec.encode(_moved(header, shift_us)))
+        header.pop("minutes", None)
     if header == before:
         return payload
     rewritten = zlib.compress(codec.encode(header), 9)

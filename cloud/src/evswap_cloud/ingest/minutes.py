@@ -13,7 +13,7 @@ from evswap_cloud.history import EARLIEST, RETENTION, HistoryWriter, Keeping, Qu
 from evswap_cloud.ingest.receive import Received, put_aside
 from evswap_cloud.ingest.records import Each, Failure, refused_message
 from evswap_cloud.quarantine import Quarantine, Quarantined
-from evswap_schema import Batch, MinuteAggregate, Span, format_timestamp
+from evswap_schema import Batch, Clock, MinuteAggregate, Span, format_timestamp
 from evswap_schema.limits import FUTURE_TOLERANCE, MAX_BATTERIES
 
 _RANGES: Final = {
@@ -52,9 +52,12 @@ def keep_minutes(
     tell of the quarter failed.
 
     Minutes that cannot have been are put aside with their message: its samples are in the archive, and say so
-    of themselves.
+    of themselves. Minutes of a clock that nobody vouches for are left out.
     """
-    outcomes = [_admitted(message, quarantine) for message in messages if message.message.minutes]
+    telling_minutes = (
+        message for message in messages if message.message.minutes and _knows_the_time(message)
+    )
+    outcomes = [_admitted(message, quarantine) for message in telling_minutes]
     telling = _by_quarter(outcome for outcome in outcomes if isinstance(outcome, Received))
 
     def keep(of_quarter: Sequence[_Told]) -> Keeping | MinuteStoreError:
@@ -92,6 +95,16 @@ def _by_quarter(messages: Iterable[Received[Batch]]) -> list[list[_Told]]:
             key = quarter.station_id, quarter.start
             telling.setdefault(key, []).append(_Told(message.record_id, quarter))
     return list(telling.values())
+
+
+def _knows_the_time(message: Received[Batch]) -> bool:
+    """A station whose clock no time source has set knows the time all the same if what it has just measured
+    is stamped with the moment of its receipt."""
+    batch, received_at = message.message, message.envelope.received_at
+    if all(reading.clock is not Clock.ESTIMATED for reading in batch.readings):
+        return True
+    newest = max(reading.timestamp for reading in batch.readings)
+    return not batch.backlog and abs(received_at - newest) <= FUTURE_TOLERANCE
 
 
 def _admitted(message: Received[Batch], quarantine: Quarantine) -> Received[Batch] | Quarantined | Failure:

@@ -1,8 +1,9 @@
 """The station's minutes: what its samples come to, counted when they are sealed.
 
 The finished minutes of a quarter of an hour ride together, in the first batch that is sealed after its end:
-the cloud then writes one item a quarter and never touches it again (docs/history.md). Samples whose time is a
-guess are not counted, as nobody could say for which minute.
+the cloud then writes one item a quarter and never touches it again (docs/history.md). Where the time is a
+guess, so are the minutes: they ride with samples that say so, by which the cloud can judge them, and are
+forgotten as soon as the time is known.
 
 What is counted but has not ridden stands in a small file beside the outbox, with the number of the last
 sample that it counts. So after a restart, or where samples are sealed a second time since the outbox could
@@ -124,11 +125,13 @@ class _Ride(Struct, frozen=True):
 
 class _Book(Struct):
     """All that is to be remembered. ``counted`` is the last sample of each stream; ``open`` the minutes of
-    the group under way, by their number since 1970; ``waiting`` the groups that have not ridden."""
+    the group under way, by their number since 1970, of which some are ``guessed``; ``waiting`` the groups
+    that have not ridden."""
 
     station_id: str
     counted: dict[str, int] = {}
     open: dict[int, _Minute] = {}
+    guessed: bool = False
     waiting: list[_Group] = []
     rode: list[_Ride] = []
 
@@ -137,33 +140,36 @@ class Minutes:
     """The minutes of one station. Used by one thread at a time."""
 
     def __init__(self, path: Path, *, station_id: str, monotonic: Callable[[], float]) -> None:
-        """What an earlier run left at ``path`` is counted on."""
+        """What an earlier run left at ``path`` is counted on, unless it is a guess: a machine that was off
+        makes another one."""
         self._path = path
         self._monotonic = monotonic
         book = _read(path, station_id)
         self._station_id = station_id
         self._counted = book.counted
-        self._open = book.open
+        self._open = {} if book.guessed else book.open
+        self._guessed = False
         self._waiting = deque(book.waiting, _MOST_WAITING)
         self._rode = deque(book.rode, _RIDES_KEPT)
         self._saved_at = -math.inf
         self._saving = Episode(_log, f"minutes in {path}", monotonic=monotonic)
 
     def riding_with(self, readings: Sequence[Reading]) -> _Group:
-        """Count ``readings``, which are sealed together: of one stream, in its order, and all with a known
-        time or none. Returns the minutes that ride with them: those of one group, or none."""
+        """Count ``readings``, which are sealed together: of one stream, in its order, and of one state of
+        the clock. Returns the minutes that ride with them: those of one group, or none."""
         first, last = _number(readings[0]), _number(readings[-1])
         stream_id = readings[0].stream_id or ""
         counted = self._counted.get(stream_id, -1)
         if first <= counted:
             self._let_ride_again(stream_id, first, last)
-        if counted < last and readings[0].clock is not Clock.ESTIMATED:
+        if counted < last:
+            self._judge(readings[0].clock)
             self._count(readings if counted < first else [one for one in readings if _number(one) > counted])
             self._note(stream_id, last)
         ride = self._waiting.popleft() if self._waiting else ()
         if ride:
             self._rode.append(_Ride(stream_id, last, ride))
-        self._save()
+        self._save_in_turn()
         return ride
 
     def _let_ride_again(self, stream_id: str, first: int, last: int) -> None:
@@ -173,6 +179,13 @@ class Minutes:
         for ride in reversed(again):
             self._rode.remove(ride)
             self._waiting.appendleft(ride.minutes)
+
+    def _judge(self, clock: Clock | None) -> None:
+        """Now that the time is known, what was guessed would stand for other minutes."""
+        if clock is Clock.ESTIMATED:
+            self._guessed = True
+        elif self._guessed:
+            self._open, self._guessed = {}, False
 
     def _count(self, readings: Sequence[Reading]) -> None:
         """Time runs forward among what is sealed together, so the ends tell of what is between them."""
@@ -197,16 +210,19 @@ class Minutes:
         if len(self._counted) > _STREAMS_KEPT:
             del self._counted[next(iter(self._counted))]
 
-    def _save(self) -> None:
+    def _save_in_turn(self) -> None:
         """What was counted since the last time is what a power cut costs."""
-        now = self._monotonic()
-        if now < self._saved_at + _SAVE_EVERY_S:
-            return
-        self._saved_at = now
+        if self._monotonic() >= self._saved_at + _SAVE_EVERY_S:
+            self.save()
+
+    def save(self) -> None:
+        """Write down all that is counted, as whoever stops does."""
+        self._saved_at = self._monotonic()
         book = _Book(
             station_id=self._station_id,
             counted=self._counted,
             open=self._open,
+            guessed=self._guessed,
             waiting=list(self._waiting),
             rode=list(self._rode),
         )
