@@ -41,6 +41,7 @@ from evswap_edge.safety.deciding import (
     observed,
     released,
 )
+from evswap_edge.safety.intent import Intent
 from evswap_edge.safety.latch import NOTHING, Kept, LatchDamaged, latch_beside, read_latch, write_latch
 from evswap_edge.safety.releasing import Answer, Counter, Request
 from evswap_schema import Bay, Severity
@@ -88,6 +89,7 @@ class Interlock:
         self._around = around
         self._time = around.time
         self._path = latch_beside(around.outbox_path)
+        self._intent = Intent(around.outbox_path)
         self._on_disk, latched = self._read_latch()
         self._restore = set(self._on_disk.restore)
         self._state = begun(
@@ -184,9 +186,11 @@ class Interlock:
             self._take(ClimateRead(said))
 
     def _take(self, observation: Observation) -> None:
-        """All that follows from ``observation``; the orders come first."""
+        """All that follows from ``observation``; the orders come before whatever may have to wait."""
         outcome = observed(self._state, observation, self._time.monotonic(), self._rules)
         self._state = outcome.state
+        if outcome.effects:
+            self._intent.note(self._to_keep())
         self._give_orders()
         for effect in outcome.effects:
             self._tell(effect)
@@ -279,6 +283,7 @@ class Interlock:
                 continue
             if self._to_keep() != kept:
                 continue
+            self._intent.forget()
             self._kept.set()
             if stop.is_set():
                 return
@@ -297,13 +302,15 @@ class Interlock:
         return True
 
     def _read_latch(self) -> tuple[Kept, dict[int, dict[Cause, str]]]:
-        """What is on the disk, and what is locked out for that."""
+        """What is on the disk, and what is locked out for that and for what was about to be written."""
         try:
             kept = read_latch(self._path)
+            latched = kept.latched
         except LatchDamaged as error:
             _log.error("what was locked out cannot be told, so all is: %s", error)
-            return NOTHING, {CABINET: {Cause.LATCH_DAMAGED: error.reason}}
-        return kept, kept.latched
+            kept, latched = NOTHING, {CABINET: {Cause.LATCH_DAMAGED: error.reason}}
+        left = self._intent.left()
+        return kept, {place: {**left.get(place, {}), **latched.get(place, {})} for place in {*left, *latched}}
 
     def _agree_with_alarms(self) -> None:
         """A process that was killed may have told more, or less, than it wrote down."""

@@ -59,8 +59,13 @@ def read_latch(path: Path) -> Kept:
 
 def write_latch(path: Path, kept: Kept) -> None:
     """Durable when this returns. Raises ``OSError``."""
+    write_private(path, sealed(kept), replace=True)
+
+
+def sealed(kept: Kept) -> bytes:
+    """What it says, and the checksum of that."""
     said = msgspec.json.encode(kept)
-    write_private(path, said + b"\n" + _checksum(said), replace=True)
+    return said + b"\n" + _checksum(said)
 
 
 def _checksum(said: bytes) -> bytes:
