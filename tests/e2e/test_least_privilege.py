@@ -29,6 +29,8 @@ class Resources:
         self.events = next(name for name in tables if name.endswith("-events"))
         self.bays = next(name for name in tables if name.endswith("-bays"))
         self.batteries = next(name for name in tables if name.endswith("-batteries"))
+        self.tickets = next(name for name in tables if name.endswith("-tickets"))
+        self.watchers = next(name for name in tables if name.endswith("-watchers"))
         self.strange_table, self.strange_bucket = f"{self.table}-strange", f"{self.archive}-strange"
         queues = stack.aws("sqs").list_queues()["QueueUrls"]
         self.queues = {url.rsplit("/", 1)[-1]: url for url in queues}
@@ -76,6 +78,16 @@ class Resources:
     def battery(self, operation: str) -> Call:
         key = {"serial_number": {"S": NOBODY}}
         return Call("dynamodb", operation, {"TableName": self.batteries, "Key": key})
+
+    def put_ticket(self) -> Call:
+        return Call("dynamodb", "put_item", {"TableName": self.tickets, "Item": {"digest": {"S": NOBODY}}})
+
+    def ticket(self, operation: str) -> Call:
+        return Call("dynamodb", operation, {"TableName": self.tickets, "Key": {"digest": {"S": NOBODY}}})
+
+    def watcher(self, operation: str) -> Call:
+        key = {"connection_id": {"S": NOBODY}}
+        return Call("dynamodb", operation, {"TableName": self.watchers, "Key": key})
 
     def query_events(self, index: str | None) -> Call:
         arguments: dict[str, Any] = {
@@ -132,6 +144,14 @@ class Resources:
                 self.query_events("by-time"),
                 self.battery("get_item"),
             ],
+            "ticket": [self.put_ticket()],
+            "watch-authorise": [self.ticket("delete_item")],
+            "watch": [
+                Call("dynamodb", "scan", {"TableName": self.table}),
+                self.watcher("get_item"),
+                self.watcher("delete_item"),
+            ],
+            "push": [Call("dynamodb", "scan", {"TableName": self.watchers}), self.watcher("delete_item")],
             "provision": [principals],
             "retire": [principals],
         }
@@ -190,6 +210,15 @@ class Resources:
                 self.put_event(),
                 self.put_battery(),
                 self.object("get_object", f"telemetry/{NOBODY}.json"),
+            ],
+            "ticket": [self.ticket("get_item"), self.ticket("delete_item"), self.watcher("get_item")],
+            "watch-authorise": [self.put_ticket(), self.ticket("get_item"), self.watcher("delete_item")],
+            "watch": [self.move_state(), self.query_bays(), self.put_ticket(), self.ticket("delete_item")],
+            "push": [
+                Call("dynamodb", "scan", {"TableName": self.table}),
+                self.item("get_item"),
+                self.watcher("get_item"),
+                self.ticket("delete_item"),
             ],
             "provision": [
                 self.item("get_item"),
