@@ -16,6 +16,7 @@ from evswap_cloud.archive import S3Archive
 from evswap_cloud.compaction import Objects, S3Objects
 from evswap_cloud.compaction.memory import MemoryObjects
 from evswap_cloud.errors import HistoryError, Overtaken
+from evswap_cloud.handlers import compact
 from tests.cloud.compaction.history import run
 from tests.cloud.messages import NOW, delivered, delivered_batches, reading
 from tests.cloud.station_events import alarm, delivered_event, swap
@@ -161,6 +162,22 @@ def test_a_long_table_says_that_there_is_more(archived: Aws, capsys: pytest.Capt
 def test_a_wrong_question_is_one_sentence(archived: Aws, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["query", "DROP TABLE readings"]) == 1
     assert capsys.readouterr().err == "evswap-cloud: the history is read only: ask by one SELECT\n"
+
+
+class Call:
+    """What Lambda tells of a call that has just begun."""
+
+    memory_limit_in_mb = "1536"
+
+    def get_remaining_time_in_millis(self) -> int:
+        return 900_000
+
+
+def test_the_function_compacts_what_there_is_time_for(archived: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EVSWAP_KEEP_DAYS", "7")
+    readings, events = compact.handler({}, Call())
+    assert (readings["kind"], readings["objects"], readings["left"]) == ("readings", 5, 0)
+    assert (events["kind"], events["rows"]) == ("events", 2)
 
 
 @pytest.mark.parametrize("command", ["compact", "query"])

@@ -34,6 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--output", type=Path, default=Path("dist"), help="folder of the zips (default: dist)"
     )
     package.add_argument("--requirements", type=Path, help="hashed requirements of the wheels inside")
+    package.add_argument(
+        "--compactor", action="store_true", help="the compactor's zips, which have DuckDB, and no others"
+    )
     package.set_defaults(run=_package)
     add_commands(commands)
     add_history_commands(commands)
@@ -46,7 +49,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _package(options: argparse.Namespace) -> int:
     for target in options.targets or [LOCAL]:
         try:
-            built = build(target, options.output, requirements=options.requirements)
+            built = build(
+                target, options.output, requirements=options.requirements, compactor=options.compactor
+            )
         except UnknownTarget as error:
             sys.stderr.write(f"evswap-cloud: {error}\n")
             return 2

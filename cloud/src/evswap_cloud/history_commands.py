@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
     from evswap_cloud.query import Answer
 
-COMPACTED_BUCKET: Final = "EVSWAP_COMPACTED_BUCKET"
-
 COMPACT_EXAMPLES: Final = """\
 examples:
 
@@ -87,7 +85,7 @@ def add_history_commands(commands: Any) -> None:
         ("compact", "make Parquet of the raw archive", add_compact_arguments, _compact),
         ("query", "ask the whole history in SQL", add_query_arguments, _query),
     ):
-        buckets = f"The buckets are those of {wiring.ARCHIVE_BUCKET} and {COMPACTED_BUCKET}."
+        buckets = f"The buckets are those of {wiring.ARCHIVE_BUCKET} and {wiring.COMPACTED_BUCKET}."
         command = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}. {buckets}")
         add(command)
         command.set_defaults(run=run)
@@ -169,7 +167,7 @@ def report_query(
 
 def _compact(options: argparse.Namespace) -> int:
     try:
-        archive, compacted = wiring.setting(wiring.ARCHIVE_BUCKET), wiring.setting(COMPACTED_BUCKET)
+        archive, compacted = wiring.setting(wiring.ARCHIVE_BUCKET), wiring.setting(wiring.COMPACTED_BUCKET)
         return report_compaction(options, boto3.client("s3"), archive=archive, compacted=compacted)
     except (CloudError, OSError) as error:
         sys.stderr.write(f"evswap-cloud: {error}\n")
@@ -178,7 +176,7 @@ def _compact(options: argparse.Namespace) -> int:
 
 def _query(options: argparse.Namespace) -> int:
     try:
-        archive, compacted = wiring.setting(wiring.ARCHIVE_BUCKET), wiring.setting(COMPACTED_BUCKET)
+        archive, compacted = wiring.setting(wiring.ARCHIVE_BUCKET), wiring.setting(wiring.COMPACTED_BUCKET)
         kept = _cache() / compacted
         return report_query(options, boto3.client("s3"), archive=archive, compacted=compacted, kept=kept)
     except (CloudError, OSError) as error:

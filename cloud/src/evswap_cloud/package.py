@@ -24,6 +24,8 @@ TARGETS: Final = ("linux-aarch64-cp313", "linux-x86_64-cp313", LOCAL)
 """What ``--all`` builds: Lambda's two processors, and this machine."""
 
 REQUIREMENTS: Final = Path("requirements") / "lambda.txt"
+COMPACTOR_REQUIREMENTS: Final = Path("requirements") / "compactor.txt"
+"""Those of the one function that has DuckDB: 20 MB, which the others would unpack at each cold start."""
 
 _TARGET: Final = re.compile(r"linux-(?P<machine>x86_64|aarch64)-cp3(?P<minor>\d{2})")
 _GLIBC: Final = ("manylinux_2_34", "manylinux_2_28", "manylinux_2_17", "manylinux2014")
@@ -85,15 +87,15 @@ class Zip(Struct, frozen=True, kw_only=True):
     size: int
 
 
-def build(target: str, output: Path, *, requirements: Path | None = None) -> Zip:
-    """Build the zip of ``target`` in folder ``output`` as ``evswap-cloud-<target>.zip``; raises
-    ``PackagingError``.
+def build(target: str, output: Path, *, requirements: Path | None = None, compactor: bool = False) -> Zip:
+    """Build the zip of ``target`` in folder ``output`` as ``evswap-cloud-<target>.zip``, or the compactor's
+    as ``evswap-compactor-<target>.zip``; raises ``PackagingError``.
 
     ``local`` is the platform and the Python that run this. ``requirements`` is that of the checkout unless
     given.
     """
     platform = _pip_platform(target)
-    requirements = requirements or _requirements_of_checkout()
+    requirements = requirements or _of_checkout(COMPACTOR_REQUIREMENTS if compactor else REQUIREMENTS)
     if not requirements.is_file():
         raise RequirementsMissing(requirements)
     output.mkdir(parents=True, exist_ok=True)
@@ -101,7 +103,7 @@ def build(target: str, output: Path, *, requirements: Path | None = None) -> Zip
         wheels, draft = Path(folder) / "wheels", Path(folder) / "draft.zip"
         _install(target, platform, requirements, wheels)
         _write(draft, [*_wheel_files(wheels), *_own_files()])
-        path = draft.replace(output / f"evswap-cloud-{target}.zip")
+        path = draft.replace(output / f"evswap-{'compactor' if compactor else 'cloud'}-{target}.zip")
     content = path.read_bytes()
     return Zip(target=target, path=path, sha256=hashlib.sha256(content).hexdigest(), size=len(content))
 
@@ -117,14 +119,12 @@ def _pip_platform(target: str) -> list[str]:
     return [*tags, f"--python-version={python}", "--implementation=cp", f"--abi=cp{python}"]
 
 
-def _requirements_of_checkout() -> Path:
-    """``requirements/lambda.txt`` above this file when it lies in a checkout, else below the working
-    directory.
-    """
+def _of_checkout(file: Path) -> Path:
+    """``file`` above this one when it lies in a checkout, else below the working directory."""
     for folder in Path(evswap_cloud.__file__).parents:
-        if (folder / REQUIREMENTS).is_file():
-            return folder / REQUIREMENTS
-    return Path.cwd() / REQUIREMENTS
+        if (folder / file).is_file():
+            return folder / file
+    return Path.cwd() / file
 
 
 def _install(target: str, platform: Sequence[str], requirements: Path, folder: Path) -> None:

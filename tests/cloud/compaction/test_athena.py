@@ -1,4 +1,4 @@
-"""What Athena is told of the history: the columns are the compactor's, and its views show each message once."""
+"""What Athena is told of the history: the compactor's columns, and views that show each message once."""
 
 import re
 from datetime import timedelta
@@ -133,9 +133,8 @@ class Athena:
                 name = line.removeprefix("memory://bucket/")
                 path = self._folder / name.replace("/", "_")
                 history.compacted.fetch(name, path)
-                days.append(
-                    f"SELECT *, {int(year)} AS year, {int(month)} AS month, {int(day)} AS day FROM '{path}'"
-                )
+                partition = f"{int(year)} AS year, {int(month)} AS month, {int(day)} AS day"
+                days.append(f"FROM '{path}' SELECT *, {partition}")
         types = {**kind.columns, "year": "INTEGER", "month": "INTEGER", "day": "INTEGER"}
         names = ", ".join(f'NULL::{type_} AS "{name}"' for name, type_ in types.items())
         rows = " UNION ALL ".join([f"SELECT {names} WHERE false", *days])

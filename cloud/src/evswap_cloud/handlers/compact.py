@@ -9,7 +9,6 @@ import msgspec
 from evswap_cloud import wiring
 from evswap_cloud.compaction import KINDS, Limits, Resources, S3Objects, compact
 
-COMPACTED_BUCKET: Final = "EVSWAP_COMPACTED_BUCKET"
 KEEP_DAYS: Final = "EVSWAP_KEEP_DAYS"
 
 _TAKING: Final = 0.4
@@ -25,11 +24,9 @@ def handler(_event: dict[str, Any], context: Any) -> list[dict[str, Any]]:
     s3 = boto3.client("s3")
     outcomes = compact(
         archive=S3Objects(s3, wiring.setting(wiring.ARCHIVE_BUCKET)),
-        compacted=S3Objects(s3, wiring.setting(COMPACTED_BUCKET)),
+        compacted=S3Objects(s3, wiring.setting(wiring.COMPACTED_BUCKET)),
         kinds=KINDS,
-        limits=Limits(
-            until=datetime.now(UTC) + _TAKING * left, keep_days=int(wiring.setting(KEEP_DAYS))
-        ),
+        limits=Limits(until=datetime.now(UTC) + _TAKING * left, keep_days=int(wiring.setting(KEEP_DAYS))),
         resources=Resources(memory_mb=int(context.memory_limit_in_mb) - _FOR_PYTHON_MB),
         progress=logger.debug,
     )
