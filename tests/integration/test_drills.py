@@ -144,6 +144,18 @@ def test_throttled_events_are_all_in_their_table_after_a_redrive(plant: Plant) -
     assert len(found) == 5
 
 
+# --- IoT connection drop ---
+
+
+def test_silent_stations_raise_their_alarms() -> None:
+    """What stations do meanwhile is the edge's: it keeps everything (tests/e2e/test_nothing_lost.py)."""
+    assert is_raised("stations-offline", offline=60.0, stations=1_000.0)
+    assert not is_raised("stations-offline", offline=1.0, stations=1_000.0)
+    assert is_raised("stations-stale", stale=11.0, stations=1_000.0)
+    assert not is_raised("stations-stale", stale=0.0, stations=0.0)
+    assert is_raised("feed-age", age=61_000.0)
+
+
 # --- S3 write failure ---
 
 

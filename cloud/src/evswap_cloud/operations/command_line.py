@@ -18,7 +18,15 @@ from evswap_cloud.operations.clients import EnvironmentClients
 from evswap_cloud.operations.deployment import LIVE, PREFIX, Deployment
 from evswap_cloud.operations.rebuild import Rebuilt, read_now, rebuild_latest
 from evswap_cloud.operations.redrive import AT_FAULT_ELSEWHERE, Origin, Redrive, Tally
-from evswap_cloud.operations.rollback import Move, carry_out, live_version, move_to, moves_back, versions
+from evswap_cloud.operations.rollback import (
+    Move,
+    behind_alias,
+    carry_out,
+    live_version,
+    move_to,
+    moves_back,
+    versions,
+)
 from evswap_cloud.operations.tables import copy_items, restore_table
 from evswap_cloud.signing import send
 from evswap_schema import compact_timestamp, parse_timestamp
@@ -203,7 +211,7 @@ def report_rollback(options: argparse.Namespace, deployment: Deployment) -> int:
         options.refuse("--to needs --function: each function counts its own versions")
     named = [options.function] if options.function else []
     if options.list:
-        return _list_versions(deployment, named or deployment.function_names())
+        return _list_versions(deployment, named or behind_alias(deployment))
     began = time.monotonic()
     moves = (
         moves_back(deployment, named)

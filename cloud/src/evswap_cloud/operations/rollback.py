@@ -41,11 +41,23 @@ class Move(Struct, frozen=True, kw_only=True):
 
 
 def moves_back(deployment: Deployment, functions: Sequence[str] = ()) -> tuple[Move, ...]:
-    """For each function (``functions``, else all), back to the newest version before whose code is another:
-    a version that changed settings alone is no other code. One that has none stays.
+    """For each function (``functions``, else all that have the alias), back to the newest version before
+    whose code is another: one that changed settings alone is none. Without one it stays.
 
     Raises ``NothingDeployed``, ``NoSuchVersion``, ``NotOperated``."""
-    return tuple(_move_back(deployment, name) for name in functions or deployment.function_names())
+    return tuple(_move_back(deployment, name) for name in functions or behind_alias(deployment))
+
+
+def behind_alias(deployment: Deployment) -> tuple[str, ...]:
+    """The functions that have the alias; what a schedule alone calls may do without. Raises
+    ``NothingDeployed``, ``NotOperated``."""
+    return tuple(name for name in deployment.function_names() if _has_alias(deployment, name))
+
+
+def _has_alias(deployment: Deployment, function: str) -> bool:
+    with operating("list", f"aliases of {function}"):
+        found = deployment.clients.functions.list_aliases(FunctionName=function)["Aliases"]
+    return any(alias["Name"] == LIVE for alias in found)
 
 
 def move_to(deployment: Deployment, function: str, number: int) -> Move:
