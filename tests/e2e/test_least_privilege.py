@@ -17,6 +17,8 @@ NOBODY = "least-privilege"
 """A station that does not exist, so that what is allowed changes nothing that matters."""
 
 ACKNOWLEDGEMENT = f"ev/station/{NOBODY}/acknowledgement"
+COMMAND = f"ev/station/{NOBODY}/commands/1"
+SENDERS = {"command", "reports"}
 
 
 class Resources:
@@ -29,6 +31,7 @@ class Resources:
         self.events = next(name for name in tables if name.endswith("-events"))
         self.bays = next(name for name in tables if name.endswith("-bays"))
         self.batteries = next(name for name in tables if name.endswith("-batteries"))
+        self.commands = next(name for name in tables if name.endswith("-commands"))
         self.tickets = next(name for name in tables if name.endswith("-tickets"))
         self.watchers = next(name for name in tables if name.endswith("-watchers"))
         self.strange_table, self.strange_bucket = f"{self.table}-strange", f"{self.archive}-strange"
@@ -97,6 +100,27 @@ class Resources:
         }
         return Call("dynamodb", "query", arguments | ({"IndexName": index} if index else {}))
 
+    def put_command(self) -> Call:
+        item = {"station_id": {"S": NOBODY}, "command_id": {"S": "x"}}
+        return Call("dynamodb", "put_item", {"TableName": self.commands, "Item": item})
+
+    def command(self, operation: str) -> Call:
+        key = {"station_id": {"S": NOBODY}, "command_id": {"S": "x"}}
+        return Call("dynamodb", operation, {"TableName": self.commands, "Key": key})
+
+    def query_commands(self, index: str, key: str = "station_id") -> Call:
+        arguments: dict[str, Any] = {
+            "TableName": self.commands,
+            "IndexName": index,
+            "KeyConditionExpression": f"{key} = :nobody",
+            "ExpressionAttributeValues": {":nobody": {"S": NOBODY}},
+        }
+        return Call("dynamodb", "query", arguments)
+
+    def sending(self, function: str) -> list[Call]:
+        """What none may do but those that send commands."""
+        return [] if function in SENDERS else [self.publish(COMMAND)]
+
     def publish(self, topic: str) -> Call:
         return Call("iot-data", "publish", {"topic": topic, "payload": "{}"})
 
@@ -143,7 +167,23 @@ class Resources:
                 self.query_bays(),
                 self.query_events("by-time"),
                 self.battery("get_item"),
+                self.command("get_item"),
+                self.query_commands("by-time"),
             ],
+            "command": [
+                self.item("get_item"),
+                self.put_command(),
+                self.command("get_item"),
+                self.command("update_item"),
+                self.publish(COMMAND),
+            ],
+            "reports": [
+                self.command("update_item"),
+                self.query_commands("waiting"),
+                self.publish(COMMAND),
+                self.put_object(f"quarantine/{NOBODY}.bin"),
+            ],
+            "expire": [self.query_commands("by-deadline", "waits"), self.command("update_item")],
             "ticket": [self.put_ticket()],
             "watch-authorise": [self.ticket("delete_item")],
             "watch": [
@@ -169,7 +209,6 @@ class Resources:
             self.put_object("telemetry/x", self.strange_bucket),
             self.object("delete_object", f"telemetry/{NOBODY}.json"),
             self.receive("rule-errors"),
-            self.publish(f"ev/station/{NOBODY}/commands/1"),
             self.query_events(None),
             self.battery("delete_item"),
             Call("iam", "list_roles"),
@@ -205,6 +244,9 @@ class Resources:
                 self.query_events("by-time"),
             ],
             "api": [
+                self.put_command(),
+                self.command("update_item"),
+                self.query_commands("waiting"),
                 self.move_state(),
                 self.put_bay(),
                 self.put_event(),
@@ -219,6 +261,28 @@ class Resources:
                 self.item("get_item"),
                 self.watcher("get_item"),
                 self.ticket("delete_item"),
+            ],
+            "command": [
+                self.move_state(),
+                self.command("delete_item"),
+                self.query_commands("waiting"),
+                self.put_object(f"quarantine/{NOBODY}.bin"),
+                self.publish(ACKNOWLEDGEMENT),
+            ],
+            "reports": [
+                self.put_command(),
+                self.command("get_item"),
+                self.query_commands("by-deadline", "waits"),
+                self.put_object("telemetry/x"),
+                self.receive("batch"),
+                self.publish(ACKNOWLEDGEMENT),
+            ],
+            "expire": [
+                self.put_command(),
+                self.command("get_item"),
+                self.command("delete_item"),
+                self.query_commands("waiting"),
+                self.receive("report"),
             ],
             "provision": [
                 self.item("get_item"),
@@ -252,6 +316,9 @@ def resources(stack: LocalStack) -> Iterator[Resources]:
     tables.delete_table(TableName=described.strange_table)
     tables.delete_item(TableName=described.table, Key={"station_id": {"S": NOBODY}})
     tables.delete_item(TableName=described.bays, Key={"station_id": {"S": NOBODY}, "bay": {"N": "1"}})
+    tables.delete_item(
+        TableName=described.commands, Key={"station_id": {"S": NOBODY}, "command_id": {"S": "x"}}
+    )
     tables.delete_item(TableName=described.events, Key={"station_id": {"S": NOBODY}, "event_id": {"S": "x"}})
     for key in stack.keys("", of=NOBODY):
         buckets.delete_object(Bucket=described.archive, Key=key)
@@ -274,5 +341,5 @@ def test_its_own_work_is_allowed(tried: tuple[str, Probe], resources: Resources)
 
 def test_everything_beyond_is_refused(tried: tuple[str, Probe], resources: Resources) -> None:
     function, role = tried
-    answers = role.answers(resources.nobodys() + resources.anothers()[function])
+    answers = role.answers(resources.nobodys() + resources.sending(function) + resources.anothers()[function])
     assert {call: answer for call, answer in answers.items() if answer not in REFUSED} == {}
