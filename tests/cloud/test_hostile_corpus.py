@@ -93,6 +93,7 @@ def same_for_all(channel: Channel) -> dict[str, bytes]:
     }
 
 
+MOMENTS: list[object] = ["0000-01-01T00:00:00Z", "2026-13-01T00:00:00Z", "now", -1e300, True, [], {}]
 CASES = [
     pytest.param(channel, body, id=f"{channel}: {name}")
     for channel in INGESTS
@@ -103,10 +104,7 @@ CASES = [
             f"stream {number}": written(channel, stream_id=hostile, sequence=1)
             for number, hostile in enumerate(IDS)
         },
-        **{
-            f"time {moment}": written(channel, timestamp=moment)
-            for moment in ("0000-01-01T00:00:00Z", "2026-13-01T00:00:00Z", "now", -1e300, True, [], {})
-        },
+        **{f"time {moment}": written(channel, timestamp=moment) for moment in MOMENTS},
     }.items()
 ]
 
