@@ -4,9 +4,10 @@ import gzip
 import json
 from datetime import timedelta
 
+import msgspec
 import pytest
 
-from evswap_cloud.compaction import EVENTS, Limits, compact
+from evswap_cloud.compaction import EVENTS, READINGS, Limits, compact
 from evswap_cloud.errors import HistoryError
 from evswap_schema import Clock, Event
 from tests.cloud.compaction.history import History, run, sampled
@@ -87,6 +88,17 @@ def test_a_day_is_that_of_the_sample_and_late_data_opens_it_again(history: Histo
     assert outcome.days == ("2026-11-22",)
     assert sequences(history) == {"2026-11-22": [1, 2], "2026-11-23": [5]}
     assert history.manifest().days["2026-11-23"] == before["2026-11-23"], "the other day is left alone"
+
+
+def test_a_column_that_older_files_have_not_is_null_there(history: History) -> None:
+    older = msgspec.structs.replace(
+        READINGS, columns={name: type_ for name, type_ in READINGS.columns.items() if name != "firmware"}
+    )
+    history.receive([sampled(1, NOW, firmware="1.0")])
+    history.compact(older)
+    history.receive([sampled(2, NOW, firmware="1.1")])
+    history.compact()
+    assert [row["firmware"] for row in history.rows()] == [None, "1.1"]
 
 
 def test_nothing_new_writes_nothing(history: History) -> None:

@@ -51,12 +51,15 @@ def read_lines(kind: Kind, paths: Sequence[Path]) -> str:
 
 
 def read_parquet(kind: Kind, paths: Sequence[Path], *more: str) -> str:
-    """The rows of Parquet files with the columns of ``kind`` and ``more``; of no file, no rows."""
-    names = ", ".join(map(_quoted, (*kind.columns, *more)))
-    if paths:
-        return f"SELECT {names} FROM read_parquet({_list(paths)}, hive_partitioning = false)"
+    """The rows of Parquet files with the columns of ``kind`` and ``more``; of no file, no rows. A column that
+    a file does not have, as it is older, is NULL.
+    """
     empty = ", ".join(f"NULL::{type_} AS {_quoted(name)}" for name, type_ in kind.columns.items())
-    return f"SELECT {empty} WHERE false"
+    if not paths:
+        return f"SELECT {empty} WHERE false"
+    names = ", ".join(map(_quoted, (*kind.columns, *more)))
+    return f"""SELECT {names} FROM (SELECT {empty} WHERE false UNION ALL BY NAME
+        FROM read_parquet({_list(paths)}, union_by_name = true, hive_partitioning = false))"""
 
 
 def copied(kind: Kind, rows: str) -> str:
