@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from evswap_cloud import wiring
-from evswap_cloud.api.answers import CORS, JSON, PROBLEM_JSON
+from evswap_cloud.api.answers import CORS, JSON, PROBLEM_JSON, REQUEST_ID
 from evswap_cloud.api.problems import ProblemError, method_not_allowed, server_error
 from evswap_cloud.errors import TicketError
 from evswap_cloud.watching.limits import SECOND
@@ -28,12 +28,18 @@ _BROWSERS_MAY: Final = {
 
 def handler(event: dict[str, Any], context: "LambdaContext") -> dict[str, Any]:  # noqa: ARG001
     """Lambda's entry point."""
-    match event["httpMethod"]:
+    answer = _answer_to(event["httpMethod"])
+    answer["headers"][REQUEST_ID] = event["requestContext"]["requestId"]
+    return answer
+
+
+def _answer_to(method: str) -> dict[str, Any]:
+    match method:
         case "POST":
             return _issue()
         case "OPTIONS":
             return _answer(HTTPStatus.NO_CONTENT, None, _BROWSERS_MAY)
-        case method:
+        case _:
             refused = method_not_allowed(f"This resource has no {method}; it has {METHODS}.")
             return _refuse(refused, {"Allow": METHODS})
 
