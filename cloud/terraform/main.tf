@@ -38,6 +38,7 @@ module "tables" {
 
   tables       = module.stack.tables
   protect_data = var.protect_data
+  provisioned  = var.provisioned_tables
 }
 
 module "buckets" {
@@ -149,6 +150,7 @@ module "alarms" {
   account_id = var.account_id
   alarms     = module.stack.alarms
   emails     = var.alarm_emails
+  endpoints  = var.alarm_endpoints
 
   subjects = {
     function = { for key, function in module.stack.functions : key => { FunctionName = function.name } }
@@ -159,7 +161,29 @@ module "alarms" {
     if !can(queue.dead_letter_queue) }
     rule = { for name, rule in module.stack.rules : name => { RuleName = name } }
     api  = { rest = { ApiName = module.stack.openapi.info.title, Stage = var.environment } }
+    # Metrics of ours have no dimension.
+    fleet = { all = {} }
   }
+}
+
+module "monitoring" {
+  source = "./modules/monitoring"
+
+  name          = "${var.prefix}-${var.environment}"
+  region        = var.region
+  functions     = module.stack.functions
+  queues        = module.stack.queues
+  tables        = module.stack.tables
+  rules         = module.stack.rules
+  queries       = module.stack.queries
+  metrics       = module.stack.metrics
+  api_name      = module.stack.openapi.info.title
+  stage         = var.environment
+  alarm_arns    = module.alarms.arns
+  saved_queries = !contains(var.without, "saved-queries")
+
+  # A saved query names log groups that are there.
+  depends_on = [module.function]
 }
 
 module "budget" {

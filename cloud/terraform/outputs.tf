@@ -62,3 +62,8 @@ output "alarm_topic_arn" {
   description = "Where alarms go."
   value       = module.alarms.topic_arn
 }
+
+output "dashboard" {
+  description = "The dashboard in CloudWatch."
+  value       = module.monitoring.dashboard
+}

@@ -98,6 +98,23 @@ variable "api_burst_limit" {
   }
 }
 
+variable "provisioned_tables" {
+  description = "Tables, by their keys in tables.yaml, with capacity of their own in place of on demand: cheaper where the load is even (docs/cost.md)."
+  type = map(object({
+    read_units       = number
+    write_units      = number
+    most_read_units  = number
+    most_write_units = number
+  }))
+  default = {}
+
+  validation {
+    condition = alltrue([for each in values(var.provisioned_tables) : each.read_units >= 1 && each.write_units >= 1
+    && each.most_read_units >= each.read_units && each.most_write_units >= each.write_units])
+    error_message = "A table has at least one unit of each, and scales up to no less than it begins with."
+  }
+}
+
 variable "live_origins" {
   description = "From where pages may watch live updates, as https://watch.example. Programs may from anywhere, with a ticket."
   type        = list(string)
@@ -133,6 +150,17 @@ variable "alarm_emails" {
   }
 }
 
+variable "alarm_endpoints" {
+  description = "What else is told of alarms and the budget: a protocol of SNS (https, sqs, lambda, sms) and its endpoint."
+  type        = set(object({ protocol = string, endpoint = string }))
+  default     = []
+
+  validation {
+    condition     = alltrue([for each in var.alarm_endpoints : contains(["https", "lambda", "sms", "sqs"], each.protocol)])
+    error_message = "SNS tells https, lambda, sms and sqs; addresses of e-mail go into alarm_emails."
+  }
+}
+
 variable "monthly_budget_usd" {
   description = "The account's monthly budget; 80 % spent or 100 % forecast raises an alarm."
   type        = number
@@ -157,7 +185,7 @@ variable "without" {
   default     = []
 
   validation {
-    condition     = length(setsubtract(var.without, ["iot-logging", "tls-only"])) == 0
-    error_message = "Only iot-logging and tls-only can be left out."
+    condition     = length(setsubtract(var.without, ["iot-logging", "saved-queries", "tls-only"])) == 0
+    error_message = "Only iot-logging, saved-queries and tls-only can be left out."
   }
 }

@@ -266,6 +266,30 @@ def test_an_alarm_watches_what_exists_computes_with_what_it_has_and_says_what_to
         assert len(alarm["metrics"]) == 1
 
 
+def test_a_metric_of_a_log_counts_what_its_function_logs_and_is_watched() -> None:
+    watched = {
+        metric["name"]
+        for alarm in ALARMS.values()
+        for metric in alarm["metrics"].values()
+        if metric["namespace"] == "evswap"
+    }
+    assert {metric["name"] for metric in METRICS.values()} == watched
+    assert len(METRICS) <= 10
+    assert {metric["function"] for metric in METRICS.values()} == {"sweep"}
+    figures = msgspec.to_builtins(Count(NOW).figures())
+    for metric in METRICS.values():
+        value = figures
+        for part in metric["value"].removeprefix("$.").split("."):
+            value = value[part]
+        assert value == 0
+
+
+def test_saved_queries_ask_functions_that_are_there() -> None:
+    for query in QUERIES.values():
+        assert query["logs"] == "all" or set(query["logs"]) <= FUNCTIONS.keys()
+        assert query["description"].endswith(".")
+
+
 def test_the_seeds_monitoring_table_has_its_alarms() -> None:
     limits = {name: (alarm["watches"], alarm["threshold"]) for name, alarm in ALARMS.items()}
     assert limits["function-errors"] == ("function", 1)
@@ -606,6 +630,7 @@ def test_the_gateways_own_errors_are_problems_that_another_origin_may_read(kind:
     [template] = response["responseTemplates"].values()
     problem = json.loads(template.replace("$context.error.messageString", '"message"'))
     assert {"type", "title", "detail"} <= problem.keys()
+    assert problem["request_id"] == "$context.requestId"
     assert problem.get("status") == response.get("statusCode")
 
 
@@ -624,4 +649,3 @@ def test_limits_in_the_description_are_the_functions() -> None:
             "maximum": MAX_LIMIT,
             "default": DEFAULT_LIMIT,
         }
-    assert problem["request_id"] == "$context.requestId"

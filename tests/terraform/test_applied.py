@@ -18,6 +18,7 @@ from tests.terraform.tool import CONFIGURATION, Plan, Terraform
 
 LEFT_OUT = {
     "iot-logging": r"module\.account\[0\]\.aws_iot_logging_options\.this\[0\]",
+    "saved-queries": r"module\.monitoring\.aws_cloudwatch_query_definition\.this\[.*\]",
     "tls-only": r"module\.buckets\.aws_s3_bucket_policy\.tls_only\[.*\]",
 }
 """What each exception of cloud/terraform/local.yaml takes out."""
@@ -115,6 +116,22 @@ def test_the_alarms_that_drift_are_kept_all_the_same(stack: LocalStack) -> None:
     assert (latency["ExtendedStatistic"], latency["Period"], latency["Threshold"]) == ("p95", 300, 1_000)
 
 
+def test_the_dashboard_shows_what_there_is(stack: LocalStack) -> None:
+    cloudwatch = stack.aws("cloudwatch")
+    body = json.loads(cloudwatch.get_dashboard(DashboardName="evswap-dev")["DashboardBody"])
+    [alarms, *graphs] = [widget["properties"] for widget in body["widgets"]]
+    names = {alarm["AlarmName"] for alarm in cloudwatch.describe_alarms()["MetricAlarms"]}
+    assert {arn.rpartition(":")[2] for arn in alarms["alarms"]} == names
+    shown = {metric[-1] for graph in graphs for metric in graph["metrics"]}
+    functions = stack.aws("lambda").list_functions()["Functions"]
+    assert {function["FunctionName"] for function in functions} <= shown
+    assert set(stack.aws("dynamodb").list_tables()["TableNames"]) <= shown
+    queues = stack.aws("sqs").list_queues()["QueueUrls"]
+    assert {url.rpartition("/")[2] for url in queues} <= shown
+    assert {"StaleStations", "evswap_batch"} <= shown
+    assert all(graph["metrics"] for graph in graphs)
+
+
 def test_a_stack_does_not_move_to_another_region_in_silence(
     terraform: Terraform, stack: LocalStack, applied: Workspace
 ) -> None:
@@ -135,6 +152,11 @@ def test_iot_logging_still_cannot_be_had(account: Account) -> None:
     role = "arn:aws:iam::000000000000:role/evswap-api"
     with pytest.raises(ClientError):
         account.client("iot").set_v2_logging_options(roleArn=role, defaultLogLevel="ERROR")
+
+
+def test_queries_still_cannot_be_saved(account: Account) -> None:
+    with pytest.raises(ClientError):
+        account.client("logs").put_query_definition(name="x", queryString="fields @message")
 
 
 def test_a_bucket_that_refuses_plain_http_would_still_refuse_the_functions(account: Account) -> None:

@@ -4,11 +4,13 @@ variable "prefix" {
 }
 
 variable "region" {
-  type = string
+  description = "Where the account is set up."
+  type        = string
 }
 
 variable "account_id" {
-  type = string
+  description = "Whose logs AWS IoT may write."
+  type        = string
 }
 
 variable "iot_logging" {

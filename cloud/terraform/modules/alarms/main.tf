@@ -13,6 +13,8 @@ locals {
 
 # Not encrypted: CloudWatch cannot publish to a topic under the key that AWS manages, and nothing in it is secret.
 resource "aws_sns_topic" "alarms" {
+  #checkov:skip=CKV_AWS_26:CloudWatch cannot publish under the key that AWS manages, and nothing in it is secret
+
   name = "${var.prefix}-alarms"
 }
 
@@ -46,6 +48,15 @@ resource "aws_sns_topic_subscription" "email" {
   topic_arn = aws_sns_topic.alarms.arn
   protocol  = "email"
   endpoint  = each.key
+}
+
+# A pager, a chat, a function: whatever SNS can reach.
+resource "aws_sns_topic_subscription" "endpoint" {
+  for_each = { for endpoint in var.endpoints : "${endpoint.protocol} ${endpoint.endpoint}" => endpoint }
+
+  topic_arn = aws_sns_topic.alarms.arn
+  protocol  = each.value.protocol
+  endpoint  = each.value.endpoint
 }
 
 resource "aws_cloudwatch_metric_alarm" "simple" {

@@ -8,3 +8,8 @@ output "names" {
   description = "All alarms."
   value       = sort([for alarm in concat(values(aws_cloudwatch_metric_alarm.simple), values(aws_cloudwatch_metric_alarm.computed)) : alarm.alarm_name])
 }
+
+output "arns" {
+  description = "All alarms' ARNs."
+  value       = sort([for alarm in concat(values(aws_cloudwatch_metric_alarm.simple), values(aws_cloudwatch_metric_alarm.computed)) : alarm.arn])
+}

@@ -33,3 +33,8 @@ variable "emails" {
   description = "Who is written to."
   type        = set(string)
 }
+
+variable "endpoints" {
+  description = "What else is told: a protocol of SNS and its endpoint."
+  type        = set(object({ protocol = string, endpoint = string }))
+}

@@ -4,7 +4,8 @@ output "url" {
 }
 
 output "name" {
-  value = aws_api_gateway_rest_api.this.name
+  description = "The name it has in AWS."
+  value       = aws_api_gateway_rest_api.this.name
 }
 
 output "usage_plan_id" {

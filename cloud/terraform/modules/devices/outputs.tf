@@ -1,5 +1,6 @@
 output "thing_type" {
-  value = aws_iot_thing_type.station.name
+  description = "The type of every station's thing."
+  value       = aws_iot_thing_type.station.name
 }
 
 output "claim_policies" {

@@ -9,5 +9,6 @@ output "alias" {
 }
 
 output "name" {
-  value = aws_lambda_function.this.function_name
+  description = "The name it has in AWS."
+  value       = aws_lambda_function.this.function_name
 }

@@ -1,9 +1,11 @@
 output "user_pool_arn" {
-  value = aws_cognito_user_pool.this.arn
+  description = "The pool's ARN."
+  value       = aws_cognito_user_pool.this.arn
 }
 
 output "user_pool_id" {
-  value = aws_cognito_user_pool.this.id
+  description = "The pool's id."
+  value       = aws_cognito_user_pool.this.id
 }
 
 output "domain" {

@@ -5,5 +5,6 @@ output "arn" {
 }
 
 output "name" {
-  value = aws_iam_role.this.name
+  description = "The name it has in AWS."
+  value       = aws_iam_role.this.name
 }

@@ -98,3 +98,13 @@ output "alarms" {
   description = "alarms.yaml."
   value       = yamldecode(local.text["alarms.yaml"])
 }
+
+output "queries" {
+  description = "queries.yaml."
+  value       = yamldecode(local.text["queries.yaml"])
+}
+
+output "metrics" {
+  description = "metrics.yaml."
+  value       = yamldecode(local.text["metrics.yaml"])
+}

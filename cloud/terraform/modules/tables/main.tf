@@ -1,8 +1,14 @@
 resource "aws_dynamodb_table" "this" {
+  #checkov:skip=CKV2_AWS_16:on demand, or scaled by the targets below
+  #checkov:skip=CKV_AWS_119:AWS's own keys encrypt it (the table of encryption in docs/aws.md): a key of ours costs by the request
+  #checkov:skip=CKV_AWS_28:checkov does not follow for_each over cloud/stack: tests/terraform/test_configuration.py holds the plan to it
+
   for_each = var.tables
 
   name                        = each.value.name
-  billing_mode                = each.value.billing_mode
+  billing_mode                = contains(keys(var.provisioned), each.key) ? "PROVISIONED" : each.value.billing_mode
+  read_capacity               = try(var.provisioned[each.key].read_units, null)
+  write_capacity              = try(var.provisioned[each.key].write_units, null)
   hash_key                    = each.value.partition_key.name
   range_key                   = try(each.value.sort_key.name, null)
   deletion_protection_enabled = each.value.deletion_protection && var.protect_data
@@ -36,6 +42,8 @@ resource "aws_dynamodb_table" "this" {
     for_each = each.value.global_indexes
 
     content {
+      read_capacity   = try(var.provisioned[each.key].read_units, null)
+      write_capacity  = try(var.provisioned[each.key].write_units, null)
       name            = global_secondary_index.key
       hash_key        = global_secondary_index.value.partition_key.name
       range_key       = global_secondary_index.value.sort_key.name
@@ -59,5 +67,46 @@ resource "aws_dynamodb_table" "this" {
   # Off is encryption with a key that DynamoDB owns; on is the key that AWS manages in this account.
   server_side_encryption {
     enabled = each.value.encryption == "aws-managed-key"
+  }
+
+  lifecycle {
+    # What scaling has set meanwhile is not taken back.
+    ignore_changes = [read_capacity, write_capacity]
+  }
+}
+
+locals {
+  scaled = merge([for key, capacity in var.provisioned : {
+    "${key} read"  = { key = key, kind = "Read", least = capacity.read_units, most = capacity.most_read_units }
+    "${key} write" = { key = key, kind = "Write", least = capacity.write_units, most = capacity.most_write_units }
+  }]...)
+}
+
+resource "aws_appautoscaling_target" "this" {
+  for_each = local.scaled
+
+  service_namespace  = "dynamodb"
+  resource_id        = "table/${aws_dynamodb_table.this[each.value.key].name}"
+  scalable_dimension = "dynamodb:table:${each.value.kind}CapacityUnits"
+  min_capacity       = each.value.least
+  max_capacity       = each.value.most
+}
+
+# At 70 % of what is provisioned it grows: a fleet's load is even, and backlogs are rate-limited by the stations.
+resource "aws_appautoscaling_policy" "this" {
+  for_each = local.scaled
+
+  name               = "${each.value.key}-${lower(each.value.kind)}"
+  policy_type        = "TargetTrackingScaling"
+  service_namespace  = aws_appautoscaling_target.this[each.key].service_namespace
+  resource_id        = aws_appautoscaling_target.this[each.key].resource_id
+  scalable_dimension = aws_appautoscaling_target.this[each.key].scalable_dimension
+
+  target_tracking_scaling_policy_configuration {
+    target_value = 70
+
+    predefined_metric_specification {
+      predefined_metric_type = "DynamoDB${each.value.kind}CapacityUtilization"
+    }
   }
 }

@@ -23,3 +23,13 @@ variable "protect_data" {
   description = "Whether deletion_protection counts."
   type        = bool
 }
+
+variable "provisioned" {
+  description = "Tables, by key, that have capacity of their own in place of on demand."
+  type = map(object({
+    read_units       = number
+    write_units      = number
+    most_read_units  = number
+    most_write_units = number
+  }))
+}
