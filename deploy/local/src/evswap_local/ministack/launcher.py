@@ -24,7 +24,17 @@ from typing import Any
 
 _SOURCE = str(Path(__file__).resolve().parents[2])
 sys.path.append(_SOURCE)
-from evswap_local.ministack import certification, direct, gate, holes, live_page, proofs, revocation, snapshots, versions  # noqa: E402 - found by the line above
+from evswap_local.ministack import (  # noqa: E402 - found by the line above
+    certification,
+    direct,
+    gate,
+    holes,
+    live_page,
+    proofs,
+    revocation,
+    snapshots,
+    versions,
+)
 
 sys.path.remove(_SOURCE)
 
@@ -135,8 +145,8 @@ def _prepare(options: argparse.Namespace) -> holes.MqttListener:
     holes.randomise_function_credentials()
     certification.sign_requests_over_mqtt()
     direct.invoke_functions_as_aws_does()
-    versions.reserve_for_every_version()
     holes.forget_streams()
+    versions.reserve_for_every_version()
     return holes.bind_mqtt_to(options.host)
 
 
