@@ -14,7 +14,10 @@ from evswap_local.context import Context
 from evswap_local.stack.functions import FILE, log_group
 
 PROCESSES = (emulator.NAME, fleet.NAME)
-FUNCTIONS = ("live", "change", "bulk", "events", "api", "provision", "retire")
+FUNCTIONS = (
+    *("live", "change", "bulk", "events", "connection", "sweep", "api", "command", "reports", "expire"),
+    *("ticket", "watch-authorise", "watch", "push", "provision", "retire"),
+)
 POLL_S = 0.5
 CHUNK = 10_000
 
