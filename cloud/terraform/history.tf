@@ -12,6 +12,8 @@ module "compaction" {
   compaction = module.stack.compaction
   code       = module.stack.code
   package    = var.compactor_package
+
+  alarm_topic_arn = module.alarms.topic_arn
 }
 
 module "analytics" {

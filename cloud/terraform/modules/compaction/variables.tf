@@ -27,3 +27,8 @@ variable "package" {
   description = "The zip."
   type        = string
 }
+
+variable "alarm_topic_arn" {
+  description = "Where its alarms go."
+  type        = string
+}
