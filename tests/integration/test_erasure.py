@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,21 @@ from evswap_cloud.handlers import events as handler
 from evswap_cloud.ledger import Place
 from evswap_cloud.ledger.authorisations import Grant, granted
 from evswap_cloud.lines import lines_of_bucket
-from evswap_schema import SwapEvent, SwappedBattery, SwapStep
+from evswap_cloud.remote.records import opened
+from evswap_schema import (
+    Action,
+    Authorisation,
+    CacheAuthorisations,
+    Command,
+    RequestSwap,
+    Reserve,
+    SignedAuthorisation,
+    SwapEvent,
+    SwappedBattery,
+    SwapStep,
+    Unlock,
+    encode_authorisation,
+)
 from tests.cloud.messages import NOW, delivery, sqs_event
 from tests.cloud.station_events import delivered_event, event_envelope, refusal, swap
 from tests.cloud.story import deliveries, story
@@ -81,8 +96,8 @@ def test_a_person_is_removed_from_every_store_and_nobody_else_is(
     (tmp_path / "token").write_text(PERSON + "\n")
     assert main(["erase", "--token-file", str(tmp_path / "token")]) == 0
     assert capsys.readouterr().out == (
-        "forgotten: 3 events, 1 swaps and 1 batteries of the ledger, 1 authorisations, 1 objects of the "
-        "archive rewritten, 1 older versions and 1 refused messages removed\n"
+        "forgotten: 3 events, 1 swaps and 1 batteries of the ledger, 1 authorisations, 0 commands, 1 objects "
+        "of the archive rewritten, 1 older versions and 1 refused messages removed\n"
     )
     left = everything(lived_in)
     assert PERSON not in left
@@ -151,3 +166,36 @@ def test_what_cannot_be_a_person_is_wrong_use(
 ) -> None:
     assert main(["erase", "--token", text]) == 2
     assert "64 hexadecimal digits" in capsys.readouterr().err
+
+
+def test_a_person_is_removed_from_commands_and_those_of_others_go_on(cloud: Aws) -> None:
+    def signed(person: str) -> SignedAuthorisation:
+        one = Authorisation(
+            authorisation_id=f"A-{person[0]}",
+            id_token=person,
+            valid_from=NOW,
+            expires_at=NOW + timedelta(days=1),
+            max_swaps=1,
+        )
+        return SignedAuthorisation(payload=encode_authorisation(one), key_id="k", signature=b"s" * 64)
+
+    store = wiring.command_store()
+    actions: dict[str, Action] = {
+        "swap": RequestSwap(request_id=1, id_token=PERSON),
+        "reserve": Reserve(bay=1, until=NOW, id_token=PERSON),
+        "alone": CacheAuthorisations(authorisations=(signed(PERSON),)),
+        "together": CacheAuthorisations(authorisations=(signed(PERSON), signed(SOMEBODY_ELSE))),
+        "other": RequestSwap(request_id=2, id_token=SOMEBODY_ELSE),
+        "nobody": Unlock(bay=1),
+    }
+    for name, action in actions.items():
+        times = {"issued_at": NOW, "expires_at": NOW + timedelta(hours=1)}
+        command = Command(command_id=name, station_id="station-01", action=action, **times)
+        store.add(opened(command, "clerk"))
+    assert main(["erase", "--token", PERSON]) == 0
+    left = {one.command.command_id: one.command.action for one in store.waiting("station-01", limit=9)}
+    assert left == {
+        "together": CacheAuthorisations(authorisations=(signed(SOMEBODY_ELSE),)),
+        "other": actions["other"],
+        "nobody": actions["nobody"],
+    }

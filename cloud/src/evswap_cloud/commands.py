@@ -104,8 +104,9 @@ def report_erasure(options: argparse.Namespace, stores: Stores) -> int:
 def _told_of_erasure(erased: Erased) -> str:
     return (
         f"forgotten: {erased.events} events, {erased.swaps} swaps and {erased.batteries} batteries of the "
-        f"ledger, {erased.authorisations} authorisations, {erased.objects} objects of the archive rewritten, "
-        f"{erased.versions} older versions and {erased.quarantined} refused messages removed"
+        f"ledger, {erased.authorisations} authorisations, {erased.commands} commands, {erased.objects} objects "
+        f"of the archive rewritten, {erased.versions} older versions and {erased.quarantined} refused "
+        "messages removed"
     )
 
 
@@ -185,6 +186,7 @@ def _stores() -> Stores:
         dynamodb=boto3.client("dynamodb"),
         s3=boto3.client("s3"),
         events_table=wiring.setting(wiring.EVENTS_TABLE),
+        commands_table=wiring.setting(wiring.COMMANDS_TABLE),
         archive_bucket=wiring.setting(wiring.ARCHIVE_BUCKET),
         ledger=wiring.ledger(),
     )

@@ -1,4 +1,4 @@
-"""Removing a person from every store: the events, the ledger, the archive with all its versions, quarantine.
+"""Removing a person from every store: events, ledger, commands, archive with all versions, quarantine.
 
 A person is the keyed hash of a token. It is replaced by ``FORGOTTEN``, so that the batteries' history, and
 the auditor, go on; what was only about the person is removed. Doing it again finds nothing, unless a station
@@ -20,6 +20,9 @@ from evswap_cloud.archive import DIGEST, LinesFolder
 from evswap_cloud.aws import error_code
 from evswap_cloud.errors import ErasureError
 from evswap_cloud.ledger import Battery, Book, batteries, swaps
+from evswap_cloud.remote.forgetting import without_person
+from evswap_cloud.remote.store import from_item
+from evswap_schema import encode_command
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb.client import DynamoDBClient
@@ -39,6 +42,7 @@ class Erased(Struct, frozen=True, kw_only=True):
     batteries: int
     swaps: int
     authorisations: int
+    commands: int
     objects: int
     versions: int
     quarantined: int
@@ -50,6 +54,7 @@ class Stores(Struct, frozen=True, kw_only=True):
     dynamodb: "DynamoDBClient"
     s3: "S3Client"
     events_table: str
+    commands_table: str
     archive_bucket: str
     ledger: Book
 
@@ -72,6 +77,7 @@ def erase(id_token: str, stores: Stores) -> Erased:
     try:
         events = sum(1 for _ in _forget_events(id_token, stores))
         known, journeys, granted = _forget_in_ledger(id_token, stores.ledger)
+        commanded = sum(1 for _ in _forget_commands(id_token, stores))
         quarantined = sum(1 for _ in _forget_refused(id_token, stores))
         objects, versions = _forget_archived(id_token, stores)
     except (ClientError, BotoCoreError) as error:
@@ -81,6 +87,7 @@ def erase(id_token: str, stores: Stores) -> Erased:
         batteries=known,
         swaps=journeys,
         authorisations=granted,
+        commands=commanded,
         objects=objects,
         versions=versions,
         quarantined=quarantined,
@@ -108,6 +115,29 @@ def _forget_events(id_token: str, stores: Stores) -> Iterator[str]:
                 },
             )
             yield item["event_id"]["S"]
+
+
+def _forget_commands(id_token: str, stores: Stores) -> Iterator[str]:
+    """A command about others too goes on without the person."""
+    table = stores.commands_table
+    for page in stores.dynamodb.get_paginator("scan").paginate(TableName=table, ConsistentRead=True):
+        for item in page["Items"]:
+            command = from_item(item).command
+            left = without_person(command, id_token)
+            key = {name: item[name] for name in ("station_id", "command_id")}
+            if left is None:
+                stores.dynamodb.delete_item(TableName=table, Key=key)
+            elif left != command:
+                stores.dynamodb.update_item(
+                    TableName=table,
+                    Key=key,
+                    UpdateExpression="SET #command = :command",
+                    ConditionExpression="attribute_exists(command_id)",
+                    ExpressionAttributeNames={"#command": "command"},
+                    ExpressionAttributeValues={":command": {"S": encode_command(left).decode()}},
+                )
+            if left != command:
+                yield command.command_id
 
 
 def _forget_in_ledger(id_token: str, ledger: Book) -> tuple[int, int, int]:

@@ -16,6 +16,7 @@ from evswap_local.stack.commands import command_store, dispatcher_of
 from evswap_local.stack.identity import machine_credentials
 from evswap_local.stack.ledger import ledger_of
 from evswap_local.stack.source import Source, Values
+from evswap_local.stack.tables import FILE as TABLES
 
 
 def add_audit_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,11 +36,13 @@ def run_audit(context: Context, options: argparse.Namespace) -> int:
 
 def run_erase(context: Context, options: argparse.Namespace) -> int:
     """Removes a person from the running stack's stores."""
-    clients, values = _running(context)
+    clients, source = _running_stack(context)
+    values = source.values
     stores = Stores(
         dynamodb=clients.dynamodb,
         s3=clients.s3,
         events_table=values.events_table,
+        commands_table=source.named(TABLES, "commands"),
         archive_bucket=values.archive_bucket,
         ledger=ledger_of(clients, values),
     )
