@@ -41,6 +41,7 @@ def test_every_wrong_variable_is_refused_with_what_to_write(terraform: Terraform
         "prefix": ("Evswap_", "lower-case letters, digits and hyphens"),
         "api_rate_limit": ("0", "1 to 10000 requests a second"),
         "api_burst_limit": ("6000", "1 to 5000 requests at once"),
+        "live_origins": ('["https://watch.example/"]', "no slash at its end"),
         "object_lock_days": ("-1", "0 for no object lock"),
         "monthly_budget_usd": ("0", "more than 0 US dollars"),
         "alarm_emails": ('["nobody"]', "no e-mail address"),
