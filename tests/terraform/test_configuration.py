@@ -149,9 +149,15 @@ def test_the_numbers_of_bays_sort_as_numbers(prod: Plan) -> None:
 
 def test_prod_demands_an_api_key_of_readers_but_not_of_browsers_asking_first(dev: Plan, prod: Plan) -> None:
     methods = prod.after("aws_api_gateway_method").values()
-    without = {(each["http_method"], each["operation_name"]) for each in methods if not each["api_key_required"]}
-    assert {operation for verb, operation in without if verb != "OPTIONS"} <= {"issueCommand"}, "it has a token"
-    assert all(("OPTIONS", each["operation_name"]) in without for each in methods if each["http_method"] == "OPTIONS")
+    without = {
+        (each["http_method"], each["operation_name"]) for each in methods if not each["api_key_required"]
+    }
+    assert {operation for verb, operation in without if verb != "OPTIONS"} <= {"issueCommand"}, (
+        "it has a token"
+    )
+    assert all(
+        ("OPTIONS", each["operation_name"]) in without for each in methods if each["http_method"] == "OPTIONS"
+    )
     assert {each["api_key_required"] for each in dev.after("aws_api_gateway_method").values()} == {False}
 
 
