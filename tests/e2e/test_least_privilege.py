@@ -34,6 +34,7 @@ class Resources:
         self.commands = next(name for name in tables if name.endswith("-commands"))
         self.tickets = next(name for name in tables if name.endswith("-tickets"))
         self.watchers = next(name for name in tables if name.endswith("-watchers"))
+        self.history = next(name for name in tables if name.endswith("-history"))
         self.strange_table, self.strange_bucket = f"{self.table}-strange", f"{self.archive}-strange"
         queues = stack.aws("sqs").list_queues()["QueueUrls"]
         self.queues = {url.rsplit("/", 1)[-1]: url for url in queues}
@@ -100,6 +101,22 @@ class Resources:
         }
         return Call("dynamodb", "query", arguments | ({"IndexName": index} if index else {}))
 
+    def put_minutes(self) -> Call:
+        item = {"station_id": {"S": NOBODY}, "quarter": {"N": "0"}}
+        return Call("dynamodb", "put_item", {"TableName": self.history, "Item": item})
+
+    def minutes(self, operation: str) -> Call:
+        key = {"station_id": {"S": NOBODY}, "quarter": {"N": "0"}}
+        return Call("dynamodb", operation, {"TableName": self.history, "Key": key})
+
+    def query_minutes(self) -> Call:
+        arguments: dict[str, Any] = {
+            "TableName": self.history,
+            "KeyConditionExpression": "station_id = :nobody",
+            "ExpressionAttributeValues": {":nobody": {"S": NOBODY}},
+        }
+        return Call("dynamodb", "query", arguments)
+
     def put_command(self) -> Call:
         item = {"station_id": {"S": NOBODY}, "command_id": {"S": "x"}}
         return Call("dynamodb", "put_item", {"TableName": self.commands, "Item": item})
@@ -154,7 +171,12 @@ class Resources:
                 self.put_object(f"quarantine/{NOBODY}.bin"),
                 self.leave("change-failures"),
             ],
-            "bulk": [*states_and_bays, self.put_object(f"bulk/{NOBODY}.jsonl.gz"), acknowledge],
+            "bulk": [
+                *states_and_bays,
+                self.put_minutes(),
+                self.put_object(f"bulk/{NOBODY}.jsonl.gz"),
+                acknowledge,
+            ],
             "events": [
                 self.put_event(),
                 self.put_object(f"events/{NOBODY}.jsonl.gz"),
@@ -166,6 +188,7 @@ class Resources:
                 Call("dynamodb", "scan", {"TableName": self.table}),
                 self.query_bays(),
                 self.query_events("by-time"),
+                self.query_minutes(),
                 self.battery("get_item"),
                 self.command("get_item"),
                 self.query_commands("by-time"),
@@ -211,6 +234,8 @@ class Resources:
             self.receive("rule-errors"),
             self.query_events(None),
             self.battery("delete_item"),
+            self.minutes("get_item"),
+            self.minutes("delete_item"),
             Call("iam", "list_roles"),
             Call("iot", "list_things"),
         ]
@@ -223,6 +248,7 @@ class Resources:
         return {
             "live": [
                 self.put_event(),
+                self.put_minutes(),
                 self.put_object("bulk/x"),
                 self.receive("batch"),
                 self.item("get_item"),
@@ -234,7 +260,12 @@ class Resources:
                 self.item("get_item"),
                 self.publish(ACKNOWLEDGEMENT),
             ],
-            "bulk": [self.put_event(), self.put_object("telemetry/x"), self.receive("telemetry")],
+            "bulk": [
+                self.put_event(),
+                self.query_minutes(),
+                self.put_object("telemetry/x"),
+                self.receive("telemetry"),
+            ],
             "events": [
                 self.move_state(),
                 self.put_bay(),
@@ -250,6 +281,7 @@ class Resources:
                 self.move_state(),
                 self.put_bay(),
                 self.put_event(),
+                self.put_minutes(),
                 self.put_battery(),
                 self.object("get_object", f"telemetry/{NOBODY}.json"),
             ],
@@ -320,6 +352,7 @@ def resources(stack: LocalStack) -> Iterator[Resources]:
         TableName=described.commands, Key={"station_id": {"S": NOBODY}, "command_id": {"S": "x"}}
     )
     tables.delete_item(TableName=described.events, Key={"station_id": {"S": NOBODY}, "event_id": {"S": "x"}})
+    tables.delete_item(TableName=described.history, Key={"station_id": {"S": NOBODY}, "quarter": {"N": "0"}})
     for key in stack.keys("", of=NOBODY):
         buckets.delete_object(Bucket=described.archive, Key=key)
 
