@@ -161,6 +161,15 @@ def test_prod_demands_an_api_key_of_readers_but_not_of_browsers_asking_first(dev
     assert {each["api_key_required"] for each in dev.after("aws_api_gateway_method").values()} == {False}
 
 
+def test_commands_need_a_token_in_dev_as_in_prod_and_no_key(dev: Plan, prod: Plan) -> None:
+    for plan in (dev, prod):
+        methods = plan.after("aws_api_gateway_method").values()
+        [secured] = [each for each in methods if each["authorization"] != "NONE"]
+        assert (secured["http_method"], secured["authorization"]) == ("POST", "COGNITO_USER_POOLS")
+        assert set(secured["authorization_scopes"]) == {"evswap/operate", "evswap/configure"}
+        assert not secured["api_key_required"]
+
+
 @pytest.mark.parametrize("environment", ["dev", "prod"])
 def test_buckets_refuse_plain_http_and_aws_iot_logs(request: pytest.FixtureRequest, environment: str) -> None:
     plan: Plan = request.getfixturevalue(environment)

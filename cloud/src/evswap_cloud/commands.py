@@ -104,9 +104,9 @@ def report_erasure(options: argparse.Namespace, stores: Stores) -> int:
 def _told_of_erasure(erased: Erased) -> str:
     return (
         f"forgotten: {erased.events} events, {erased.swaps} swaps and {erased.batteries} batteries of the "
-        f"ledger, {erased.authorisations} authorisations, {erased.commands} commands, {erased.objects} objects "
-        f"of the archive rewritten, {erased.versions} older versions and {erased.quarantined} refused "
-        "messages removed"
+        f"ledger, {erased.authorisations} authorisations, {erased.commands} commands, {erased.objects} "
+        f"objects of the archive rewritten, {erased.versions} older versions and {erased.quarantined} "
+        "refused messages removed"
     )
 
 
