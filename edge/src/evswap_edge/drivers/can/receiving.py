@@ -153,8 +153,14 @@ def _unpacked(raw: memoryview) -> Said:
         said = _decode(raw)
     except msgspec.DecodeError:
         return None
-    kind = ERROR * said.is_error_frame | REMOTE * said.is_remote_frame
-    return key_of(said.arbitration_id, extended=said.is_extended_id) | kind, said.data
+    key = said.arbitration_id
+    if said.is_extended_id:
+        key = key_of(key, extended=True)
+    if said.is_error_frame:
+        key |= ERROR
+    if said.is_remote_frame:
+        key |= REMOTE
+    return key, said.data
 
 
 KERNEL_FRAMES: Final = Wire(_CAN_ROOM, kernel_frames)

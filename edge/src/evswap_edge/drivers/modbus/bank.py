@@ -94,9 +94,9 @@ class Together:
     """Which registers of a unit are asked for in one question, though they are of several bays."""
 
     def __init__(self, by_bay: Sequence[Sequence[Block]], *, read_across: int, most: int) -> None:
-        self._wholes = joined(chain.from_iterable(by_bay), read_across=read_across, most=most)
+        self.wholes: Final = joined(chain.from_iterable(by_bay), read_across=read_across, most=most)
         self._shared = {
-            whole for whole in self._wholes if sum(any(map(whole.holds, own)) for own in by_bay) > 1
+            whole for whole in self.wholes if sum(any(map(whole.holds, own)) for own in by_bay) > 1
         }
         self._parted: set[Block] = set()
 
@@ -106,7 +106,7 @@ class Together:
 
     def of(self, block: Block) -> Block:
         """The question that has the answer for ``block``."""
-        whole = next(each for each in self._wholes if each.holds(block))
+        whole = next(each for each in self.wholes if each.holds(block))
         return block if whole in self._parted else whole
 
     def part(self, whole: Block) -> None:
