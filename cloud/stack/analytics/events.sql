@@ -3,7 +3,7 @@ SELECT station_id, "timestamp", stream_id, sequence, clock, kind, step, request_
 FROM (
   SELECT *, row_number() OVER (
     PARTITION BY year, month, day, station_id, stream_id, sequence
-    ORDER BY IF(clock = 'estimated', 1, 0), received_at NULLS LAST, "timestamp"
+    ORDER BY IF(clock = 'estimated', 1, 0), IF(bays IS NULL, 1, 0), received_at NULLS LAST, "timestamp"
   ) AS copy
   FROM (
     SELECT station_id, "timestamp", stream_id, sequence, clock, kind, step, request_id, authority, authorisation_id, reason,

@@ -3,7 +3,7 @@ SELECT station_id, "timestamp", battery_available, battery_charging, temperature
 FROM (
   SELECT *, row_number() OVER (
     PARTITION BY year, month, day, station_id, stream_id, sequence, part.index, IF(sequence IS NULL, "timestamp", NULL)
-    ORDER BY IF(clock = 'estimated', 1, 0), received_at NULLS LAST, "timestamp"
+    ORDER BY IF(clock = 'estimated', 1, 0), IF(bays IS NULL, 1, 0), received_at NULLS LAST, "timestamp"
   ) AS copy
   FROM (
     SELECT station_id, "timestamp", battery_available, battery_charging, temperature, humidity, status, stream_id, sequence,

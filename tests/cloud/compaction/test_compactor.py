@@ -40,6 +40,17 @@ def test_what_batches_and_single_messages_brought_stands_there_once_sorted(histo
     assert {row["received_at"] for row in rows} == {NOW.replace(tzinfo=None)}, "of copies the first receipt"
 
 
+def test_of_a_batch_and_a_single_message_the_one_with_bays_counts(history: History) -> None:
+    with_bays = sampled(7, NOW, bays=(bay(1),))
+    history.receive_singly(sampled(7, NOW), NOW - timedelta(seconds=1))
+    history.receive([with_bays])
+    history.compact()
+    history.receive_singly(sampled(7, NOW), NOW - timedelta(seconds=2))
+    history.compact()
+    [row] = history.rows()
+    assert [each["bay"] for each in row["bays"]] == [1]
+
+
 def test_every_column_is_what_the_station_said(history: History) -> None:
     one = sampled(
         7, NOW, bays=(bay(1), bay(2, battery=None)), temperature=None, quality={"temperature": "failed"},

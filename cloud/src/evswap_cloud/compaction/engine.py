@@ -13,9 +13,9 @@ from msgspec import Struct
 
 from evswap_cloud.compaction.kinds import Kind
 
-RANKED: Final = "(clock IS NOT DISTINCT FROM 'estimated'), received_at, \"timestamp\""
+RANKED: Final = "(clock IS NOT DISTINCT FROM 'estimated'), (bays IS NULL), received_at, \"timestamp\""
 """Among copies of a message the smallest is the one that counts: a corrected time before an estimated one,
-then the first receipt."""
+one with bays (a batch has them, a single message may not), then the first receipt."""
 
 
 class Resources(Struct, frozen=True, kw_only=True):
