@@ -18,6 +18,11 @@ resource "aws_apigatewayv2_authorizer" "this" {
   authorizer_type  = "REQUEST"
   authorizer_uri   = local.uris[local.authoriser.function]
   identity_sources = [local.authoriser.identity_source]
+
+  # It is an HTTP API's alone; who answers with one all the same is left in peace.
+  lifecycle {
+    ignore_changes = [authorizer_payload_format_version]
+  }
 }
 
 resource "aws_apigatewayv2_integration" "this" {
