@@ -242,4 +242,4 @@ def blind(one: Shown) -> Shown:
 
 
 TestResuming = Resuming.TestCase
-TestResuming.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestResuming.settings = settings(max_examples=120, stateful_step_count=40, deadline=None)
