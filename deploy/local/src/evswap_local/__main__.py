@@ -13,7 +13,7 @@ from evswap_cloud.history_commands import add_compact_arguments, add_query_argum
 from evswap_cloud.operations.command_line import operations
 from evswap_cloud.remote.command_line import add_command_arguments
 from evswap_edge.keys import KeyFileError
-from evswap_local.commands import archive, down, env, history, logs, people, stations, status, up
+from evswap_local.commands import archive, cost, down, env, history, logs, people, stations, status, up
 from evswap_local.commands.operations import add_smoke_arguments, on_running_stack, run_smoke
 from evswap_local.context import Context
 from evswap_local.errors import LocalError
@@ -58,6 +58,7 @@ COMMANDS: dict[str, tuple[Arguments, Run, str]] = {
     "token": (people.add_token_arguments, people.run_token, "an access token, for commands by the REST API"),
     "smoke": (add_smoke_arguments, run_smoke, "send a reading through a deployment, and look for it"),
     "archive": (archive.add_arguments, archive.run, "count or list what the archive holds"),
+    "cost": (cost.add_arguments, cost.run, "what the network costs on AWS, by line"),
     "compact": (add_compact_arguments, history.run_compact, "make Parquet of the raw archive"),
     "query": (add_query_arguments, history.run_query, "ask the whole history in SQL"),
 }

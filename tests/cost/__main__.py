@@ -1,0 +1,33 @@
+"""``python -m tests.cost``: measures the profile that ``evswap cost`` makes its bills with, and writes it."""
+
+from concurrent.futures import ProcessPoolExecutor
+from datetime import date
+from pathlib import Path
+
+import msgspec
+
+from evswap_local.cost import profile as profiles
+from evswap_local.cost.profile import Profile
+from tests.cost.measure import RECORDED, call_cpu_s, measured, requests, seed_message
+
+COMMAND = "python -m tests.cost"
+
+
+def main() -> None:
+    """Half a minute of a core for each recording."""
+    with ProcessPoolExecutor(len(RECORDED)) as pool:
+        recordings = list(pool.map(measured, RECORDED))
+    profile = Profile(
+        command=COMMAND,
+        measured_on=date.today().isoformat(),  # noqa: DTZ011 - of whoever measures
+        call_cpu_s=call_cpu_s(),
+        seed_bytes=len(seed_message()),
+        requests=requests(),
+        recordings=recordings,
+    )
+    file = Path(profiles.__file__).with_name(profiles.FILE)
+    file.write_bytes(msgspec.json.format(msgspec.json.encode(profile)) + b"\n")
+
+
+if __name__ == "__main__":
+    main()

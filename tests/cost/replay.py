@@ -1,0 +1,146 @@
+"""What a station's messages become in the cloud: given to the real functions, over moto, in the groups in
+which their queues would hand them over, and metered.
+
+One station by itself: of a thousand each has its own records in an invocation, and its own items in the
+tables. Only the archive's objects are shared, so their bytes are measured apart.
+"""
+
+import json
+import os
+from base64 import b64encode
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from types import SimpleNamespace
+from typing import Any, Final
+from unittest.mock import patch
+
+import yaml
+
+from evswap_cloud.handlers import api, bulk, change, events, live
+from evswap_schema import Channel, broker_topic
+from tests.cloud.api_client import EVENT
+from tests.cloud.messages import STACK, delivered, delivery, reading, sqs_event
+from tests.cost.metering import Counting, Meter, item_bytes
+from tests.cost.traffic import Sent
+from tests.integration import aws
+
+_CREDENTIALS: Final = {
+    "POWERTOOLS_LOG_LEVEL": "ERROR",
+    "AWS_ACCESS_KEY_ID": "testing",
+    "AWS_SECRET_ACCESS_KEY": "testing",
+    "AWS_DEFAULT_REGION": aws.REGION,
+}
+
+
+def _environment() -> dict[str, str]:
+    """What the functions of the stack are told, in moto's account."""
+    functions = yaml.safe_load((STACK / "functions.yaml").read_text())["functions"].values()
+    named = {variable for function in functions for variable in function["environment"]}
+    tables = {name: f"evswap-{name.split('_')[1].lower()}" for name in named if name.endswith("_TABLE")}
+    return _CREDENTIALS | {"EVSWAP_ARCHIVE_BUCKET": aws.BUCKET} | tables
+
+
+_ITEM_OVERHEAD: Final = 100
+"""Bytes that DynamoDB bills for each item that it stores, beside the item."""
+
+
+@dataclass(slots=True)
+class Work:
+    """What a function did with this station's records, in so many groups."""
+
+    meter: Meter = field(default_factory=Meter)
+    groups: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """By channel, and what lay in each table at the end."""
+
+    works: Mapping[Channel, Work]
+    stored_bytes: dict[str, int]
+
+
+def replay(sent: Sequence[Sent], windows_s: Mapping[Channel, float], *, counted_from: datetime) -> Replayed:
+    """``windows_s`` is how long a queue gathers records before it hands them over; a channel without one is
+    invoked for each message. What was sent before ``counted_from`` is done, and not counted. A record that a
+    function leaves undone is an error of this measurement."""
+    works = {channel: Work() for channel in (Channel.BATCH, Channel.CHANGE, Channel.EVENT)}
+    with ExitStack() as stack:
+        stack.enter_context(patch.dict(os.environ, _environment()))
+        account = stack.enter_context(aws.aws())
+        counting = Counting(account.dynamodb, indexed={aws.EVENTS})
+        for channel, group in _groups(sent, windows_s):
+            work = works[channel] if group[0].at >= counted_from else Work()
+            counting.meter = work.meter
+            work.groups += 1
+            _invoke(channel, [envelope_of(one) for one in group])
+        return Replayed(works, _stored_bytes(account.dynamodb))
+
+
+def page_of_stations(stations: int = 100) -> tuple[Meter, int]:
+    """What `GET /stations` reads of the tables, and how many bytes it answers with."""
+    with ExitStack() as stack:
+        stack.enter_context(patch.dict(os.environ, _environment()))
+        account = stack.enter_context(aws.aws())
+        for number in range(stations):
+            one = reading(station_id=f"station-{number:03}", stream_id="s", sequence=1)
+            live.handler(sqs_event([delivered(one)]), SimpleNamespace())
+        counting = Counting(account.dynamodb, indexed=())
+        aws._forget_clients()
+        answer = api.handler(EVENT | {"path": "/stations"}, SimpleNamespace())  # type: ignore[arg-type]
+        assert answer["statusCode"] == 200
+        return counting.meter, len(answer["body"])
+
+
+def _stored_bytes(dynamodb: Any) -> dict[str, int]:
+    return {
+        table.removeprefix("evswap-"): sum(
+            _ITEM_OVERHEAD + item_bytes(item)
+            for page in dynamodb.get_paginator("scan").paginate(TableName=table)
+            for item in page["Items"]
+        )
+        for table in dynamodb.list_tables()["TableNames"]
+    }
+
+
+def envelope_of(one: Sent) -> str:
+    """As the rule writes it. AWS IoT takes the rule off the topic of Basic Ingest."""
+    station_id = one.topic.split("/station/")[1].split("/")[0]
+    return json.dumps(
+        {
+            "payload": b64encode(one.payload).decode(),
+            "topic": broker_topic(one.channel, station_id),
+            "station_id": station_id,
+            "client_id": station_id,
+            "principal": "a" * 64,
+            "received_at": round(one.at.timestamp() * 1_000),
+        },
+        separators=(",", ":"),
+    )
+
+
+def _groups(sent: Sequence[Sent], windows_s: Mapping[Channel, float]) -> Iterator[tuple[Channel, list[Sent]]]:
+    """A window begins with the first record in it; groups in the order in which they are handed over."""
+    waiting: dict[Channel, list[Sent]] = {}
+    for one in sent:
+        for channel, group in list(waiting.items()):
+            if one.at >= group[0].at + timedelta(seconds=windows_s[channel]):
+                yield channel, waiting.pop(channel)
+        if one.channel in windows_s:
+            waiting.setdefault(one.channel, []).append(one)
+        else:
+            yield one.channel, [one]
+    yield from waiting.items()
+
+
+def _invoke(channel: Channel, bodies: Sequence[str]) -> None:
+    if channel is Channel.CHANGE:
+        change.handler(json.loads(bodies[0]), SimpleNamespace(aws_request_id="r"))  # type: ignore[arg-type]
+        return
+    handler = bulk.handler if channel is Channel.BATCH else events.handler
+    answer = handler(
+        sqs_event([delivery(body, f"r{number}") for number, body in enumerate(bodies)]), SimpleNamespace()
+    )
+    assert answer == {"batchItemFailures": []}, answer

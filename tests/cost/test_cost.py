@@ -1,0 +1,96 @@
+"""The bill: its sums, its bars, and that what it is made of is still what stations and functions move."""
+
+import json
+
+import pytest
+
+from evswap_local.__main__ import main
+from evswap_local.cost.prices import price_list
+from evswap_local.cost.profile import Recording, Work, profile
+from evswap_schema import Channel
+from tests.cost.measure import measured, seed_message
+from tests.cost.metering import item_bytes
+from tests.cost.traffic import Shift
+
+SAMPLE = Shift(bays=8, from_hour=9.0, hours=0.6)
+SETTLES_H = 0.1
+DRIFT = 0.25
+"""Between a good half hour and the shift that was measured; a unit more a message is far beyond it."""
+
+
+def bill(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, float]:
+    assert main(["cost", "--json", *arguments]) == 0
+    bills = json.loads(capsys.readouterr().out)["bills"]
+    return {design: one["usd"] for design, one in bills.items()}
+
+
+def test_the_bill_is_the_sum_of_its_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["cost", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    for one in told["bills"].values():
+        assert one["usd"] == pytest.approx(sum(line["usd"] for line in one["lines"]))
+        assert one["usd"] == pytest.approx(sum(one["kinds"].values()))
+        assert all(line["quantity"] >= 0 for line in one["lines"])
+
+
+def test_the_text_names_the_next_dollar_and_the_prices_nobody_looked_up(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["cost"]) == 0
+    text = capsys.readouterr().out
+    assert text.count("The next dollar comes from ") == 2
+    assert "The next dollar comes from S3, objects written" in text
+    assert f"{price_list().from_memory} of {len(price_list().prices)} are from memory" in text
+
+
+def test_the_original_design_costs_what_its_objects_cost(capsys: pytest.CaptureFixture[str]) -> None:
+    assert 3_300 < bill(capsys)["seed"] < 4_300
+
+
+def test_longer_batches_and_provisioned_capacity_save(capsys: pytest.CaptureFixture[str]) -> None:
+    usual = bill(capsys)["evswap"]
+    longer = bill(capsys, "--batch-age", "300")["evswap"]
+    provisioned = bill(capsys, "--batch-age", "300", "--billing", "provisioned")["evswap"]
+    assert provisioned < longer < usual
+
+
+def test_what_was_not_measured_is_not_guessed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["cost", "--batch-age", "61"]) == 1
+    assert "35 bays with batches of 61 s were not measured" in capsys.readouterr().err
+
+
+def test_an_item_is_as_large_as_dynamodb_says() -> None:
+    item = {"ab": {"S": "cdé"}, "n": {"N": "-12.50"}, "m": {"M": {"x": {"NULL": True}}}, "l": {"L": []}}
+    assert item_bytes(item) == (2 + 4) + (1 + 4) + (1 + 3 + 1 + 1 + 1) + (1 + 3)
+
+
+@pytest.fixture(scope="module")
+def sample() -> Recording:
+    return measured(SAMPLE, settles_h=SETTLES_H)
+
+
+def a_message(recording: Recording, channel: Channel) -> Work:
+    work = recording.channels[channel.value]
+    return work.times(1 / work.messages)
+
+
+def test_the_profile_is_still_what_stations_send(sample: Recording) -> None:
+    known = profile().recording(SAMPLE.bays, SAMPLE.batch_age_s)
+    assert profile().seed_bytes == len(seed_message())
+    for channel in (Channel.BATCH, Channel.CHANGE):
+        now, then = a_message(sample, channel), a_message(known, channel)
+        assert now.bytes == pytest.approx(then.bytes, rel=DRIFT)
+        assert (now.steps, now.queue_steps) == (then.steps, then.queue_steps)
+    hours = sample.hours / known.hours
+    batches = [one.channels[Channel.BATCH.value].messages for one in (sample, known)]
+    assert batches[0] == pytest.approx(batches[1] * hours, rel=DRIFT)
+
+
+def test_the_profile_is_still_what_functions_do(sample: Recording) -> None:
+    known = profile().recording(SAMPLE.bays, SAMPLE.batch_age_s)
+    for channel in (Channel.BATCH, Channel.CHANGE):
+        now, then = a_message(sample, channel), a_message(known, channel)
+        assert now.writes.keys() == then.writes.keys()
+        assert now.writes["stations"] == pytest.approx(then.writes["stations"], rel=DRIFT)
+        assert now.reads == pytest.approx(then.reads, rel=DRIFT)
+        assert sum(now.calls.values()) == pytest.approx(sum(then.calls.values()), rel=DRIFT)
