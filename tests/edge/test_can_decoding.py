@@ -2,6 +2,7 @@
 measurement."""
 
 import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from cantools.database import Database
 from hypothesis import given
 from hypothesis import strategies as st
 
+from evswap_edge import dbc
 from evswap_edge.dbc import ChecksumKind
 from evswap_edge.documents import NameOrFile
 from evswap_edge.drivers.can import read_layout
@@ -139,6 +141,22 @@ def test_of_several_temperatures_the_highest_counts(theirs: NameOrFile) -> None:
         data[byte] = hottest + 40
         frames["Cells", slot] = bytes(data)
         assert decode(layout, frames).battery.temperature == hottest
+
+
+def test_a_bit_that_is_clear_for_a_fault_is_no_bit_that_is_clear_for_none(tmp_path: Path) -> None:
+    """The DBC file gives it an offset: 0 on the wire is 1, a fault."""
+    text = Path(dbc.__file__).with_name("evswap-bms.dbc").read_text()
+    turned = re.sub(r"( SG_ OverTemperature : \d+\|1@1\+ )\(1,0\) \[0\|1\]", r"\1(-1,1) [0|1]", text)
+    assert turned != text
+    (tmp_path / "turned.dbc").write_text(turned)
+    profile = Path(dbc.__file__).with_name("evswap-bms.yaml").read_text()
+    file = tmp_path / "turned.yaml"
+    file.write_text(profile.replace("evswap-bms.dbc", "turned.dbc"))
+    layout = read_layout(NameOrFile("turned", file))
+    made = emulator(OURS)
+    made.bays[1].serial_number = "EVB-0001"
+    said = decode(layout, frames_of(made, read_layout(OURS)))
+    assert said.faults == ("OverTemperature",)
 
 
 @pytest.mark.parametrize(

@@ -86,6 +86,13 @@ def test_what_was_not_repeated_is_old_and_named_with_its_age(talk: Talk) -> None
     assert talk.serial() == "EVB-0001"
 
 
+def test_what_was_believed_a_moment_ago_grows_old_though_nothing_is_heard(talk: Talk) -> None:
+    talk.rounds(5)
+    assert talk.serial() == "EVB-0001"
+    talk.now += STALE_AFTER_S + ROUND_S
+    assert talk.reason() == "BmsState is 0.6 s old"
+
+
 @pytest.mark.parametrize(
     ("fault", "reason"),
     [

@@ -124,6 +124,18 @@ def test_a_burst_leaves_nothing_of_the_one_before() -> None:
         assert came_at >= before - A_TICK_S
 
 
+def test_a_frame_without_a_date_costs_the_next_ones_none() -> None:
+    with line() as (far, inlet):
+        inlet._socket.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 0)
+        far.send(frame(1))
+        assert len(inlet.take(10)) == 1
+        inlet._socket.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+        before = time.time()
+        far.send(frame(2))
+        ((_, _, came_at),) = inlet.take(10)
+        assert came_at >= before - A_TICK_S
+
+
 def test_not_more_is_taken_than_is_wanted_and_what_is_no_frame_is_left_out() -> None:
     with line() as (far, inlet):
         for number in range(10):

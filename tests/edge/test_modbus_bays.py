@@ -320,19 +320,19 @@ async def test_a_controller_that_lacks_what_lies_between_is_asked_bay_by_bay(tmp
 
 
 async def test_a_controller_that_is_silent_is_not_asked_for_each_bay() -> None:
-    devices = batteries("bay-batteries", bays=6)
+    devices = chargers("bay-chargers", bays=9)
     async with (
         wired(TCP, devices) as wired_up,
-        battery_bank(wired_up.settings(registers=NameOrFile("bay-batteries"), bays="1-6")) as bank,
+        charger_bank(wired_up.settings(registers=NameOrFile("bay-chargers"), bays="1-9")) as bank,
     ):
-        await bank.read_batteries()
+        await bank.read_chargers()
         before = devices.devices[0].requests
         devices.obey("fault 2 silent")
         with pytest.raises(SensorError, match=r"no bay can be read: .* no answer within"):
-            await bank.read_batteries()
+            await bank.read_chargers()
         assert devices.devices[0].requests - before == 2
         devices.obey("fault 2 none")
-        await eventually(bank.read_batteries, lambda now: "*" not in serials(now).values())
+        await eventually(bank.read_chargers, lambda now: "*" not in serials(now).values())
 
 
 async def test_one_lost_answer_of_a_controller_costs_no_bay() -> None:
