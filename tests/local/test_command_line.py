@@ -67,6 +67,12 @@ def test_without_a_running_stack_they_say_so(
     assert "evswap up" in capsys.readouterr().err
 
 
+def test_logs_of_what_has_not_run_yet_are_empty(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`make logs` names none."""
+    assert run(tmp_path / "state", "logs") == 0
+    assert capsys.readouterr() == ("", "")
+
+
 def test_status_without_a_stack_is_a_status(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(tmp_path / "state", "status") == 1
     assert "does not run" in capsys.readouterr().out

@@ -18,6 +18,7 @@ FUNCTIONS = (
     *("live", "change", "bulk", "events", "connection", "sweep", "api", "command", "reports", "expire"),
     *("ticket", "watch-authorise", "watch", "push", "provision", "retire"),
 )
+_NAMES = (*PROCESSES, *FUNCTIONS)
 POLL_S = 0.5
 CHUNK = 10_000
 
@@ -27,14 +28,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "of",
         nargs="*",
-        choices=[*PROCESSES, *FUNCTIONS],
-        metavar="|".join([*PROCESSES, *FUNCTIONS]),
+        # argparse before Python 3.12 holds the empty list of no names at all against choices.
+        type=_name,
+        metavar="|".join(_NAMES),
         help="whose (default: both processes)",
     )
     parser.add_argument(
         "--lines", type=int, default=20, metavar="N", help="the last N (default: %(default)s)"
     )
     parser.add_argument("--follow", action="store_true", help="go on until Ctrl-C")
+
+
+def _name(text: str) -> str:
+    if text not in _NAMES:
+        raise argparse.ArgumentTypeError(f"nothing is called {text!r}; choose from {', '.join(_NAMES)}")
+    return text
 
 
 def run(context: Context, options: argparse.Namespace) -> int:
