@@ -6,6 +6,7 @@ import time
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any
 from urllib.error import HTTPError
 from urllib.request import urlopen
@@ -97,7 +98,7 @@ def test_what_lies_in_each_place_is_brought_back_to_the_archive(stack: LocalStac
     bodies = [seed_message(station, battery_available=number) for number in range(2)]
     sqs.send_message(
         QueueUrl=sqs.get_queue_url(QueueName="evswap-telemetry-dlq")["QueueUrl"],
-        MessageBody=envelope(bodies[0], station_id=station),
+        MessageBody=envelope(bodies[0], station_id=station, received_at=datetime.now(UTC)),
     )
     record = json.loads(envelope(bodies[1], station_id=station))
     error: dict[str, Any] = {
