@@ -1,4 +1,4 @@
-"""The history by `evswap query` is what the archive holds, each reading once, before and after `evswap compact`."""
+"""The history by `evswap query` is what the archive holds, each reading once, compacted or not."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -16,20 +16,28 @@ STRAGGLERS = timedelta(seconds=10)
 
 def archived(stack: LocalStack, until: datetime) -> set[tuple[str, str]]:
     """The identities of what was sampled before `until`: station, and place in its stream or time."""
-    lines = stack.run("archive", "list").stdout.splitlines()
-    readings = [json.loads(line) for line in lines]
+    readings = [json.loads(line) for line in stack.run("archive", "list").stdout.splitlines()]
     return {
-        (each["station_id"], f"{each['stream_id']}/{each['sequence']}" if each["stream_id"] else each["timestamp"])
-        for each in readings
-        if datetime.fromisoformat(each["timestamp"]) < until
-    }  # fmt: skip
+        (reading["station_id"], _place(reading))
+        for reading in readings
+        if datetime.fromisoformat(reading["timestamp"]) < until
+    }
+
+
+def _place(reading: dict[str, str]) -> str:
+    if reading["stream_id"]:
+        return f"{reading['stream_id']}/{reading['sequence']}"
+    return reading["timestamp"]
 
 
 def asked(stack: LocalStack, until: datetime) -> int:
     """How many readings were sampled before `until`, by the history."""
     moment = until.strftime("%Y-%m-%d %H:%M:%S.%f")
     answer = stack.run(
-        "query", "--format", "json", f"SELECT count(*) AS n FROM readings WHERE timestamp < '{moment}'"
+        "query",
+        "--format",
+        "json",
+        f"SELECT count(*) AS n FROM readings WHERE timestamp < '{moment}'",  # noqa: S608 - our own moment
     )
     assert answer.returncode == 0, answer.stderr
     [row] = json.loads(answer.stdout)

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from types_boto3_dynamodb.type_defs import AttributeValueTypeDef
 
 SOC_STEP: Final = 10.0
-"""Percent points by which the state of charge has to differ from what is shown: a battery charges in some eight
-writes instead of one a sample. At half of it the bays cost two thirds more (docs/cost.md)."""
+"""Percent points by which the state of charge has to differ from what is shown: a battery charges in some
+eight writes instead of one a sample. At half of it the bays cost two thirds more (docs/cost.md)."""
 
 SOH_STEP: Final = 1.0
 """Percent points of the state of health: it falls by some 20 in a battery's life."""
