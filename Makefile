@@ -22,7 +22,7 @@ UP_OPTIONS = $(call option,STATIONS,--stations) $(call option,INTERVAL,--interva
 	$(call option,MQTT_PORT,--mqtt-port) $(call option,REPORTING,--reporting) $(call option,SPEED,--speed) \
 	$(call option,BAYS,--bays)
 
-.PHONY: help up down status logs stations stations-down hil-run zips component plots test lint unit bench chaos requirements clean
+.PHONY: help up down status logs stations stations-down hil-run zips component plots test lint unit bench chaos checkov requirements clean
 .PHONY: $(SUITES)
 
 help: ## this list
@@ -81,12 +81,17 @@ bench: $(TOOLS) ## the benchmarks at full length, each figure beside its floor
 chaos: $(TOOLS) ## every bar of the edge at full length: schedules of faults, power cuts, full disks, weeks offline
 	EVSWAP_CHAOS=full EVSWAP_BENCH=full $(BIN)/pytest -s --timeout=3600 $(CHAOS)
 
+checkov: ## checkov over the Terraform, in an environment of its own: too large for `make test`
+	@test -x .venv-checkov/bin/checkov || { $(or $(PYTHON),python3) -m venv .venv-checkov && .venv-checkov/bin/pip install -qq checkov==3.3.30; }
+	@.venv-checkov/bin/checkov -d cloud/terraform --framework terraform --quiet --compact --skip-download \
+		--var-file cloud/terraform/environments/prod.tfvars
+
 requirements: $(TOOLS) ## lock requirements/*.in again [UPGRADE=1 for newer versions]
 	@UV=$(BIN)/uv UPGRADE=$(UPGRADE) requirements/compile
 
 clean: ## stop the stack, remove environments, caches and builds; what the stack wrote stays
 	@if [ -x $(BIN)/evswap ]; then $(BIN)/evswap down; fi
-	rm -rf deploy/greengrass/greengrass-build .venv .venv-ministack .venv-bench .tox .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist reports
+	rm -rf deploy/greengrass/greengrass-build .venv .venv-ministack .venv-bench .venv-checkov .tox .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist reports
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The environments. A stamp is newer than everything that it was made from.
