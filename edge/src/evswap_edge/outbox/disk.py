@@ -25,7 +25,7 @@ from evswap_edge.outbox.records import (
     kind_of,
 )
 from evswap_edge.outbox.rows import Rows, aside_row
-from evswap_edge.outbox.schema import PAGE_BYTES, Allowance, scalar
+from evswap_edge.outbox.schema import PAGE_BYTES, ROW_BYTES, Allowance, scalar
 from evswap_edge.outbox.store import Changes, Leaving, Sequences
 from evswap_edge.outbox.thinning import NO_TICKET, Candidate, Class
 
@@ -34,8 +34,6 @@ _COUNTS: Final = ("samples", "parcels", "parcel_samples", "events", "set_aside")
 _LOSSES: Final = tuple(f"lost_{name}" for name in Losses.__struct_fields__)
 _LEDGER: Final = ("sample_sequence", "event_sequence", "newest_ticket", *_COUNTS, *_LOSSES)
 
-_ROW_BYTES: Final = 64
-"""What a row takes beside its body, generously."""
 _PAGES_BESIDE: Final = 12
 """Pages that a transaction may need for what is no row: inner nodes, the index, pointer maps."""
 _ALONE_BYTES: Final = 2_000
@@ -164,7 +162,7 @@ class DiskStore:
 
     def lacks(self, coming: Iterable[Item]) -> int:
         """How many bytes have to be given up before ``coming`` may be written; 0: none."""
-        needed = _PAGES_BESIDE + sum(map(_pages, [len(item.body) + _ROW_BYTES for item in coming]))
+        needed = _PAGES_BESIDE + sum(map(_pages, [len(item.body) + ROW_BYTES for item in coming]))
         if needed > self._surely_free:
             self._surely_free = self._free_pages()
         lacking = needed - self._surely_free
@@ -210,7 +208,7 @@ class DiskStore:
     def _candidates(self, query: str, *values: object) -> Sequence[Candidate]:
         with self._watched():
             return [
-                Candidate(Ticket(ticket), samples, size + _ROW_BYTES)
+                Candidate(Ticket(ticket), samples, size + ROW_BYTES)
                 for ticket, samples, size in self._db.execute(query, values)
             ]
 
@@ -240,6 +238,11 @@ class DiskStore:
             self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         if 2 * size_of(log) > 3 * self.allowance.wal_bytes:
             raise OutboxFull(self.path, "its log cannot be emptied while another process reads it")
+
+    def begin_log_anew(self) -> None:
+        """What comes overwrites the log from its beginning, and it keeps its size. Raises ``OutboxError``."""
+        with self._watched():
+            self._db.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
 
     def close(self) -> None:
         """Let go of the file. Safe to call twice."""

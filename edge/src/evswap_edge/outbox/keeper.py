@@ -17,7 +17,13 @@ from msgspec import Struct
 
 from evswap_edge.clock import TimeSource
 from evswap_edge.outbox.disk import DiskStore
-from evswap_edge.outbox.errors import OutboxDamaged, OutboxError, OutboxRefused, OutboxUnwritable
+from evswap_edge.outbox.errors import (
+    OutboxDamaged,
+    OutboxError,
+    OutboxFull,
+    OutboxRefused,
+    OutboxUnwritable,
+)
 from evswap_edge.outbox.leases import Leases
 from evswap_edge.outbox.operations import (
     Forget,
@@ -46,7 +52,7 @@ from evswap_edge.outbox.records import (
     Waiting,
     kind_of,
 )
-from evswap_edge.outbox.schema import Allowance
+from evswap_edge.outbox.schema import ROW_BYTES, Allowance
 from evswap_edge.outbox.shelves import Shelves
 from evswap_edge.outbox.store import Changes, Leaving, SetAside
 from evswap_edge.outbox.thinning import LAST_TICKET, NO_TICKET
@@ -85,6 +91,7 @@ class _Stage:
     superseding: list[tuple[Sequence[Ticket], Sequence[Ticket]]] = field(default_factory=list)
     newest: Sample | None = None
     bytes: int = 0
+    """What is new takes on the disk."""
 
 
 class Keeper:
@@ -100,7 +107,8 @@ class Keeper:
         self._leases = Leases()
         self._shelves = Shelves(path, open_disk=open_disk, leases=self._leases, time=time, bounds=bounds)
         self._largest = bounds.max_bytes // _LARGEST_SHARE
-        self._at_once = Allowance(bounds).transaction_bytes
+        self._allowance = Allowance(bounds)
+        self._at_once = self._allowance.transaction_bytes
         self._backlog_upto = self._shelves.tickets.newest
         self._housekeeping_at = time.monotonic()
         self._newest = self._newest_stored()
@@ -170,6 +178,8 @@ class Keeper:
                 self._commit(stage)
             except OutboxError as error:
                 numbers.revert(before)
+                if isinstance(error, OutboxFull) and self._takes_smaller_steps():
+                    continue
                 if isinstance(error, OutboxUnwritable):
                     self._shelves.degrade(error)
                 elif isinstance(error, OutboxDamaged) and not mended:
@@ -179,6 +189,14 @@ class Keeper:
                     return [Failure(error)] * len(stage.outcomes)
             else:
                 return stage.outcomes
+
+    def _takes_smaller_steps(self) -> bool:
+        """Where a large transaction found no place, a small one may: until the next housekeeping all are."""
+        before, self._at_once = self._at_once, self._allowance.careful_bytes
+        if self._at_once == before:
+            return False
+        self._shelves.begin_log_anew()
+        return True
 
     def _commit(self, stage: _Stage) -> None:
         stage.disk.sequences = self._shelves.durable.last
@@ -234,7 +252,7 @@ class Keeper:
             sample = Sample(new_ticket(Kind.SAMPLE), stream_id, sequence, one.stamp, one.changed, body)
             coming.append(sample)
             stage.newest = sample
-            stage.bytes += len(body)
+            stage.bytes += len(body) + ROW_BYTES
             return sample
 
         return add
@@ -250,7 +268,7 @@ class Keeper:
         ticket = tickets.next_urgent() if one.urgent else tickets.next(Kind.EVENT)
         event = StoredEvent(ticket, stream_id, sequence, one.stamp, body)
         self._coming(stage).events.append(event)
-        stage.bytes += len(body)
+        stage.bytes += len(body) + ROW_BYTES
         return event
 
     def _coming(self, stage: _Stage) -> Changes:
@@ -267,7 +285,7 @@ class Keeper:
         tickets_of_parcels = self._shelves.tickets
         parcels = [Parcel(**_fields(new), ticket=tickets_of_parcels.next(Kind.PARCEL)) for new in one.parcels]
         self._coming(stage).parcels += parcels
-        stage.bytes += sum(len(parcel.body) for parcel in parcels)
+        stage.bytes += sum(len(parcel.body) + ROW_BYTES for parcel in parcels)
         stage.gone.update(tickets)
         held, stored = self._shelves.told_apart(tickets)
         stage.memory.leaving += [Leaving(ticket, 1) for ticket in held]
@@ -346,6 +364,7 @@ class Keeper:
         now = self._time.monotonic()
         if now >= self._housekeeping_at:
             self._housekeeping_at = now + _HOUSEKEEPING_S
+            self._at_once = self._allowance.transaction_bytes
             self._shelves.keep_house()
 
 

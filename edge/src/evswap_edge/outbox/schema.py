@@ -8,6 +8,8 @@ from evswap_edge.outbox.records import IS_URGENT, Bounds
 
 VERSION: Final = 2
 PAGE_BYTES: Final = 4096
+ROW_BYTES: Final = 64
+"""What a row takes beside its body, generously."""
 
 TABLES: Final = f"""
 CREATE TABLE ledger (
@@ -99,7 +101,9 @@ class Allowance:
     """How the bytes that an outbox may take are shared out between SQLite's files.
 
     The log may hold ``wal_pages`` before it is begun anew, and while a transaction is written as much again;
-    the rest is for the database. Shared memory takes 32 KiB for the first 4,062 pages of a log.
+    the rest is for the database. What is new in a transaction takes ``transaction_bytes`` at most, and on a
+    disk that is full ``careful_bytes``: there it has to find its place in the log as it is. Shared memory
+    takes 32 KiB for the first 4,062 pages of a log.
     """
 
     _MOST_WAL_BYTES: Final = 512 * 1024
@@ -113,7 +117,8 @@ class Allowance:
         for_database = bounds.max_bytes - 2 * self.wal_bytes - self._SHM_BYTES
         self.database_pages = for_database // PAGE_BYTES
         self.reserve_bytes = 2 * self.wal_bytes + self._SHM_BYTES
-        self.transaction_bytes = self.wal_bytes // 4
+        self.transaction_bytes = self.wal_bytes // 2
+        self.careful_bytes = self.wal_bytes // 4
 
 
 _PATIENCE_S: Final = 1.0

@@ -173,6 +173,12 @@ class Shelves:
             self._settle()
         self.offsets |= disk.offsets
 
+    def begin_log_anew(self) -> None:
+        """On a full disk, what comes has to find its place in the log as it is."""
+        if self._disk is not None:
+            with self._mending():
+                self._disk.begin_log_anew()
+
     def degrade(self, error: OutboxUnwritable) -> None:
         """From now on new things are held in memory."""
         self._retry_at = self._time.monotonic() + _RETRY_S
@@ -308,7 +314,7 @@ class Shelves:
     def _move_to_disk(self) -> None:
         self._write(self._owed)
         self._owed = Changes()
-        while moving := self._memory.oldest(_AT_ONCE, max_bytes=self._allowance.transaction_bytes):
+        while moving := self._memory.oldest(_AT_ONCE, max_bytes=self._allowance.careful_bytes):
             changes = Changes()
             for item in moving:
                 changes.add(item)
