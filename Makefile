@@ -52,6 +52,7 @@ hil-run: $(BENCH_TOOLS) $(RUNTIME) ## a station on a bench, through its suites; 
 
 zips: $(RUNTIME) ## the functions' zips for AWS, one a target, into dist/
 	@$(BIN)/evswap-cloud package --all
+	@$(BIN)/evswap-cloud package --all --compactor
 
 component: $(RUNTIME) ## the Greengrass component with its wheels [TARGETS="linux-aarch64-cp311 linux-aarch64-cp313"]
 	@$(BIN)/python deploy/greengrass/build.py $(foreach target,$(or $(TARGETS),linux-aarch64-cp311 linux-aarch64-cp313),--target $(target))
