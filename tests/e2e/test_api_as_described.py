@@ -18,8 +18,6 @@ from tests.conftest import SkipAloud
 from tests.e2e.local_stack import IN_TIME_S, ROOT, LocalStack
 from tests.e2e.messages import seed_message, telemetry_topic
 
-pytestmark = pytest.mark.any_maker
-
 OPENAPI = yaml.safe_load(
     re.sub(r"\$\{[a-z_]+\}", "x", (ROOT / "cloud" / "stack" / "openapi.yaml").read_text())
 )

@@ -34,6 +34,7 @@ class Resources:
         self.commands = next(name for name in tables if name.endswith("-commands"))
         self.tickets = next(name for name in tables if name.endswith("-tickets"))
         self.watchers = next(name for name in tables if name.endswith("-watchers"))
+        self.fleet = next(name for name in tables if name.endswith("-fleet"))
         self.history = next(name for name in tables if name.endswith("-history"))
         self.strange_table, self.strange_bucket = f"{self.table}-strange", f"{self.archive}-strange"
         queues = stack.aws("sqs").list_queues()["QueueUrls"]
@@ -42,6 +43,9 @@ class Resources:
 
     def put_item(self, table: str) -> Call:
         return Call("dynamodb", "put_item", {"TableName": table, "Item": {"station_id": {"S": NOBODY}}})
+
+    def put_figures(self) -> Call:
+        return Call("dynamodb", "put_item", {"TableName": self.fleet, "Item": {"figures": {"S": NOBODY}}})
 
     def move_state(self) -> Call:
         return Call(
@@ -183,6 +187,12 @@ class Resources:
                 acknowledge,
                 self.battery("get_item"),
             ],
+            "connection": [self.move_state(), self.put_object(f"quarantine/{NOBODY}.bin")],
+            "sweep": [
+                Call("dynamodb", "scan", {"TableName": self.table}),
+                self.move_state(),
+                self.put_figures(),
+            ],
             "api": [
                 self.item("get_item"),
                 Call("dynamodb", "scan", {"TableName": self.table}),
@@ -284,6 +294,21 @@ class Resources:
                 self.put_minutes(),
                 self.put_battery(),
                 self.object("get_object", f"telemetry/{NOBODY}.json"),
+            ],
+            "connection": [
+                Call("dynamodb", "scan", {"TableName": self.table}),
+                self.item("get_item"),
+                self.put_bay(),
+                self.put_figures(),
+                self.put_object("telemetry/x"),
+                self.receive("telemetry"),
+            ],
+            "sweep": [
+                self.item("get_item"),
+                self.query_bays(),
+                self.put_event(),
+                self.put_object(f"quarantine/{NOBODY}.bin"),
+                self.receive("connection"),
             ],
             "ticket": [self.ticket("get_item"), self.ticket("delete_item"), self.watcher("get_item")],
             "watch-authorise": [self.put_ticket(), self.ticket("get_item"), self.watcher("delete_item")],

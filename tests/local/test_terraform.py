@@ -148,7 +148,7 @@ def test_it_sees_the_local_aws_and_none_of_the_callers_own(
     assert "TF_CLI_CONFIG_FILE" not in apply["environment"]
     values = json.loads(played.workspace.values.read_text())
     assert values["account_id"] == "000000000000"
-    assert values["without"] == ["iot-logging", "tls-only"]
+    assert values["without"] == ["iot-logging", "saved-queries", "tls-only"]
 
 
 def test_it_is_made_ready_once_and_again_for_other_plugins(

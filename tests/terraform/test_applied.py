@@ -120,7 +120,8 @@ def test_the_dashboard_shows_what_there_is(stack: LocalStack) -> None:
     cloudwatch = stack.aws("cloudwatch")
     body = json.loads(cloudwatch.get_dashboard(DashboardName="evswap-dev")["DashboardBody"])
     [alarms, *graphs] = [widget["properties"] for widget in body["widgets"]]
-    names = {alarm["AlarmName"] for alarm in cloudwatch.describe_alarms()["MetricAlarms"]}
+    pages = cloudwatch.get_paginator("describe_alarms").paginate()
+    names = {alarm["AlarmName"] for page in pages for alarm in page["MetricAlarms"]}
     assert {arn.rpartition(":")[2] for arn in alarms["alarms"]} == names
     shown = {metric[-1] for graph in graphs for metric in graph["metrics"]}
     functions = stack.aws("lambda").list_functions()["Functions"]

@@ -136,15 +136,16 @@ def test_prod_protects_its_data(dev: Plan, prod: Plan) -> None:
     assert locked == {"evswap-archive-000000000000": False, "evswap-compacted-000000000000": True}
 
 
-def test_the_numbers_of_bays_sort_as_numbers(prod: Plan) -> None:
+def test_numbers_of_bays_and_quarters_sort_as_numbers(prod: Plan) -> None:
     """Terraform's YAML takes a bare N for false."""
     types = {
         (table["name"], key["name"]): key["type"]
         for table in prod.after("aws_dynamodb_table").values()
         for key in table["attribute"]
     }
-    assert types["evswap-bays", "bay"] == "N"
-    assert {kind for (_, key), kind in types.items() if key != "bay"} == {"S"}
+    numbers = {key for key, kind in types.items() if kind != "S"}
+    assert {types[key] for key in numbers} == {"N"}
+    assert numbers == {("evswap-bays", "bay"), ("evswap-history", "quarter")}
 
 
 def test_prod_demands_an_api_key_of_readers_but_not_of_browsers_asking_first(dev: Plan, prod: Plan) -> None:
