@@ -27,7 +27,7 @@ OPERATIONS = [
     for method in item
     if method in {"get", "post", "options"}
 ]
-EXAMPLES = 12
+EXAMPLES = 8
 VISITOR = "visitor"
 
 

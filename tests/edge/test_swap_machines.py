@@ -871,7 +871,7 @@ class Station(RuleBasedStateMachine):
 
 TestStation = Station.TestCase
 TestStation.settings = settings(
-    max_examples=300,
+    max_examples=120,
     stateful_step_count=40,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
