@@ -7,7 +7,7 @@ export PYTHON
 BIN := .venv/bin
 DISTRIBUTIONS := shared edge cloud deploy/local hil
 # The longest first: three run beside each other.
-SUITES := system edge terraform containers hil-bench chaos-sample cloud shared hil
+SUITES := system edge terraform containers parts hil-bench chaos-sample cloud shared hil
 JOBS := 3
 RUNTIME := .venv/.runtime-is-in
 TOOLS := .venv/.tools-are-in
