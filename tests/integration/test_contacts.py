@@ -97,7 +97,7 @@ words = st.builds(
 )
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(told=st.lists(presences | words, min_size=1, max_size=8))
 def test_dynamodbs_conditions_say_what_the_rules_say(cloud: Aws, told: list[Presence | Word]) -> None:
     client = boto3.client("dynamodb")

@@ -262,7 +262,7 @@ moments = st.integers(0, 3).map(lambda second: NOW + timedelta(seconds=second))
 places = st.tuples(st.sampled_from(["a", "b"]), st.integers(0, 3)) | st.just((None, None))
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(history=st.lists(st.tuples(places, moments), min_size=1, max_size=6))
 def test_dynamodbs_condition_says_what_the_order_says(cloud: Aws, history: list[Any]) -> None:
     table = DynamoLatestStates(boto3.client("dynamodb"), TABLE)
@@ -307,7 +307,7 @@ def test_one_query_gives_the_largest_station_whole(bays: BayStates) -> None:
     assert [one.bay for one in bays.of_station("station-01")] == list(range(1, MAX_BAYS + 1))
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(history=st.lists(st.tuples(places, moments), min_size=1, max_size=6))
 def test_dynamodbs_condition_for_a_bay_says_what_the_order_says(cloud: Aws, history: list[Any]) -> None:
     table, station_id = DynamoBays(boto3.client("dynamodb"), BAYS), f"station-{next(numbers)}"
@@ -321,7 +321,7 @@ def test_dynamodbs_condition_for_a_bay_says_what_the_order_says(cloud: Aws, hist
     assert table.of_station(station_id) == (stored,)
 
 
-@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(history=st.lists(st.tuples(places, moments, st.booleans(), st.booleans()), min_size=1, max_size=8))
 def test_who_told_of_bays_last_is_remembered_alike_in_memory_and_in_dynamodb(
     cloud: Aws, history: list[Any]
