@@ -3,13 +3,9 @@
 import json
 from datetime import UTC, datetime, timedelta
 
-import pytest
-
 from evswap_hil.deadline import wait_until
 from tests.e2e.local_stack import IN_TIME_S, LocalStack
 from tests.e2e.messages import seed_message, telemetry_topic
-
-pytestmark = pytest.mark.any_maker
 
 STRAGGLERS = timedelta(seconds=10)
 

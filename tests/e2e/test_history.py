@@ -7,12 +7,9 @@ from typing import Any
 from uuid import uuid4
 
 import httpx
-import pytest
 
 from evswap_hil.deadline import wait_until
 from tests.e2e.local_stack import IN_TIME_S, LocalStack
-
-pytestmark = pytest.mark.any_maker
 
 VISITOR = "visitor"
 BATCHES = f"$aws/rules/evswap_batch/ev/station/{VISITOR}/telemetry/batch"
