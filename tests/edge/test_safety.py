@@ -217,8 +217,9 @@ async def test_a_damaged_latch_locks_everything_out(station: Station) -> None:
     async with station.watched() as watch:
         assert watch.interlock.veto(3) is not None
         await watch.until(lambda: not station.rack.charging)
-        first, *_ = await watch.told()  # on a slow machine a charger may be told of that is slow to answer
-        assert first == ("safety_latch_damaged", None, "raised")
+        # On a slow machine a charger may be told of, too, that is slow to answer.
+        told = [alarm for alarm in await watch.told() if alarm[0] != "safety_charging_not_cut"]
+        assert told == [("safety_latch_damaged", None, "raised")]
         await watch.kept()
         assert await watch.interlock.release(CABINET, who="Ama", reason="looked") == "the cabinet is released"
         await watch.until(lambda: station.rack.charging == {1, 2, 3})
