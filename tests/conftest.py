@@ -1,5 +1,6 @@
 """What every test folder shares; every environment runs it, so: standard library, pytest, hypothesis."""
 
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,6 +34,17 @@ def skip_aloud() -> SkipAloud:
     `could_run` says that nothing about the machine prevents it: what is missing can be installed.
     """
     return _skip_aloud
+
+
+@pytest.fixture(autouse=True)
+def logging_as_before() -> Iterator[None]:
+    """A command that a test runs in this process sends logs to what was standard error then; pytest closes that,
+    and whatever is logged in a later test would fail there."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
 
 
 @pytest.fixture
