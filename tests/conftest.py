@@ -38,8 +38,8 @@ def skip_aloud() -> SkipAloud:
 
 @pytest.fixture(autouse=True)
 def logging_as_before() -> Iterator[None]:
-    """A command that a test runs in this process sends logs to what was standard error then; pytest closes that,
-    and whatever is logged in a later test would fail there."""
+    """A command that a test runs in this process sends logs to what was standard error then; pytest closes
+    that, and whatever is logged in a later test would fail there."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     yield
