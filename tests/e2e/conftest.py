@@ -1,5 +1,6 @@
 """One running stack for the tests that only look at it, and one of their own for those that break it."""
 
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -7,28 +8,48 @@ import pytest
 
 from tests.conftest import SkipAloud
 from tests.e2e.local_stack import MAKER, ROOT, LocalStack, shared_stack, stack_in
-from tests.terraform.tool import ready_terraform
+from tests.terraform.tool import find_plugins, find_terraform, ready_terraform
 
 MARKER = "any_maker"
 LONGEST_S = 600
 """For a test that brings up a stack, perhaps twice, on a machine that has much else to do."""
 OWN = "own_stack"
+ONCE = "EVSWAP_E2E_ONCE"
+"""Set by `make test`: each test runs on one maker's stack, on Terraform's where the machine has that."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", f"{MARKER}: holds whoever made the stack: EVSWAP_E2E_WITH={MAKER}")
+    config.addinivalue_line(
+        "markers",
+        f"{MARKER}(each=False): holds whoever made the stack (EVSWAP_E2E_WITH={MAKER}); `each`: seen on all",
+    )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """On Terraform's stack: what holds there too, and last what breaks the stack, as there is only one."""
     ours = [item for item in items if Path(__file__).parent in item.path.parents]
-    if MAKER == "evswap":
-        _give_time(ours)
-        return
-    others = [item for item in ours if not item.get_closest_marker(MARKER)]
+    on_any = [item for item in ours if item.get_closest_marker(MARKER)]
+    if MAKER == "terraform":
+        _leave_out(config, items, [item for item in ours if item not in on_any])
+        items.sort(key=_breaks_the_stack)
+    elif _terraform_has_them():
+        _leave_out(config, items, [item for item in on_any if not _is_for_each(item)])
+    _give_time(ours)
+
+
+def _terraform_has_them() -> bool:
+    """Whether the suite `terraform` looks at what holds on any stack, so that `system` need not."""
+    return bool(os.environ.get(ONCE)) and find_terraform() is not None and find_plugins() is not None
+
+
+def _is_for_each(item: pytest.Item) -> bool:
+    marker = item.get_closest_marker(MARKER)
+    return marker is not None and bool(marker.kwargs.get("each"))
+
+
+def _leave_out(config: pytest.Config, items: list[pytest.Item], others: list[pytest.Item]) -> None:
     config.hook.pytest_deselected(items=others)
-    items[:] = sorted((item for item in items if item not in others), key=_breaks_the_stack)
-    _give_time(items)
+    items[:] = [item for item in items if item not in others]
 
 
 def _give_time(items: Iterable[pytest.Item]) -> None:

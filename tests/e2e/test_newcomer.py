@@ -10,7 +10,7 @@ from evswap_hil.observers.listeners import listeners
 from tests.e2e.local_stack import IN_TIME_S, STATIONS, LocalStack
 from tests.e2e.messages import SEED_FIELDS
 
-pytestmark = pytest.mark.any_maker
+pytestmark = pytest.mark.any_maker(each=True)
 
 
 def test_every_station_is_there_with_the_seven_fields(stack: LocalStack) -> None:

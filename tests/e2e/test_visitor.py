@@ -10,7 +10,7 @@ from evswap_hil.observers.mqtt import REFUSALS, connect
 from tests.e2e.local_stack import IN_TIME_S, LocalStack
 from tests.e2e.messages import seed_message, telemetry_topic
 
-pytestmark = pytest.mark.any_maker
+pytestmark = pytest.mark.any_maker(each=True)
 
 VISITOR = "visitor"
 
