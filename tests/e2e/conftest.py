@@ -76,7 +76,7 @@ def local_aws(skip_aloud: SkipAloud, tmp_path_factory: pytest.TempPathFactory) -
 def stack(
     local_aws: None, pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory
 ) -> LocalStack:
-    """A few stations that sample twice a second. Tests share it, so none of them may stop a part of it."""
+    """A few stations that sample each second. Tests share it, so none of them may stop a part of it."""
     return shared_stack(pytestconfig, lambda: tmp_path_factory.mktemp("stack"))
 
 

@@ -33,6 +33,7 @@ MAKER = os.environ.get("EVSWAP_E2E_WITH", "evswap")
 """Who makes the stacks that the suite runs on: `evswap`, or `terraform` by the configuration for AWS."""
 
 STATIONS = 3
+AS_MADE = ("--stations", str(STATIONS), "--interval", "1")
 IN_TIME_S = 90
 """What ingest could not take at once comes again after its queue's visibility time-out, 20 s here; perhaps
 more than once where the machine has much else to do."""
@@ -237,7 +238,7 @@ def begin_stack(
 
 
 def shared_stack(config: pytest.Config, new_folder: Callable[[], Path], maker: str = MAKER) -> LocalStack:
-    """The one running stack of this test run, up with a few stations that sample twice a second."""
+    """The one running stack of this test run, up with a few stations that sample each second."""
     return begin_stack(config, new_folder, maker).result()
 
 
@@ -248,7 +249,7 @@ def _bring_up(stack: LocalStack) -> LocalStack:
     """By Terraform in two goes, the first of them interrupted: what holds on this stack, holds after that."""
     if stack.maker == "terraform":
         stack.interrupt_first_up()
-    stack.up("--stations", str(STATIONS), "--interval", "0.5")
+    stack.up(*AS_MADE)
     return stack
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from evswap_hil.deadline import wait_until
 from evswap_hil.observers.listeners import listeners
-from tests.e2e.local_stack import IN_TIME_S, STATIONS, LocalStack
+from tests.e2e.local_stack import AS_MADE, IN_TIME_S, STATIONS, LocalStack
 from tests.e2e.messages import SEED_FIELDS
 
 pytestmark = pytest.mark.any_maker(each=True)
@@ -70,5 +70,5 @@ def test_status_tells_what_runs(stack: LocalStack) -> None:
 
 def test_up_again_changes_nothing(stack: LocalStack) -> None:
     before = (stack.process("ministack").pid, stack.process("fleet").pid)
-    stack.up("--stations", str(STATIONS), "--interval", "0.5")
+    stack.up(*AS_MADE)
     assert (stack.process("ministack").pid, stack.process("fleet").pid) == before
