@@ -85,7 +85,9 @@ class LocalStack:
         with subprocess.Popen(
             command, cwd=ROOT, env={**os.environ, **terraform_plugins()}, stderr=subprocess.PIPE, text=True
         ) as up:
-            wait_until(lambda: self._has_made() or up.poll(), what="Terraform makes something", within=UP_WITHIN_S)
+            wait_until(
+                lambda: self._has_made() or up.poll(), what="Terraform makes something", within=UP_WITHIN_S
+            )
             up.send_signal(signal.SIGINT)
             said = up.communicate(timeout=UP_WITHIN_S)[1]
         self.interrupted = Interrupted(
