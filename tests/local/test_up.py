@@ -13,6 +13,9 @@ import pytest
 from evswap_local.emulator import own_environment
 from tests.local.real import ROOT, free_ports
 
+ENDS_WITHIN_S = 170
+"""On a machine that has much else to do; a test's own time ends ten seconds later."""
+
 
 class Stack:
     """An ``evswap`` stack of one test."""
@@ -51,7 +54,7 @@ def stack(ministack_python: Path, tmp_path: Path) -> Iterator[Stack]:
     made = Stack(ministack_python, tmp_path / "state")
     yield made
     with made.begin("down") as down:
-        down.communicate(timeout=60)
+        down.communicate(timeout=ENDS_WITHIN_S)
 
 
 @pytest.mark.parametrize(
@@ -65,7 +68,7 @@ def test_a_signal_halfway_stops_what_was_started(stack: Stack, step: str, number
             if line.startswith(step):
                 break
         up.send_signal(number)
-        up.communicate(timeout=60)
+        up.communicate(timeout=ENDS_WITHIN_S)
     assert up.returncode == 130
     assert stack.left() == []
     assert list((stack.folder / "run").iterdir()) == []
@@ -74,13 +77,13 @@ def test_a_signal_halfway_stops_what_was_started(stack: Stack, step: str, number
 
 def test_a_renewed_certificate_is_used_from_then_on(stack: Stack) -> None:
     with stack.up("--no-fleet") as up:
-        out, err = up.communicate(timeout=120)
+        out, err = up.communicate(timeout=ENDS_WITHIN_S)
     assert up.returncode == 0, err
     assert "api_url" in out
     with stack.begin("certificate", "renew", "station-01") as renew:
-        assert "another certificate" in renew.communicate(timeout=60)[0]
+        assert "another certificate" in renew.communicate(timeout=ENDS_WITHIN_S)[0]
     with stack.up("--no-fleet") as again:
-        out, err = again.communicate(timeout=120)
+        out, err = again.communicate(timeout=ENDS_WITHIN_S)
     assert again.returncode == 0, err
     assert "2 unchanged" in err
 
@@ -90,8 +93,8 @@ def test_a_second_up_is_told_to_wait(stack: Stack) -> None:
         assert first.stderr is not None
         first.stderr.readline()
         with stack.up("--no-fleet") as second:
-            _, said = second.communicate(timeout=60)
-        first.communicate(timeout=120)
+            _, said = second.communicate(timeout=ENDS_WITHIN_S)
+        first.communicate(timeout=ENDS_WITHIN_S)
     assert second.returncode == 1
     assert str(first.pid) in said
     assert first.returncode == 0
