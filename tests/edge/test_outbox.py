@@ -6,6 +6,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -33,6 +34,8 @@ from evswap_edge.testing import ManualTime
 from evswap_schema import Clock, Reading, encode_reading
 from tests.edge.conftest import MakeReading
 from tests.edge.outboxes import SMALLEST, StubbornDisk, parcel_of, size, stamp
+
+PATIENCE_S = 30.0
 
 
 def numbered(stream_id: str, sequence: int) -> bytes:
@@ -65,6 +68,33 @@ async def test_what_many_ask_for_at_once_is_one_commit(path: Path, monkeypatch: 
     assert [sample.sequence for sample in stored] == list(range(1, 101))
     assert sum(commits) == 100
     assert len(commits) <= 3
+
+
+async def test_who_asks_on_when_he_is_answered_shares_a_commit_with_what_came_before(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commits: list[tuple[int, int]] = []
+    is_writing, may_go_on = asyncio.Event(), threading.Event()
+    loop, write = asyncio.get_running_loop(), DiskStore.write
+
+    def slow(store: DiskStore, changes: Changes) -> None:
+        commits.append((len(changes.samples), len(changes.events)))
+        loop.call_soon_threadsafe(is_writing.set)
+        assert may_go_on.wait(PATIENCE_S)
+        write(store, changes)
+
+    async def append_two() -> None:
+        for _ in range(2):
+            await outbox.append(numbered, stamp=stamp())
+
+    async with opened(path) as outbox:
+        monkeypatch.setattr(DiskStore, "write", slow)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(append_two())
+            await is_writing.wait()
+            tasks.create_task(outbox.append_event(numbered, stamp=stamp()))
+            loop.call_soon(may_go_on.set)
+    assert commits == [(1, 0), (1, 1)]
 
 
 async def test_one_that_fails_takes_no_number_and_fails_alone(path: Path) -> None:

@@ -18,6 +18,7 @@ from evswap_edge.outbox import Bounds, Losses, Parcel, StoredEvent
 from evswap_edge.outbox.keeper import Keeper
 from evswap_edge.outbox.operations import Forget, PutAside, Release, Seal, Take
 from evswap_edge.outbox.records import Kind
+from evswap_edge.outbox.schema import Allowance
 from evswap_edge.testing import ManualTime
 from evswap_schema import Channel, aws_topic, decode_batch, encode_batches, encode_reading
 from tests.edge.conftest import MakeReading
@@ -175,6 +176,21 @@ def test_the_bound_holds_for_things_of_any_size(path: Path, bytes_each: int) -> 
     waiting, lost = outbox.standing.waiting, outbox.standing.losses.samples
     assert waiting.samples + lost == 70 * at_once
     assert waiting.bytes > SMALLEST.max_bytes / 2, "the bound is made use of"
+    outbox.close()
+
+
+def test_the_log_takes_several_of_the_largest_transactions_before_it_is_copied(path: Path) -> None:
+    """Each time it is, the disk is waited for; and it holds no more than it may."""
+    outbox = keeper(path, Bounds())
+    allowance, bodies = Allowance(Bounds()), random.Random(1)
+    log = path.with_name(f"{path.name}-wal")
+    as_opened, copied = path.stat().st_size, []
+    for _ in range(8):
+        ask(outbox, *[sample(bodies.randbytes(250)) for _ in range(allowance.transaction_bytes // 320)])
+        copied.append(path.stat().st_size > as_opened)
+        assert log.stat().st_size <= 2 * allowance.wal_bytes
+    assert copied[:2] == [False, False]
+    assert copied[-1]
     outbox.close()
 
 

@@ -252,7 +252,7 @@ class DiskStore:
         self._claim.close()
 
     def _open(self, *, station_id: str, machine: str) -> None:
-        self._db.execute(f"PRAGMA wal_autocheckpoint = {self.allowance.wal_pages // 2}")
+        self._db.execute(f"PRAGMA wal_autocheckpoint = {self.allowance.copied_pages}")
         self._db.execute(f"PRAGMA journal_size_limit = {self.allowance.wal_bytes}")
         self._db.execute(f"PRAGMA max_page_count = {self.allowance.database_pages}")
         if self._claim.was_left_open:

@@ -239,7 +239,8 @@ class Outbox:
             self._flushing = asyncio.create_task(self._flush(), name="outbox flush")
 
     async def _flush(self) -> None:
-        """Do what waits, and what comes meanwhile."""
+        """Do what waits, and what comes meanwhile. Whoever has just been answered asks on in his next turn,
+        which is waited for: so that shares a transaction with what had come before."""
         try:
             while self._queue:
                 group, self._queue = self._queue, []
@@ -249,6 +250,7 @@ class Outbox:
                     if future is not None and not future.done():
                         future.set_result(own)
                 self._tell()
+                await asyncio.sleep(0)
         finally:
             self._flushing = None
 

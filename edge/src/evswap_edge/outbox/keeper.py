@@ -369,7 +369,9 @@ class Keeper:
 
 
 _READING: Final[Set[type[Operation]]] = {Take, Look, Release, MarkBacklog}
-_GONE_AT_ONCE: Final = 512
+_GONE_AT_ONCE: Final = 1_024
+"""So many things may leave before a transaction takes nothing more: two batches of samples are sealed, and
+the next ones stored, in one."""
 
 
 def _fields(parcel: NewParcel) -> dict[str, Any]:

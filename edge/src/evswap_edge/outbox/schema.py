@@ -100,25 +100,29 @@ CREATE TABLE thinned (
 class Allowance:
     """How the bytes that an outbox may take are shared out between SQLite's files.
 
-    The log may hold ``wal_pages`` before it is begun anew, and while a transaction is written as much again;
+    The log may hold ``wal_bytes`` before it is begun anew, and while a transaction is written as much again;
     the rest is for the database. What is new in a transaction takes ``transaction_bytes`` at most, and on a
-    disk that is full ``careful_bytes``: there it has to find its place in the log as it is. Shared memory
-    takes 32 KiB for the first 4,062 pages of a log.
+    disk that is full ``careful_bytes``: there it has to find its place in the log as it is. Once the next
+    transaction may not fit any more, after ``copied_pages``, the log is copied into the database: no sooner,
+    as the disk is waited for each time, and what was written twice by then is copied once. The reserve has
+    room for what that may add to the database, where the disk is full. Shared memory takes 32 KiB for the
+    first 4,062 pages of a log.
     """
 
-    _MOST_WAL_BYTES: Final = 512 * 1024
+    _MOST_WAL_BYTES: Final = 1024 * 1024
     _WAL_SHARE: Final = 8
+    _MOST_IN_A_TRANSACTION: Final = 256 * 1024
     _SHM_BYTES: Final = 32 * 1024
     _FRAME_BYTES: Final = PAGE_BYTES + 24
 
     def __init__(self, bounds: Bounds) -> None:
         self.wal_bytes = min(self._MOST_WAL_BYTES, bounds.max_bytes // self._WAL_SHARE)
-        self.wal_pages = self.wal_bytes // self._FRAME_BYTES
         for_database = bounds.max_bytes - 2 * self.wal_bytes - self._SHM_BYTES
         self.database_pages = for_database // PAGE_BYTES
-        self.reserve_bytes = 2 * self.wal_bytes + self._SHM_BYTES
-        self.transaction_bytes = self.wal_bytes // 2
-        self.careful_bytes = self.wal_bytes // 4
+        self.reserve_bytes = self.wal_bytes + self._SHM_BYTES
+        self.transaction_bytes = min(self._MOST_IN_A_TRANSACTION, self.wal_bytes // 2)
+        self.careful_bytes = self.transaction_bytes // 2
+        self.copied_pages = (self.wal_bytes - self.transaction_bytes) // self._FRAME_BYTES
 
 
 _PATIENCE_S: Final = 1.0
