@@ -29,11 +29,12 @@ from evswap_edge.outbox import (
     machine_name,
 )
 from evswap_edge.outbox.disk import DiskStore
+from evswap_edge.outbox.operations import Seal
 from evswap_edge.outbox.store import Changes
 from evswap_edge.testing import ManualTime
 from evswap_schema import Clock, Reading, encode_reading
 from tests.edge.conftest import MakeReading
-from tests.edge.outboxes import SMALLEST, StubbornDisk, parcel_of, size, stamp
+from tests.edge.outboxes import SMALLEST, StubbornDisk, ask, keeper, parcel_of, sample, size, stamp
 
 PATIENCE_S = 30.0
 
@@ -95,6 +96,26 @@ async def test_who_asks_on_when_he_is_answered_shares_a_commit_with_what_came_be
             tasks.create_task(outbox.append_event(numbered, stamp=stamp()))
             loop.call_soon(may_go_on.set)
     assert commits == [(1, 0), (1, 1)]
+
+
+def test_new_samples_share_a_commit_with_however_much_leaves(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outbox = keeper(path)
+    stored = ask(outbox, *[sample() for _ in range(1_400)])
+    commits: list[tuple[int, int]] = []
+    write = DiskStore.write
+
+    def counting(store: DiskStore, changes: Changes) -> None:
+        commits.append((len(changes.sealed), len(changes.samples)))
+        write(store, changes)
+
+    monkeypatch.setattr(DiskStore, "write", counting)
+    shares = [stored[:700], stored[700:]]
+    seals = [Seal(share, [parcel_of(share)]) for share in shares]
+    ask(outbox, seals[0], *[sample() for _ in range(3)], seals[1], sample())
+    assert commits == [(700, 3), (700, 1)]
+    outbox.close()
 
 
 async def test_one_that_fails_takes_no_number_and_fails_alone(path: Path) -> None:

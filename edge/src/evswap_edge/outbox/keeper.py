@@ -211,7 +211,7 @@ class Keeper:
         outcomes, gone, at_once = stage.outcomes, stage.gone, self._at_once
         add_sample = self._adder_of_samples(stage)
         for one in operations:
-            if stage.bytes > at_once or len(gone) > _GONE_AT_ONCE:
+            if stage.bytes > at_once or (len(gone) > _GONE_AT_ONCE and type(one) is not NewSample):
                 break
             try:
                 outcomes.append(add_sample(one) if type(one) is NewSample else self._stage(stage, one))
@@ -369,9 +369,8 @@ class Keeper:
 
 
 _READING: Final[Set[type[Operation]]] = {Take, Look, Release, MarkBacklog}
-_GONE_AT_ONCE: Final = 1_024
-"""So many things may leave before a transaction takes nothing more: two batches of samples are sealed, and
-the next ones stored, in one."""
+_GONE_AT_ONCE: Final = 512
+"""Once so many things leave in a transaction, no more do; new samples may still share it."""
 
 
 def _fields(parcel: NewParcel) -> dict[str, Any]:
