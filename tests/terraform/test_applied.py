@@ -188,7 +188,7 @@ def tls_only(bucket: str) -> dict[str, Any]:
 # --- interrupted ---
 
 
-def test_an_apply_that_is_interrupted_leaves_nothing_running_and_goes_on_from_there(
+def test_a_first_apply_that_is_interrupted_leaves_nothing_running_and_is_begun_anew(
     stack: LocalStack,
 ) -> None:
     """`shared_stack` interrupted the first apply of this very stack, which is whole all the same."""
@@ -199,4 +199,4 @@ def test_an_apply_that_is_interrupted_leaves_nothing_running_and_goes_on_from_th
     assert interrupted.made > 0, "it had begun"
     assert interrupted.left == []
     assert not interrupted.locked
-    assert not interrupted.half_made
+    assert interrupted.half_made

@@ -66,7 +66,7 @@ def make_stack(
 
 
 def discard_half_made(context: Context) -> bool:
-    """Begins anew where Terraform's first apply was killed, as there is much that its state does not know of.
+    """Begins anew where Terraform's first apply was interrupted: there may be what its state does not know.
 
     False when there was no such thing. Nothing is lost: no station has ever used that stack.
     """

@@ -121,7 +121,7 @@ def run(context: Context, options: argparse.Namespace) -> int:
 def _bring_up(context: Context, options: argparse.Namespace, progress: Progress) -> None:
     maker = choose(context.state, options.maker)
     if discard_half_made(context):
-        progress.step("the apply before was killed, and nothing knows what it had made: beginning anew")
+        progress.step("the first apply was interrupted and may have made more than is known: beginning anew")
     running = context.running_settings()
     settings = merge(_given(options), running)
     if running is None:

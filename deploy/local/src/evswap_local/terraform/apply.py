@@ -39,8 +39,8 @@ class Terraform:
     def apply(self, source: Source, package: Path) -> Iterator[Change]:
         """Applies everything; raises TerraformMissing, TerraformFailed, BadStack.
 
-        Interrupted, it lets Terraform end in good order: its state is written, its lock released, and the
-        next apply goes on from there.
+        Interrupted, it lets Terraform end in good order: its state is written and its lock released. A first
+        apply is begun anew after that (``Workspace.is_half_made``), a later one goes on from there.
         """
         program = find_terraform()
         self.workspace.prepare(self.configuration, source, package)
@@ -79,7 +79,7 @@ class Terraform:
                 for line in child.lines():
                     yield from said.take(line)
         finally:
-            if child.ended_in_good_order:
+            if child.ended_by_itself:
                 self.workspace.begun.unlink(missing_ok=True)
         self._demand_success(child, said.errors)
         yield from said.unchanged()

@@ -29,11 +29,13 @@ class Child:
         self.log = processes.log_of(NAME)
         self._pid = processes.start(NAME, command, environment=environment).pid
         self.exit_code: int | None = None
+        self._asked_to_end = False
 
     @property
-    def ended_in_good_order(self) -> bool:
-        """Whether it ended by itself, or when it was asked to: all that it made is in its state."""
-        return self.exit_code is not None and self.exit_code >= 0
+    def ended_by_itself(self) -> bool:
+        """Whether all that it made is in its state. It is not when Terraform was asked to end: its provider
+        drops the calls that are under way then, and AWS may carry one out all the same."""
+        return self.exit_code is not None and self.exit_code >= 0 and not self._asked_to_end
 
     def lines(self) -> Iterator[str]:
         """What it says, line by line, until it has ended."""
@@ -56,6 +58,7 @@ class Child:
     ) -> None:
         try:
             if self.exit_code is None:
+                self._asked_to_end = True
                 with suppress(psutil.NoSuchProcess):
                     psutil.Process(self._pid).terminate()
                 self._await_end()

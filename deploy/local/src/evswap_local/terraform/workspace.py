@@ -53,7 +53,7 @@ class Workspace:
 
     @property
     def begun(self) -> Path:
-        """There from the beginning of an apply to its orderly end, be it a failure."""
+        """There from the beginning of an apply until it has ended by itself, be it with a failure."""
         return self.folder / "begun"
 
     @property
@@ -71,7 +71,7 @@ class Workspace:
         return self.state.exists() or self.begun.exists()
 
     def is_half_made(self) -> bool:
-        """Whether the first apply was killed: resources may be there that Terraform does not know of."""
+        """Whether the first apply was interrupted: resources may be there that Terraform does not know of."""
         return self.begun.exists() and not self.applied.exists()
 
     def prepare(self, configuration: Path, source: Source, package: Path) -> None:
