@@ -10,28 +10,26 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import chain, groupby
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
+from unittest.mock import patch
 
 import can
 import msgspec
-from can.interfaces.socketcan.socketcan import build_can_frame, capture_message
+from can.interfaces.socketcan.socketcan import capture_message
 from pymodbus.client import AsyncModbusTcpClient
 
 from evswap_edge.clock import Stamp, SystemTime, TimeSource
 from evswap_edge.config import read_station
 from evswap_edge.documents import NameOrFile
 from evswap_edge.drivers import Surroundings, open_cabinet
-from evswap_edge.drivers.can import read_layout
-from evswap_edge.drivers.can.addressing import places
+from evswap_edge.drivers.can import listener
 from evswap_edge.drivers.can.bursts import Rooms
-from evswap_edge.drivers.can.memory import Slate
-from evswap_edge.drivers.can.receiving import KERNEL_FRAMES, SocketInlet
 from evswap_edge.drivers.modbus.bank import Together
 from evswap_edge.drivers.modbus.decoding import MOST_REGISTERS, Block
 from evswap_edge.drivers.modbus.seats import Seating
@@ -41,7 +39,8 @@ from evswap_edge.testing import ManualTime
 from evswap_edge.vitals import Vitals
 from evswap_schema import Health, Reading, encode_reading
 from tests.benchmarks.figures import FULL, Figure, cost_us
-from tests.edge.can_bus import UDP, free_channel, multicast_fails, wired
+from tests.benchmarks.kernel_frames import PERIOD_S, rounds_of_frames
+from tests.edge.can_bus import UDP, free_channel, multicast_fails
 
 BAYS: Final = 35
 INTERVAL_S: Final = 5.0 if FULL else 0.5
@@ -59,6 +58,10 @@ _BURST: Final = 128
 _CAN: Final = """\
   climate: {{name: simulated}}
   batteries: {{name: can, bays: 1-35, interface: udp_multicast, channel: "{can}", profile: evswap-bms}}
+"""
+_SOCKETCAN: Final = """\
+  climate: {name: simulated}
+  batteries: {name: can, bays: 1-35, channel: can0, profile: evswap-bms}
 """
 _MODBUS: Final = """\
   climate: {{name: simulated}}
@@ -157,35 +160,31 @@ def _can() -> Figure:
 
 
 def _kernel_frames() -> list[Figure]:
-    """The path of SocketCAN, which needs a kernel that has it, on another socket of datagrams: received,
-    dated, parsed and judged, and all bays read once. Without waking up."""
-    rounds = _rounds_of_frames()
-    layout = read_layout(NameOrFile("evswap-bms"))
-    slates = {bay: Slate(layout, stale_after_s=3.0) for bay in range(1, BAYS + 1)}
-    hearers = {key: (slates[bay], kind) for key, (bay, kind) in places(layout, bays=list(slates)).items()}
+    """The path of SocketCAN, which needs a kernel that has it, over another socket of datagrams: all that a
+    sample takes, waking up included, and what of it is the kernel's."""
 
-    def hear(inlet: SocketInlet) -> None:
-        for key, data, at in inlet.take(_BURST + 1):
-            slate, kind = hearers[key]
-            slate.hear(kind, data, at)
+    async def an_interval() -> None:
+        await asyncio.sleep(INTERVAL_S)
 
     with _line() as (far, ours):
-        inlet = SocketInlet(ours.fileno(), KERNEL_FRAMES)
-        cost_s = _cpu_of_bursts(rounds, far, lambda: hear(inlet))
-        read_s = min(_cpu_of_reading(rounds, far, lambda: hear(inlet), slates.values()) for _ in range(7))
-        inlet.close()
-        ours.setblocking(False)
-        floor_s = _cpu_of_bursts(rounds, far, lambda: _empty(ours))
+        with (
+            _batteries_that_speak_to(ours),
+            patch.object(listener, "open_bus", lambda address, wanted: _Opened(ours)),
+        ):
+            spent, _ = asyncio.run(_sample(_SOCKETCAN, samples=_SAMPLES, between=an_interval))
+        _empty(ours)
+        bursts = _bursts_of_an_interval()
+        floor_s = _cpu_of_bursts(bursts, far, lambda: _empty(ours))
         rooms = Rooms(_BURST, size=_CAN_FRAME_BYTES)
-        kernel_s = _cpu_of_bursts(rounds, far, lambda: rooms.taken_from(ours.fileno(), _BURST))
-        library_s = _cpu_of_bursts(rounds, far, lambda: _listen_by_the_library(ours))
-    frames = sum(map(len, rounds))
+        kernel_s = _cpu_of_bursts(bursts, far, lambda: rooms.taken_from(ours.fileno(), _BURST))
+        library_s = _cpu_of_bursts(bursts, far, lambda: _listen_by_the_library(ours))
+    name = (
+        f"CAN as the kernel has it, listening for {INTERVAL_S:g} s included: {sum(map(len, bursts))} frames"
+    )
     costs_us = {
-        f"CAN, {frames} frames as the kernel has them: received, judged, and all bays read once": (
-            (cost_s + read_s) * 1e6
-        ),
-        f"CAN, {frames} frames: the kernel's share": kernel_s * 1e6,
-        f"CAN, {frames} frames: by python-can alone": library_s * 1e6,
+        f"{name} ({spent.wall_ms:.1f} ms on the clock)": spent.cpu_us,
+        f"{name}: of that the kernel": kernel_s * 1e6,
+        f"{name}: python-can alone": library_s * 1e6,
     }
     return [
         Figure(
@@ -336,16 +335,9 @@ def _listen_barely(channel: str) -> tuple[float, int]:
     return least_s * 1e6, most
 
 
-def _rounds_of_frames() -> list[list[bytes]]:
-    """What 35 bays say in five seconds, as the kernel hands it out, in bursts."""
-    with wired(bays=BAYS) as bus:
-        slow = places(read_layout(NameOrFile("evswap-bms")), bays=range(1, BAYS + 1))
-        said = [
-            build_can_frame(message)
-            for number in range(10)
-            for message in bus.emulator.frames()
-            if number % 2 or slow[message.arbitration_id][1].name != "BmsCells"
-        ]
+def _bursts_of_an_interval() -> list[list[bytes]]:
+    """What 35 bays say in that time, as the kernel hands it out."""
+    said = list(chain.from_iterable(rounds_of_frames(BAYS)[: round(INTERVAL_S / PERIOD_S)]))
     return [said[at : at + _BURST] for at in range(0, len(said), _BURST)]
 
 
@@ -353,20 +345,6 @@ def _cpu_of_bursts(bursts: list[list[bytes]], far: socket.socket, take: Callable
     """Seconds of processor time of ``take`` for all bursts, and not of sending them: the least of several
     rounds."""
     return min(_cpu_of_round(bursts, far, take) for _ in range(7 if FULL else 2))
-
-
-def _cpu_of_reading(
-    bursts: list[list[bytes]], far: socket.socket, hear: Callable[[], object], slates: Iterable[Slate]
-) -> float:
-    """Seconds of processor time for what all bays say, when all of it is new."""
-    for burst in bursts:
-        for frame in burst:
-            far.send(frame)
-        hear()
-    now, before_s = time.time(), time.process_time()
-    for slate in slates:
-        slate.read(now, listening_since=0.0)
-    return time.process_time() - before_s
 
 
 def _cpu_of_round(bursts: list[list[bytes]], far: socket.socket, take: Callable[[], object]) -> float:
@@ -405,6 +383,29 @@ def _line() -> Iterator[tuple[socket.socket, socket.socket]]:
         ours.bind(("127.0.0.1", 0))
         far.connect(ours.getsockname())
         yield far, ours
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """In the place of a CAN interface that python-can has opened."""
+
+    socket: socket.socket
+
+    def fileno(self) -> int:
+        return self.socket.fileno()
+
+    def shutdown(self) -> None: ...
+
+
+@contextmanager
+def _batteries_that_speak_to(ours: socket.socket) -> Iterator[None]:
+    host, port = ours.getsockname()
+    command = [sys.executable, "-m", "tests.benchmarks.kernel_frames", f"{host}:{port}", str(BAYS)]
+    batteries = subprocess.Popen(command, stdin=subprocess.PIPE)
+    try:
+        yield
+    finally:
+        batteries.communicate()
 
 
 @contextmanager

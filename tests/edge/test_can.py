@@ -255,7 +255,7 @@ async def test_what_waited_while_the_process_was_held_up_is_as_old_as_it_is() ->
             for _ in range(5):
                 spoken.emulator.speak_once()
             await until(driver, good(1, 2, 3))
-            before = driver._slates[1]._heard_at
+            before = driver._slates[1].heard_at
             queue = driver._listener._bus.queue  # type: ignore[union-attr]
             for message in spoken.emulator.frames():
                 message.timestamp = 1.0
@@ -265,7 +265,7 @@ async def test_what_waited_while_the_process_was_held_up_is_as_old_as_it_is() ->
                 while not queue.empty():
                     await asyncio.sleep(0.001)
             assert "no bay has been heard for 5.0 s" in (await trouble(driver)).reason
-            assert driver._slates[1]._heard_at == before
+            assert driver._slates[1].heard_at == before
 
 
 # --- what is said, and how often --------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from evswap_edge import dbc
 from evswap_edge.dbc import ChecksumKind
 from evswap_edge.documents import NameOrFile
 from evswap_edge.drivers.can import read_layout
-from evswap_edge.drivers.can.checksums import CHECKS, holder
+from evswap_edge.drivers.can.checksums import CHECKS, guard_of
 from evswap_edge.drivers.can.decoding import NotMeasured, Report, decode, is_present
 from evswap_edge.drivers.can.layout import Layout, Slot, bits_of
 from evswap_edge.emulators.can_bms import BmsEmulator
@@ -176,17 +176,28 @@ def test_checksums_have_their_published_check_values(kind: ChecksumKind, expecte
     kind=st.sampled_from(ChecksumKind),
     length=st.integers(1, 8),
     place=st.integers(0, 7),
-    data=st.binary(min_size=8, max_size=8),
-    spoilt=st.integers(0, 255),
+    several=st.lists(st.tuples(st.binary(min_size=8, max_size=8), st.integers(0, 255)), max_size=5),
+    strangers=st.lists(st.binary(max_size=8), max_size=3),
 )
 def test_a_frame_is_whole_when_one_of_its_bytes_is_the_checksum_of_the_others(
-    kind: ChecksumKind, length: int, place: int, data: bytes, spoilt: int
+    kind: ChecksumKind,
+    length: int,
+    place: int,
+    several: list[tuple[bytes, int]],
+    strangers: list[bytes],
 ) -> None:
-    byte, others = place % length, data[: length - 1]
-    checksum = CHECKS[kind](others)
-    for told in (checksum, spoilt):
-        frame = others[:byte] + bytes([told]) + others[byte:]
-        assert holder(kind, byte=byte, length=length)(frame) is (told == checksum)
+    """Each by itself, whatever else has come with it."""
+    frames: list[bytes] = []
+    wrong: list[bool] = []
+    for data, spoilt in several:
+        byte, others = place % length, data[: length - 1]
+        checksum = CHECKS[kind](others)
+        for told in (checksum, spoilt):
+            frames.append(others[:byte] + bytes([told]) + others[byte:])
+            wrong.append(told != checksum)
+    guard = guard_of(kind, byte=place % length, length=length)
+    assert [bool(each) for each in guard.wrong_in([*frames, *strangers])][: len(frames)] == wrong
+    assert [bool(each) for each in guard.wrong_in(frames)] == wrong
 
 
 @given(

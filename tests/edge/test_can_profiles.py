@@ -26,7 +26,7 @@ def test_every_profile_of_ours_fits_its_dbc_file_and_names_its_source(name: str)
     layout = read_layout(NameOrFile(name))
     assert layout.profile.title
     assert "docs/" in layout.profile.document
-    assert all(kind.is_whole is not None for kind in layout.kinds.values())
+    assert all(kind.guard is not None for kind in layout.kinds.values())
 
 
 def test_the_largest_cabinet_has_room_in_11_bits() -> None:

@@ -15,8 +15,17 @@ from can.interfaces.udp_multicast.utils import pack_message
 from hypothesis import given
 from hypothesis import strategies as st
 
+from evswap_edge.drivers.can.bursts import Burst
 from evswap_edge.drivers.can.bus import key_of
-from evswap_edge.drivers.can.receiving import DATAGRAMS, ERROR, KERNEL_FRAMES, REMOTE, Said, SocketInlet, Wire
+from evswap_edge.drivers.can.receiving import (
+    DATAGRAMS,
+    ERROR,
+    KERNEL_FRAMES,
+    REMOTE,
+    Frame,
+    SocketInlet,
+    Wire,
+)
 
 SO_TIMESTAMPNS: Final = 35
 A_BURST: Final = 300
@@ -25,10 +34,15 @@ A_TICK_S: Final = 1e-6
 """A date is a binary fraction of seconds since 1970, good for a quarter of a microsecond."""
 
 
-def said(wire: Wire, *raw: bytes) -> list[Said]:
-    """What lies in the rooms, with what was there before behind it."""
+def frames_of(wire: Wire, *raw: bytes) -> list[Frame]:
+    """What lies in the rooms, with what was there before behind it; dated by the room."""
     rooms = b"".join(each.ljust(wire.room, b"\x55")[: wire.room] for each in raw)
-    return list(wire.said(memoryview(rooms), [min(len(each), wire.room) for each in raw]))
+    lengths = [min(len(each), wire.room) for each in raw]
+    return wire.frames(Burst(memoryview(rooms), lengths, [float(room) for room, _ in enumerate(raw)]))
+
+
+def said(wire: Wire, *raw: bytes) -> list[tuple[int, bytes]]:
+    return [(identifier, data) for identifier, data, _ in frames_of(wire, *raw)]
 
 
 @st.composite
@@ -69,13 +83,13 @@ def test_what_a_controller_reports_is_told_from_a_frame() -> None:
 def test_a_strangers_datagram_is_no_frame(identifier: int) -> None:
     good = can.Message(arbitration_id=0x100, is_extended_id=False, data=b"12345678")
     spoilt = (b"", b"\x80", b"\xff" * 40, pack_message(can.Message(data=bytes(9), is_fd=True)))
-    expected = [(0x100, b"12345678"), *[None] * len(spoilt)]
-    assert said(DATAGRAMS, pack_message(good), *spoilt) == expected
-    assert said(KERNEL_FRAMES, build_can_frame(good), *spoilt) == expected
+    expected = [(0x100, b"12345678", float(len(spoilt)))]
+    assert frames_of(DATAGRAMS, *spoilt, pack_message(good), *spoilt) == expected
+    assert frames_of(KERNEL_FRAMES, *spoilt, build_can_frame(good), *spoilt) == expected
     message = can.Message(arbitration_id=0x100)
     message.arbitration_id = identifier
     if -(2**63) <= identifier < 2**64:
-        assert said(DATAGRAMS, pack_message(message)) == [None]
+        assert said(DATAGRAMS, pack_message(message)) == []
 
 
 @contextmanager

@@ -9,18 +9,19 @@ import asyncio
 import logging
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import Any, Final, Generic, TypeVar
+from itertools import islice
+from typing import Any, Final, Generic, TypeGuard, TypeVar
 
 from evswap_edge.drivers import DriverKind, Role, Surroundings
 from evswap_edge.drivers.bays import written
 from evswap_edge.drivers.composition import Composition, Part
 from evswap_edge.drivers.guarding import Guarded
 from evswap_edge.drivers.merging import (
-    battery_problem,
-    bay_problem,
-    charger_problem,
-    faults_problem,
-    lock_problem,
+    battery_problems,
+    bay_problems,
+    charger_problems,
+    faults_problems,
+    lock_problems,
     merged,
     unknown,
 )
@@ -49,6 +50,8 @@ from evswap_schema import Battery, Bay, Lock
 
 ValueT = TypeVar("ValueT")
 ProtocolT = TypeVar("ProtocolT")
+Problems = Callable[[Mapping[int, object]], Mapping[int, str]]
+"""What is wrong with those values, by bay, that are no measurement."""
 
 _SHARE_OF_PATIENCE: Final = 0.9
 """A driver may take this share of the time that the whole reading has: who waits for all of them still gets
@@ -73,6 +76,7 @@ class _Seat:
         self._monotonic = surroundings.time.monotonic
         self._failures = 0
         self._again_at = 0.0
+        self._offered: dict[type, bool] = {}
 
     async def hardware(self) -> Hardware:
         """Open it, unless it is. There is one attempt at a time, however long it takes, and a while between
@@ -80,6 +84,7 @@ class _Seat:
         if self._opening is None or (_failed(self._opening) and self._monotonic() >= self._again_at):
             opening = self.part.kind.open(self.part.settings, self._surroundings)
             self._opening = asyncio.ensure_future(opening)
+            self._offered.clear()
             self._opening.add_done_callback(self._note)
         return await asyncio.shield(self._opening)
 
@@ -97,10 +102,17 @@ class _Seat:
             hardware = await self.hardware()
         except DriverUnavailable as error:
             raise SensorError(sensor=error.device, reason=error.reason) from error
-        if isinstance(hardware, protocol):
+        if self.offers(hardware, protocol):
             return hardware
         reason = f"declares the role {self.part.role} and does not have it; mend the driver"
         raise DriverUnavailable(device=f"driver {self.part.name}", reason=reason)
+
+    def offers(self, hardware: object, protocol: type[ProtocolT]) -> TypeGuard[ProtocolT]:
+        """Whether the ``hardware`` of this seat has the ``protocol``, looked up once for each opening: that
+        takes longer than what is asked of it."""
+        if protocol not in self._offered:
+            self._offered[protocol] = isinstance(hardware, protocol)
+        return self._offered[protocol]
 
     async def acting(self, protocol: type[ProtocolT], bay: int) -> ProtocolT:
         """The same for something that is to be done to ``bay``. Raises ``ActionRefused``."""
@@ -134,11 +146,11 @@ class _Bank(Generic[ValueT]):
         surroundings: Surroundings,
         *,
         read: Callable[[_Seat], Awaitable[Mapping[int, object]]],
-        problem: Callable[[object], str | None],
+        problems: Problems,
     ) -> None:
         self._seat = seat
         self._read_seat = read
-        self._problem = problem
+        self._problems = problems
         self._guard = Guarded(
             self._read, name=sensor, within_s=_SHARE_OF_PATIENCE * surroundings.answer_within_s
         )
@@ -158,15 +170,9 @@ class _Bank(Generic[ValueT]):
 
     async def _read(self) -> ByBay[ValueT]:
         said = await self._read_seat(self._seat)
-        return {bay: self._judged(said.get(bay, _NOT_SAID)) for bay in self._troubles}
-
-    def _judged(self, value: Any) -> ValueT | Unread:
-        if isinstance(value, Unread):
-            return value
-        if problem := self._problem(value):
-            return Unread(problem)
-        judged: ValueT = value
-        return judged
+        values: dict[int, Any] = {bay: said.get(bay, _NOT_SAID) for bay in self._troubles}
+        told = {bay: value for bay, value in values.items() if not isinstance(value, Unread)}
+        return values | {bay: Unread(problem) for bay, problem in self._problems(told).items()}
 
     def _complain(self, answer: ByBay[ValueT]) -> None:
         """A driver of which no bay can be read is one trouble, and not as many as it has bays."""
@@ -186,15 +192,15 @@ class ComposedCabinet:
         self._station = station
         self._surroundings = surroundings
         self._seats: Final = [_Seat(part, surroundings) for part in station.parts]
-        self._whole: list[_Bank[Bay]] = self._banks(Role.BAYS, _read_bays, bay_problem)
+        self._whole: list[_Bank[Bay]] = self._banks(Role.BAYS, _read_bays, bay_problems)
         self._batteries: list[_Bank[Battery | None]] = self._banks(
-            Role.BATTERIES, _read_batteries, battery_problem
+            Role.BATTERIES, _read_batteries, battery_problems
         )
         self._faults: list[_Bank[tuple[str, ...]]] = self._banks(
-            Role.BATTERIES, _read_battery_faults, faults_problem, told_as="{}_faults"
+            Role.BATTERIES, _read_battery_faults, faults_problems, told_as="{}_faults"
         )
-        self._locks: list[_Bank[Lock]] = self._banks(Role.LOCKS, _read_locks, lock_problem)
-        self._chargers: list[_Bank[Charger]] = self._banks(Role.CHARGERS, _read_chargers, charger_problem)
+        self._locks: list[_Bank[Lock]] = self._banks(Role.LOCKS, _read_locks, lock_problems)
+        self._chargers: list[_Bank[Charger]] = self._banks(Role.CHARGERS, _read_chargers, charger_problems)
 
     async def open(self) -> None:
         """Open what can be opened; what takes long goes on. Raises ``DriverUnavailable`` when nothing can
@@ -215,12 +221,10 @@ class ComposedCabinet:
 
     async def read_bays(self) -> Sequence[Bay]:
         """All bays, of which some may be unknown; never raises."""
-        whole, batteries, faults, locks, chargers = await asyncio.gather(
-            _read_all(self._whole),
-            _read_all(self._batteries),
-            _read_all(self._faults),
-            _read_all(self._locks),
-            _read_all(self._chargers),
+        kinds = (self._whole, self._batteries, self._faults, self._locks, self._chargers)
+        answers = iter(await asyncio.gather(*(bank.read() for banks in kinds for bank in banks)))
+        whole, batteries, faults, locks, chargers = (
+            _together(islice(answers, len(banks))) for banks in kinds
         )
         bays = {bay: unknown(bay) if isinstance(said, Unread) else said for bay, said in whole.items()}
         for bay, battery in batteries.items():
@@ -256,14 +260,14 @@ class ComposedCabinet:
         self,
         role: Role,
         read: Callable[[_Seat], Awaitable[Mapping[int, object]]],
-        problem: Callable[[object], str | None],
+        problems: Problems,
         *,
         told_as: str = "{}",
     ) -> list[_Bank[Any]]:
         seats = self._seats_of(role)
         names = _names([seat.part for seat in seats])
         return [
-            _Bank(seat, told_as.format(name), self._surroundings, read=read, problem=problem)
+            _Bank(seat, told_as.format(name), self._surroundings, read=read, problems=problems)
             for seat, name in zip(seats, names, strict=True)
         ]
 
@@ -360,7 +364,7 @@ async def _read_battery_faults(seat: _Seat) -> Mapping[int, object]:
     no_faults = dict.fromkeys(seat.part.bays, ())
     try:
         bank = await seat.having(BatteryBank)  # type: ignore[type-abstract]
-        said = await bank.read_battery_faults() if isinstance(bank, BatteryFaults) else {}
+        said = await bank.read_battery_faults() if seat.offers(bank, BatteryFaults) else {}  # type: ignore[type-abstract]
     except (SensorError, DriverUnavailable):
         return no_faults
     return {**no_faults, **{bay: one for bay, one in said.items() if not isinstance(one, Unread)}}
@@ -374,8 +378,8 @@ async def _read_chargers(seat: _Seat) -> Mapping[int, object]:
     return await (await seat.having(ChargerBank)).read_chargers()  # type: ignore[type-abstract]
 
 
-async def _read_all(banks: Sequence[_Bank[ValueT]]) -> dict[int, ValueT | Unread]:
-    answers: Iterable[ByBay[ValueT]] = await asyncio.gather(*(bank.read() for bank in banks))
+def _together(answers: Iterable[ByBay[Any]]) -> dict[int, Any]:
+    """What several drivers of one role say."""
     return {bay: value for answer in answers for bay, value in answer.items()}
 
 

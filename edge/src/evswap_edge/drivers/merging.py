@@ -4,6 +4,8 @@
 """
 
 import math
+from collections.abc import Callable, Mapping
+from types import NoneType
 from typing import Final
 
 import msgspec
@@ -16,6 +18,8 @@ FULL_SOC: Final = 99.0
 reaches 100 only after it has rested."""
 LEAST_CURRENT_A: Final = 0.1
 """A current below is what a battery's own electronics take, or the error of the measurement."""
+
+_read_again: Final = msgspec.json.Decoder(list[Battery | None]).decode
 
 
 def merged(
@@ -96,6 +100,54 @@ def contract_problem(value: object, kind: type) -> str | None:
     except (msgspec.ValidationError, TypeError) as error:
         return f"{error}; found {value!r:.80}"
     return None
+
+
+# --- those of many bays -----------------------------------------------------------------------------------
+
+
+def battery_problems(batteries: Mapping[int, object]) -> Mapping[int, str]:
+    """What is wrong with those of ``batteries``, by bay, that are no measurement."""
+    return {} if _are_sound(batteries) else _problems(batteries, battery_problem)
+
+
+def bay_problems(bays: Mapping[int, object]) -> Mapping[int, str]:
+    """As ``battery_problems``."""
+    return _problems(bays, bay_problem)
+
+
+def lock_problems(locks: Mapping[int, object]) -> Mapping[int, str]:
+    """As ``battery_problems``."""
+    return _problems(locks, lock_problem)
+
+
+def charger_problems(chargers: Mapping[int, object]) -> Mapping[int, str]:
+    """As ``battery_problems``."""
+    return _problems(chargers, charger_problem)
+
+
+def faults_problems(faults: Mapping[int, object]) -> Mapping[int, str]:
+    """As ``battery_problems``."""
+    return _problems(faults, faults_problem)
+
+
+def _problems(values: Mapping[int, object], problem_of: Callable[[object], str | None]) -> Mapping[int, str]:
+    return {bay: problem for bay, value in values.items() if (problem := problem_of(value))}
+
+
+def _are_sound(batteries: Mapping[int, object]) -> bool:
+    """Whether the contract takes them all, which they mostly are: they are written as a message would have
+    them, where a number that is none becomes null, and read again, all in one go."""
+    values = [*batteries.values()]
+    if not {*map(type, values)} <= {Battery, NoneType}:
+        return False
+    try:
+        _read_again(msgspec.json.encode(values))
+    except (msgspec.MsgspecError, TypeError, ValueError):
+        return False
+    return True
+
+
+# --- what follows -----------------------------------------------------------------------------------------
 
 
 def _occupancy(battery: Battery | Unread | None) -> Occupancy:

@@ -18,6 +18,7 @@ from evswap_edge.drivers import DriverKind, Role, SettingRefused, Surroundings
 from evswap_edge.drivers.bays import BayRanges, bay_numbers
 from evswap_edge.drivers.can.addressing import BadAddress, Place, heartbeat_key, places
 from evswap_edge.drivers.can.bus import Address, Interface, Key
+from evswap_edge.drivers.can.checksums import Guard
 from evswap_edge.drivers.can.decoding import Report
 from evswap_edge.drivers.can.layout import LAST_EXTENDED, BadMapping, Layout, make_layout
 from evswap_edge.drivers.can.listener import Heard, Listener
@@ -79,7 +80,8 @@ class CanBatteries:
         self._settling_s = min(_SETTLING_S, surroundings.answer_within_s / 2)
         bays = sorted({bay for bay, _ in addressed.values()})
         self._slates = {bay: Slate(layout, stale_after_s=stale_after_s) for bay in bays}
-        self._hearers = {key: (self._slates[bay], kind) for key, (bay, kind) in addressed.items()}
+        self._ears = {key: self._slates[bay].ears[kind.name] for key, (bay, kind) in addressed.items()}
+        self._guards = {kind.guard for kind in layout.kinds.values() if kind.guard is not None}
         self._heartbeat = heartbeat_key(layout)
         self._heard_at: float | None = None
         self._troubles = {bay: Trouble(_log, "bms", surroundings, bay=bay) for bay in bays}
@@ -117,12 +119,13 @@ class CanBatteries:
     # --- hearing ------------------------------------------------------------------------------------------
 
     def _hear(self, frames: Sequence[Heard]) -> None:
-        hearers = self._hearers
-        for key, data, at in frames:
-            hearer = hearers.get(key)
-            if hearer is not None:
-                slate, kind = hearer
-                slate.hear(kind, data, at)
+        said = [data for _, data, _ in frames]
+        wrong: dict[Guard | None, Sequence[int]] = {None: bytes(len(said))}
+        wrong |= {guard: guard.wrong_in(said) for guard in self._guards}
+        for index, (key, data, at) in enumerate(frames):
+            ear = self._ears.get(key)
+            if ear is not None:
+                ear.hear(data, at, is_wrong=wrong[ear.guard][index])
                 self._heard_at = at
             elif key == self._heartbeat:
                 self._heard_at = at

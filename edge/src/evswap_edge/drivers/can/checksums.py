@@ -1,12 +1,11 @@
-"""Checksums of frames, by table: one is looked at for every frame that arrives.
+"""Checksums of frames, by table, of all frames at once that have come: one is looked at for every frame.
 
-All but the sum are linear: what each byte adds to them does not depend on the others. So a frame of eight
-bytes is right when what its four pairs of bytes add comes to the same as in a frame of zeros, which are four
-look-ups instead of a loop.
+All but the sum are linear: what each byte adds to them does not depend on the others. So a frame is right
+when what its bytes add comes to the same as in a frame of zeros. That is found out a column at a time: the
+first bytes of all frames, then the second ones, and so on.
 """
 
-import struct
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache, reduce
 from operator import xor
 from typing import Final
@@ -14,11 +13,9 @@ from typing import Final
 from evswap_edge.dbc import ChecksumKind
 
 Check = Callable[[Iterable[int]], int]
-Holds = Callable[[bytes], bool]
-"""Whether a frame is as it was sent."""
 
-_EIGHT: Final = 8
-_IN_PAIRS: Final = struct.Struct(">4H")
+_ROOM: Final = 8
+"""Bytes of the longest frame."""
 
 
 def _table(polynomial: int) -> bytes:
@@ -66,50 +63,54 @@ CHECKS: Final[Mapping[ChecksumKind, Check]] = {
 }
 
 
+class Guard:
+    """The byte of a frame that is the checksum of all others."""
+
+    def __init__(self, kind: ChecksumKind, *, byte: int, length: int) -> None:
+        self._check = CHECKS[kind]
+        self._byte = byte
+        self._length = length
+        self._is_linear = kind is not ChecksumKind.SUM
+        self._zeros = bytes([self._check(bytes(length - 1))])
+        self._adds = [self._what_it_adds(place) for place in range(length)] if self._is_linear else []
+
+    def wrong_in(self, frames: Sequence[bytes]) -> Sequence[int]:
+        """For each of ``frames``, whether it is not as it was sent: 0 where it is. Of those that do not have
+        the length, nothing is said."""
+        if not self._is_linear:
+            return [self._sums_up_wrongly(data) for data in frames]
+        columns, count = _run_together(frames), len(frames)
+        found = int.from_bytes(self._zeros * count)
+        for place, adds in enumerate(self._adds):
+            found ^= int.from_bytes(columns[place::_ROOM].translate(adds))
+        return found.to_bytes(count)
+
+    def _sums_up_wrongly(self, data: bytes) -> bool:
+        return len(data) == self._length and (sum(data) - 2 * data[self._byte]) & 0xFF != 0
+
+    def _what_it_adds(self, place: int) -> bytes:
+        """By the value of the byte at ``place``. The checksum itself has to come to the same as the
+        others."""
+        if place == self._byte:
+            return bytes(range(256))
+        before = place - (place > self._byte)
+        frame = bytearray(self._length - 1)
+        added = bytearray()
+        for value in range(256):
+            frame[before] = value
+            added.append(self._check(frame) ^ self._zeros[0])
+        return bytes(added)
+
+
 @cache
-def holder(kind: ChecksumKind, *, byte: int, length: int) -> Holds:
-    """For frames of ``length`` bytes, of which ``byte`` is the checksum of all others."""
-    if length == _EIGHT and kind is not ChecksumKind.SUM:
-        return _in_pairs(CHECKS[kind], byte)
-    return _one_by_one(CHECKS[kind], byte)
+def guard_of(kind: ChecksumKind, *, byte: int, length: int) -> Guard:
+    """For frames of ``length`` bytes, of which ``byte`` is the checksum; the same for all messages that have
+    it so."""
+    return Guard(kind, byte=byte, length=length)
 
 
-def _one_by_one(check: Check, byte: int) -> Holds:
-    def holds(data: bytes) -> bool:
-        return check(data[:byte] + data[byte + 1 :]) == data[byte]
-
-    return holds
-
-
-def _in_pairs(check: Check, byte: int) -> Holds:
-    zeros = check(bytes(_EIGHT - 1))
-    adds = [_what_it_adds(check, place, byte) for place in range(_EIGHT)]
-    first, second, third, fourth = (_paired(*adds[place : place + 2]) for place in range(0, _EIGHT, 2))
-    pairs_of = _IN_PAIRS.unpack
-
-    def holds(data: bytes) -> bool:
-        one, two, three, four = pairs_of(data)
-        said: int = first[one] ^ second[two] ^ third[three] ^ fourth[four]
-        return said == zeros
-
-    return holds
-
-
-def _what_it_adds(check: Check, place: int, checksum: int) -> bytes:
-    """By the value of the byte at ``place``. The checksum itself has to come to the same as the others."""
-    if place == checksum:
-        return bytes(range(256))
-    before = place - (place > checksum)
-    frame = bytearray(_EIGHT - 1)
-    zeros = check(frame)
-    added = bytearray()
-    for value in range(256):
-        frame[before] = value
-        added.append(check(frame) ^ zeros)
-    return bytes(added)
-
-
-def _paired(one: bytes, other: bytes) -> bytes:
-    """What two neighbours add together, by the number that they make."""
-    row = int.from_bytes(other)
-    return b"".join((row ^ int.from_bytes(bytes([value]) * 256)).to_bytes(256) for value in one)
+def _run_together(frames: Sequence[bytes]) -> bytes:
+    """One behind the other, each in a room of its own."""
+    if set(map(len, frames)) <= {_ROOM}:
+        return b"".join(frames)
+    return b"".join([data[:_ROOM].ljust(_ROOM, b"\0") for data in frames])

@@ -6,6 +6,7 @@ NotMeasured   the frames arrived, and hold no battery that can be believed
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -17,6 +18,8 @@ from evswap_schema import Battery
 _DIGITS: Final = 4
 """Behind the point: finer than any battery management system measures, coarse enough to hide binary
 fractions."""
+_SERIALS_KEPT: Final = 250
+"""More than a station has bays."""
 _FILLING: Final = b"\x00\xff "
 """What stands behind a serial number that is shorter than its room."""
 
@@ -57,7 +60,8 @@ def decode(layout: Layout, frames: Frames) -> Report:
     """What all ``frames`` together say. Raises ``NotMeasured``."""
     fields: dict[str, object] = {"serial_number": _serial_number(layout, frames)}
     for name, (measured, places) in layout.measured.items():
-        highest = max([_value(place, frames, name) * measured.scale + measured.offset for place in places])
+        scale, offset = measured.scale, measured.offset
+        highest = max([_value(place, frames, name) * scale + offset for place in places])
         fields[name] = round(highest) if name == "cycles" else round(highest, _DIGITS)
     return Report(_battery(fields), _faults(layout, frames))
 
@@ -65,17 +69,19 @@ def decode(layout: Layout, frames: Frames) -> Report:
 def _faults(layout: Layout, frames: Frames) -> tuple[str, ...]:
     """All is well where all their bits are 0, which they mostly are."""
     masks = layout.fault_masks
-    if masks is not None and not any(
-        int.from_bytes(frames[slot], "little") & mask for slot, mask in masks.items()
-    ):
-        return ()
+    if masks is not None:
+        for slot, mask in masks.items():
+            if int.from_bytes(frames[slot], "little") & mask:
+                break
+        else:
+            return ()
     return tuple(place.signal.name for place in layout.faults if _value(place, frames, "faults"))
 
 
 def _value(place: Place, frames: Frames, name: str) -> float:
     """The signal's value, within the limits that the DBC file gives it."""
     value = place.read(frames[place.slot])
-    if math.isfinite(value) and place.least <= value <= place.greatest:
+    if place.least <= value <= place.greatest and math.isfinite(value):
         return value
     if not (math.isfinite(value) and place.least <= round(value, _DIGITS) <= place.greatest):
         said = f"{place.name} is {round(value, _DIGITS):g}"
@@ -97,15 +103,23 @@ def _battery(fields: Mapping[str, object]) -> Battery:
 
 
 def _serial_number(layout: Layout, frames: Frames) -> str:
-    parts = [(text, text.bits.of(frames[text.slot])) for text in layout.serial]
-    if layout.encoding is SerialEncoding.ASCII:
+    return _written(
+        layout.encoding, layout.serial, tuple([text.bits.of(frames[text.slot]) for text in layout.serial])
+    )
+
+
+@lru_cache(maxsize=_SERIALS_KEPT)
+def _written(encoding: SerialEncoding, serial: tuple[Text, ...], raws: tuple[int, ...]) -> str:
+    """As long as a battery is in its bay, it is the same one. Raises ``NotMeasured``."""
+    parts = list(zip(serial, raws, strict=True))
+    if encoding is SerialEncoding.ASCII:
         return _characters(b"".join(_bytes(text, raw) for text, raw in parts))
     number = 0
     for text, raw in parts:
         number = number << text.width | raw
-    if layout.encoding is SerialEncoding.DECIMAL:
+    if encoding is SerialEncoding.DECIMAL:
         return str(number)
-    return f"{number:0{math.ceil(sum(text.width for text, _ in parts) / 4)}X}"
+    return f"{number:0{math.ceil(sum(text.width for text in serial) / 4)}X}"
 
 
 def _bytes(text: Text, raw: int) -> bytes:

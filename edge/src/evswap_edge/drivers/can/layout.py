@@ -19,7 +19,7 @@ from cantools.database.can import Message, Signal
 
 from evswap_edge.dbc import Measured, Presence, Profile, SerialEncoding, Silence
 from evswap_edge.documents import ConfigurationError, KeyPath
-from evswap_edge.drivers.can.checksums import Holds, holder
+from evswap_edge.drivers.can.checksums import Guard, guard_of
 
 LAST_STANDARD: Final = 0x7FF
 LAST_EXTENDED: Final = 0x1FFF_FFFF
@@ -92,14 +92,14 @@ class FrameKind:
     part_mask: int = 0
     counter: Bits | None = None
     counter_mask: int = 0
-    is_whole: Holds | None = None
-    """Whether the checksum is right, where there is one."""
+    guard: Guard | None = None
+    """Its checksum, where there is one."""
     parts: Mapping[int, PartKind]
     any_part: PartKind
     patience_s: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Text:
     """A part of a serial number: the field, its bytes in the order of the frame."""
 
@@ -240,7 +240,7 @@ class _Compiler:
     ) -> Mapping[str, FrameKind]:
         counters = dict(self._per_message(("counters",), self._profile.counters))
         guards = {
-            message: holder(
+            message: guard_of(
                 checksum.kind,
                 byte=self._whole_byte(key, message, signal),
                 length=self._messages[message].length,
@@ -266,7 +266,7 @@ class _Compiler:
         self,
         name: str,
         counter: Signal | None,
-        is_whole: Holds | None,
+        guard: Guard | None,
         wanted: frozenset[Slot],
         identities: Iterable[tuple[Slot, Bits]],
     ) -> FrameKind:
@@ -292,7 +292,7 @@ class _Compiler:
             any_part=any_part,
             counter=counter_bits,
             counter_mask=_mask(counter_bits, message),
-            is_whole=is_whole,
+            guard=guard,
             patience_s=self._profile.patience_s.get(name),
         )
 

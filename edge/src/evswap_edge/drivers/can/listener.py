@@ -15,13 +15,16 @@ Heard = tuple[Key, bytes, float]
 Hear = Callable[[Sequence[Heard]], None]
 """Takes frames in the order in which they came."""
 
-_LONGEST_PAUSE_S: Final = 1.0
+_LONGEST_PAUSE_S: Final = 2.5
 _SHORTEST_PAUSE_S: Final = 0.01
-_FRAMES_IN_A_PAUSE: Final = 128
-"""To wake up costs as much as a hundred frames do, and nobody looks at them before the bays are read. So the
-kernel keeps them for a while: its buffer has room for four times as many (see ``receiving``)."""
+_SHARE_OF_ROOM: Final = 0.5
+"""To wake up costs as much as hundreds of frames do, and nobody looks at them before the bays are read. So
+the kernel keeps them for a while: until its buffer is half full, or half of what is read at once has come."""
 _MOST_AT_ONCE: Final = 1_000
 """Frames read without giving others a turn."""
+_CLOCK_WAS_SET_S: Final = 0.25
+"""By so much a wall clock does not stray from the monotonic one between two looks, unless somebody set
+it."""
 
 _NO_DATA: Final = ERROR | REMOTE
 _BUS_OFF: Final = 0x040
@@ -56,9 +59,11 @@ class Listener:
         self._bus: can.BusABC | None = None
         self._inlet: Inlet | None = None
         self._pause: asyncio.TimerHandle | None = None
-        self._pause_s = 0.0
+        self._pause_s = _SHORTEST_PAUSE_S
         self._came = 0
+        self._counting_since = 0.0
         self._seen_empty_at = 0.0
+        self._behind_s = 0.0
         self._is_bus_off = False
         self._error: tuple[str, float] | None = None
         self.since = 0.0
@@ -72,7 +77,8 @@ class Listener:
         self._inlet = inlet_of(self._bus, self._address.interface)
         self._is_bus_off = False
         self.since = self._seen_empty_at = self._monotonic()
-        self._pause_for(_SHORTEST_PAUSE_S)
+        self._behind_s = time.time() - self.since
+        self._count_for(_SHORTEST_PAUSE_S)
 
     def close(self) -> None:
         """Give the bus back. Safe to call twice."""
@@ -100,6 +106,7 @@ class Listener:
         self._hear(self._dated(frames))
         if len(frames) < _MOST_AT_ONCE:
             self._seen_empty_at = self._monotonic()
+        self._rest()
 
     def trouble(self) -> str | None:
         """Why nothing that was heard can be believed now; None while all is well."""
@@ -120,29 +127,47 @@ class Listener:
         """Not before so many frames are waiting as may: a busier bus is looked at more often."""
         self.catch_up()
         if self._inlet is not None:
-            wished_s = self._pause_s * min(2.0, _FRAMES_IN_A_PAUSE / max(self._came, 1))
-            self._pause_for(min(max(wished_s, _SHORTEST_PAUSE_S), _LONGEST_PAUSE_S))
+            wanted = _SHARE_OF_ROOM * min(self._inlet.room, _MOST_AT_ONCE)
+            counted_s = asyncio.get_running_loop().time() - self._counting_since
+            wished_s = counted_s * min(2.0, wanted / max(self._came, 1))
+            self._count_for(min(max(wished_s, _SHORTEST_PAUSE_S), _LONGEST_PAUSE_S))
 
-    def _pause_for(self, pause_s: float) -> None:
+    def _count_for(self, pause_s: float) -> None:
         self._came, self._pause_s = 0, pause_s
-        self._pause = asyncio.get_running_loop().call_later(pause_s, self._look_again)
+        self._counting_since = asyncio.get_running_loop().time()
+        self._rest()
+
+    def _rest(self) -> None:
+        """For a whole pause from now on: nobody wakes up for what a reading has just taken."""
+        if self._pause is not None:
+            self._pause.cancel()
+        self._pause = asyncio.get_running_loop().call_later(self._pause_s, self._look_again)
 
     def _dated(self, frames: Sequence[Frame]) -> list[Heard]:
-        """Those with data, by the clock of the station. What a frame waited for is told by the kernel's date,
-        of a clock that somebody may just have set; but it was never longer than since nothing waited."""
+        """Those with data, by the clock of the station. What a frame waited for is told by the kernel's date;
+        but it was never longer than since nothing waited, and was that long where dates tell nothing."""
         now = self._monotonic()
-        behind, earliest = time.time() - now, min(self._seen_empty_at, now)
-        heard: list[Heard] = []
-        for identifier, data, came_at in frames:
-            if identifier & _NO_DATA:
-                if identifier & ERROR:
-                    self._note_error(identifier)
-                continue
-            if self._is_bus_off:
-                self._note_recovery()
-            at = came_at - behind
-            heard.append((identifier, data, now if at > now else earliest if at < earliest else at))
+        behind_s = time.time() - now
+        was_set = abs(behind_s - self._behind_s) > _CLOCK_WAS_SET_S
+        self._behind_s = behind_s
+        earliest = min(self._seen_empty_at, now)
+        latest = earliest if was_set else now
+        heard = [
+            (identifier, data, latest if (at := came_at - behind_s) > latest else max(at, earliest))
+            for identifier, data, came_at in frames
+            if not identifier & _NO_DATA
+        ]
+        if len(heard) < len(frames) or self._is_bus_off:
+            self._note_state(frames)
         return heard
+
+    def _note_state(self, frames: Sequence[Frame]) -> None:
+        """What the controller reports, and that it hears again."""
+        for identifier, _, _ in frames:
+            if identifier & ERROR:
+                self._note_error(identifier)
+            elif not identifier & REMOTE:
+                self._note_recovery()
 
     def _note_error(self, classes: int) -> None:
         now = self._monotonic()

@@ -8,14 +8,14 @@ include/uapi/linux/can.h has them, or as the library packs them over UDP.
 import os
 import socket
 import struct
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Final, Protocol
 
 import can
 import msgspec
 
-from evswap_edge.drivers.can.bursts import Rooms
+from evswap_edge.drivers.can.bursts import Burst, Rooms
 from evswap_edge.drivers.can.bus import Interface, key_of
 
 REMOTE: Final = 0x4000_0000
@@ -29,11 +29,14 @@ _CAN_ROOM: Final = 32
 _CAN_IN_ITS_ROOM: Final = struct.Struct(f"=IB3x8s{_CAN_ROOM - _CAN_FRAME.size}x")
 _DATAGRAM_ROOM: Final = 256
 """Bytes: a frame in a datagram has 162 at most."""
-_AT_ONCE: Final = 128
+_AT_ONCE: Final = 256
 """Frames that one call to the kernel brings."""
 _WANTED_BUFFER: Final = 1 << 20
-"""Bytes of frames that the kernel is asked to keep. It gives what net.core.rmem_max allows; with the 208 KiB
-that is usual it keeps 540 frames."""
+"""Bytes of frames that the kernel is asked to keep. It gives what net.core.rmem_max allows, 208 KiB before
+Linux 6.16, and says that it is twice as much, since it counts what it needs itself."""
+_KERNELS_BYTES_A_FRAME: Final = 768
+_QUEUED: Final = 1 << 20
+"""Frames that a bus inside the process keeps: all of them."""
 
 
 Frame = tuple[int, bytes, float]
@@ -43,6 +46,11 @@ the wall clock."""
 
 class Inlet(Protocol):
     """Where frames come in."""
+
+    @property
+    def room(self) -> int:
+        """How many frames are kept until they are taken; of more, the newest are lost."""
+        ...
 
     def take(self, most: int) -> Sequence[Frame]:
         """What waits, the oldest first; fewer than ``most`` when nothing is left. Raises ``OSError`` or
@@ -63,16 +71,13 @@ def inlet_of(bus: can.BusABC, interface: Interface) -> Inlet:
             return _LibraryInlet(bus)
 
 
-Said = tuple[int, bytes] | None
-"""Identifier and data; None of what is no frame."""
-
-
 @dataclass(frozen=True, slots=True)
 class Wire:
-    """How frames lie in what a socket gives: the room for each, and what a burst says, frame by frame."""
+    """How frames lie in what a socket gives: the room for each, and those of a burst, without what is no
+    frame."""
 
     room: int
-    said: Callable[[memoryview, Sequence[int]], Iterable[Said]]
+    frames: Callable[[Burst], list[Frame]]
 
 
 class SocketInlet:
@@ -85,16 +90,15 @@ class SocketInlet:
         self._wire = wire
         self._rooms = Rooms(_AT_ONCE, size=wire.room)
 
+    @property
+    def room(self) -> int:
+        return self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // _KERNELS_BYTES_A_FRAME
+
     def take(self, most: int) -> Sequence[Frame]:
         frames: list[Frame] = []
         while most > 0:
             burst = self._rooms.taken_from(self._socket.fileno(), most)
-            said = self._wire.said(burst.rooms, burst.lengths)
-            frames += [
-                (one[0], one[1], came_at)
-                for one, came_at in zip(said, burst.came_at, strict=True)
-                if one is not None
-            ]
+            frames += self._wire.frames(burst)
             most -= len(burst.lengths)
             if len(burst.lengths) < _AT_ONCE:
                 break
@@ -106,6 +110,8 @@ class SocketInlet:
 
 class _LibraryInlet:
     """A bus inside the process, which is a queue."""
+
+    room = _QUEUED
 
     def __init__(self, bus: can.BusABC) -> None:
         self._bus = bus
@@ -121,11 +127,15 @@ class _LibraryInlet:
     def close(self) -> None: ...
 
 
-def kernel_frames(rooms: memoryview, lengths: Sequence[int]) -> Iterable[Said]:
+def kernel_frames(burst: Burst) -> list[Frame]:
     """Each a ``struct can_frame``."""
+    laid_out = _CAN_IN_ITS_ROOM.iter_unpack(burst.rooms)
     return [
-        (identifier, data[:length]) if size == _CAN_FRAME.size else None
-        for (identifier, length, data), size in zip(_CAN_IN_ITS_ROOM.iter_unpack(rooms), lengths, strict=True)
+        (identifier, data[:length], came_at)
+        for (identifier, length, data), size, came_at in zip(
+            laid_out, burst.lengths, burst.came_at, strict=True
+        )
+        if size == _CAN_FRAME.size
     ]
 
 
@@ -142,13 +152,19 @@ class _Datagram(msgspec.Struct):
 _decode: Final = msgspec.msgpack.Decoder(_Datagram).decode
 
 
-def datagrams(rooms: memoryview, lengths: Sequence[int]) -> Iterable[Said]:
+def datagrams(burst: Burst) -> list[Frame]:
     """Each as the library packs it. Anybody may send to a multicast group: a stranger's is no frame."""
-    starts = range(0, len(rooms), _DATAGRAM_ROOM)
-    return [_unpacked(rooms[start : start + size]) for start, size in zip(starts, lengths, strict=True)]
+    starts = range(0, len(burst.rooms), _DATAGRAM_ROOM)
+    laid_out = zip(starts, burst.lengths, burst.came_at, strict=True)
+    return [
+        (*said, came_at)
+        for start, size, came_at in laid_out
+        if (said := _unpacked(burst.rooms[start : start + size])) is not None
+    ]
 
 
-def _unpacked(raw: memoryview) -> Said:
+def _unpacked(raw: memoryview) -> tuple[int, bytes] | None:
+    """Identifier and data."""
     try:
         said = _decode(raw)
     except msgspec.DecodeError:
