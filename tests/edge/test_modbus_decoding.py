@@ -18,15 +18,15 @@ from evswap_edge.drivers.modbus.decoding import (
     Contents,
     NotMeasured,
     NoValue,
+    battery_decoder,
     blocks,
+    charger_decoder,
     contents,
-    decode,
-    decode_battery,
-    decode_charger,
-    decode_text,
-    hottest,
+    decoder,
+    hottest_decoder,
     joined,
     says_yes,
+    text_decoder,
 )
 from evswap_edge.emulators.encoding import encode, encode_text
 from evswap_edge.hal import Charger
@@ -57,7 +57,7 @@ def quantity(encoding: Encoding, **more: object) -> Quantity:
 
 
 def value(one: Quantity, *words: int) -> float:
-    return decode(one, contents(Block(one.table, one.address, len(words)), words))
+    return decoder(one)(contents(Block(one.table, one.address, len(words)), words))
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def test_what_a_device_encodes_is_what_is_read(
     one = quantity(encoding, word_order=order, address=address, scale=scale, offset=offset)
     written = encode(one, number * scale + offset)
     assert set(written) == set(range(address, address + encoding.words))
-    read = decode(one, {(one.table, register): word for register, word in written.items()})
+    read = decoder(one)({(one.table, register): word for register, word in written.items()})
     assert read == pytest.approx(number * scale + offset, abs=1e-4)
 
 
@@ -220,7 +220,7 @@ def text(registers: int, **more: object) -> Text:
 
 
 def read_text(one: Text, words: dict[int, int]) -> str:
-    return decode_text(one, {(one.table, address): word for address, word in words.items()})
+    return text_decoder(one)({(one.table, address): word for address, word in words.items()})
 
 
 @given(
@@ -272,8 +272,10 @@ def test_the_hottest_place_counts_and_one_without_a_sensor_does_not() -> None:
         for address in (1, 2, 3)
     ]
 
+    hottest_of = hottest_decoder(places)
+
     def read(*words: int) -> float:
-        return hottest(places, {(Table.INPUT, address): word for address, word in enumerate(words, start=1)})
+        return hottest_of({(Table.INPUT, address): word for address, word in enumerate(words, start=1)})
 
     assert read(250, 0x8000, 312) == 31.2
     with pytest.raises(NoValue):
@@ -300,7 +302,7 @@ def capture(layout: BatteryMap, pia: bytes) -> Contents:
 
 def test_a_published_capture_of_a_real_battery() -> None:
     layout = read_battery_map(NameOrFile("seplos-v3"))
-    assert decode_battery(layout, capture(layout, SEPLOS_PIA)) == Battery(
+    assert battery_decoder(layout)(capture(layout, SEPLOS_PIA)) == Battery(
         serial_number=SERIAL, soc=79.5, soh=99.7, voltage=52.68, current=-28.71, temperature=21.25, cycles=26
     )
 
@@ -319,7 +321,7 @@ def test_one_impossible_value_makes_the_battery_unknown_and_is_named(
     layout = read_battery_map(NameOrFile("seplos-v3"))
     spoilt = SEPLOS_PIA[: 2 * register] + word.to_bytes(2, "big") + SEPLOS_PIA[2 * register + 2 :]
     with pytest.raises(NotMeasured, match=re.escape(why)):
-        decode_battery(layout, capture(layout, spoilt))
+        battery_decoder(layout)(capture(layout, spoilt))
 
 
 def test_what_a_map_allows_and_the_contract_does_not_is_no_battery() -> None:
@@ -327,7 +329,7 @@ def test_what_a_map_allows_and_the_contract_does_not_is_no_battery() -> None:
     generous = msgspec.structs.replace(layout, soc=msgspec.structs.replace(layout.soc, maximum=200))
     spoilt = SEPLOS_PIA[:10] + (1200).to_bytes(2, "big") + SEPLOS_PIA[12:]
     with pytest.raises(NotMeasured, match=r"no battery that the contract knows: .*soc"):
-        decode_battery(generous, capture(layout, spoilt))
+        battery_decoder(generous)(capture(layout, spoilt))
 
 
 @given(data=st.data(), name=st.sampled_from(names(MapKind.BATTERY)))
@@ -341,7 +343,7 @@ def test_whatever_registers_hold_it_is_a_battery_of_the_contract_or_none(
         for place in range(block.count)
     }
     with suppress(NotMeasured):
-        battery = decode_battery(layout, words)
+        battery = battery_decoder(layout)(words)
         msgspec.convert(msgspec.to_builtins(battery), Battery | None)
         assert battery is not None or layout.present
 
@@ -350,10 +352,10 @@ def test_whatever_registers_hold_it_is_a_battery_of_the_contract_or_none(
 def test_the_output_of_a_hep_2300_is_its_feedback_and_not_the_order(word: int, enabled: bool) -> None:
     layout = read_charger_map(NameOrFile("hep-2300"))
     registers = {(Table.HOLDING, 0x0040): word, (Table.INPUT, 0x0061): 1250}
-    assert decode_charger(layout, registers) == Charger(enabled=enabled, current=12.5)
+    assert charger_decoder(layout)(registers) == Charger(enabled=enabled, current=12.5)
     faults = {**registers, (Table.HOLDING, 0x0040): word | 0b1000_0010}
     told = "over temperature (OTP), high internal temperature (HI_TEMP)"
-    assert decode_charger(layout, faults).fault == told
+    assert charger_decoder(layout)(faults).fault == told
 
 
 @pytest.mark.parametrize(("name", "questions"), [("pace-bms", 2), ("seplos-v3", 2), ("hep-2300", 2)])

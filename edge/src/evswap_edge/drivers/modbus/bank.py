@@ -86,7 +86,7 @@ class Registers:
             raise
         except SensorError as error:
             return error
-        self._contents |= contents(block, words)
+        self._contents.update(contents(block, words))
         return None
 
 
@@ -95,6 +95,10 @@ class Together:
 
     def __init__(self, by_bay: Sequence[Sequence[Block]], *, read_across: int, most: int) -> None:
         self.wholes: Final = joined(chain.from_iterable(by_bay), read_across=read_across, most=most)
+        self._of = {
+            block: next(whole for whole in self.wholes if whole.holds(block))
+            for block in chain.from_iterable(by_bay)
+        }
         self._shared = {
             whole for whole in self.wholes if sum(any(map(whole.holds, own)) for own in by_bay) > 1
         }
@@ -106,7 +110,7 @@ class Together:
 
     def of(self, block: Block) -> Block:
         """The question that has the answer for ``block``."""
-        whole = next(each for each in self.wholes if each.holds(block))
+        whole = self._of[block]
         return block if whole in self._parted else whole
 
     def part(self, whole: Block) -> None:
@@ -114,21 +118,28 @@ class Together:
         self._parted.add(whole)
 
 
-class Device(Generic[BayMapT]):
+class Device(Generic[BayMapT, ValueT]):
     """The device of one bay, or its part of a device that keeps several."""
 
-    def __init__(self, line: Line, seat: Seat[BayMapT], manners: Manners) -> None:
+    def __init__(
+        self,
+        line: Line,
+        seat: Seat[BayMapT],
+        manners: Manners,
+        decode: Callable[[Contents], ValueT],
+    ) -> None:
         self.line: Final = line
         self.seat: Final[Seat[BayMapT]] = seat
         self.manners: Final = manners
+        self._decode = decode
         self._pulse = Pulse(seat.layout.heartbeat)
 
-    async def read(self, registers: Registers, decode: Callable[[BayMapT, Contents], ValueT]) -> ValueT:
-        """What ``decode`` makes of its registers. Raises ``SensorError``."""
+    async def read(self, registers: Registers) -> ValueT:
+        """What its registers say. Raises ``SensorError``."""
         found = await registers.having(self.seat.blocks)
         try:
             self._pulse.feel(found)
-            return decode(self.seat.layout, found)
+            return self._decode(found)
         except NotMeasured as error:
             raise self.line.failure(self.seat.unit, str(error)) from error
 
@@ -142,13 +153,15 @@ class Bank(Generic[BayMapT, ValueT]):
         seats: Sequence[Seat[BayMapT]],
         manners: Manners,
         pace: Pace,
-        ask: Callable[[Device[BayMapT], Registers], Awaitable[ValueT | Unread]],
+        ask: Callable[[Device[BayMapT, ValueT], Registers], Awaitable[ValueT | Unread]],
+        decoder: Callable[[BayMapT], Callable[[Contents], ValueT]],
     ) -> None:
+        """``decoder`` makes for each bay what finds out a value from its registers."""
         self._share = share
         self._manners = manners
         self._ask = ask
-        self.devices: Final[Mapping[int, Device[BayMapT]]] = {
-            seat.bay: Device(share.line, seat, manners) for seat in seats
+        self.devices: Final[Mapping[int, Device[BayMapT, ValueT]]] = {
+            seat.bay: Device(share.line, seat, manners, decoder(seat.layout)) for seat in seats
         }
         by_unit = groupby(self.devices.values(), key=lambda device: device.seat.unit)
         self._rounds: Rounds[ValueT] = Rounds(
@@ -166,7 +179,7 @@ class Bank(Generic[BayMapT, ValueT]):
         await self._rounds.aclose()
         self._share.give_back()
 
-    def _turn(self, unit: int, devices: Sequence[Device[BayMapT]]) -> Turn[ValueT]:
+    def _turn(self, unit: int, devices: Sequence[Device[BayMapT, ValueT]]) -> Turn[ValueT]:
         line, manners = self._share.line, self._manners
         together = Together(
             [device.seat.blocks for device in devices],

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from evswap_edge.drivers.modbus.bank import Bank, Device, Pace, Registers
-from evswap_edge.drivers.modbus.decoding import decode_battery
+from evswap_edge.drivers.modbus.decoding import battery_decoder
 from evswap_edge.drivers.modbus.line import Manners, Silence
 from evswap_edge.drivers.modbus.lines import Share
 from evswap_edge.drivers.modbus.seats import Seat
@@ -30,7 +30,9 @@ class ModbusBatteries:
         pace: Pace,
         silent: Silent = Silent.FAILED,
     ) -> None:
-        self._bank: Bank[BatteryMap, Battery | None] = Bank(share, seats, manners, pace, self._ask)
+        self._bank: Bank[BatteryMap, Battery | None] = Bank(
+            share, seats, manners, pace, self._ask, battery_decoder
+        )
         self._silent_is_empty = silent is Silent.EMPTY
         self._silences: Counter[int] = Counter()
 
@@ -40,10 +42,12 @@ class ModbusBatteries:
     async def aclose(self) -> None:
         await self._bank.aclose()
 
-    async def _ask(self, device: Device[BatteryMap], registers: Registers) -> Battery | Unread | None:
+    async def _ask(
+        self, device: Device[BatteryMap, Battery | None], registers: Registers
+    ) -> Battery | Unread | None:
         bay = device.seat.bay
         try:
-            battery = await device.read(registers, decode_battery)
+            battery = await device.read(registers)
         except Silence as error:
             self._silences[bay] += 1
             if self._silent_is_empty and self._silences[bay] >= _SILENT_TO_BE_EMPTY:

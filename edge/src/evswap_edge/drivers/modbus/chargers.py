@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from evswap_edge.drivers.modbus.bank import Bank, Device, Pace, Registers
-from evswap_edge.drivers.modbus.decoding import decode_charger
+from evswap_edge.drivers.modbus.decoding import charger_decoder
 from evswap_edge.drivers.modbus.line import LineDown, Manners
 from evswap_edge.drivers.modbus.lines import Share
 from evswap_edge.drivers.modbus.seats import Seat
@@ -17,7 +17,7 @@ class ModbusChargers:
     def __init__(
         self, share: Share, seats: Sequence[Seat[ChargerMap]], *, manners: Manners, pace: Pace
     ) -> None:
-        self._bank: Bank[ChargerMap, Charger] = Bank(share, seats, manners, pace, _ask)
+        self._bank: Bank[ChargerMap, Charger] = Bank(share, seats, manners, pace, _ask, charger_decoder)
 
     async def read_chargers(self) -> ByBay[Charger]:
         return await self._bank.read()
@@ -41,5 +41,5 @@ class ModbusChargers:
         await self._bank.aclose()
 
 
-async def _ask(device: Device[ChargerMap], registers: Registers) -> Charger:
-    return await device.read(registers, decode_charger)
+async def _ask(device: Device[ChargerMap, Charger], registers: Registers) -> Charger:
+    return await device.read(registers)

@@ -1,10 +1,12 @@
 """A climate sensor on Modbus."""
 
-from evswap_edge.drivers.modbus.decoding import Contents, NotMeasured, blocks, contents, decode
+from collections.abc import Callable
+
+from evswap_edge.drivers.modbus.decoding import Contents, NotMeasured, blocks, contents, decoder
 from evswap_edge.drivers.modbus.line import Manners
 from evswap_edge.drivers.modbus.lines import Share
 from evswap_edge.hal import Climate
-from evswap_edge.registers import ClimateMap, Quantity
+from evswap_edge.registers import ClimateMap
 
 
 class ModbusClimate:
@@ -13,7 +15,8 @@ class ModbusClimate:
     def __init__(self, share: Share, layout: ClimateMap, *, unit: int, manners: Manners) -> None:
         self._share = share
         self._line = share.line
-        self._layout = layout
+        self._temperature = decoder(layout.temperature)
+        self._humidity = decoder(layout.humidity)
         self._unit = unit
         self._manners = manners
         self._blocks = blocks((layout.temperature, layout.humidity), read_across=layout.read_across)
@@ -24,15 +27,15 @@ class ModbusClimate:
             words = await self._line.read(self._unit, block, self._manners)
             registers = {**registers, **contents(block, words)}
         return Climate(
-            temperature=self._value(self._layout.temperature, registers, name="temperature"),
-            humidity=self._value(self._layout.humidity, registers, name="humidity"),
+            temperature=self._value(self._temperature, registers, name="temperature"),
+            humidity=self._value(self._humidity, registers, name="humidity"),
         )
 
     async def aclose(self) -> None:
         self._share.give_back()
 
-    def _value(self, quantity: Quantity, registers: Contents, *, name: str) -> float:
+    def _value(self, decode: Callable[[Contents], float], registers: Contents, *, name: str) -> float:
         try:
-            return decode(quantity, registers)
+            return decode(registers)
         except NotMeasured as error:
             raise self._line.failure(self._unit, f"{name}: {error}") from error

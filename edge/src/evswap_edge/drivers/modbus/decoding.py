@@ -7,8 +7,8 @@ NotMeasured   the registers arrived, and hold no measurement
 import math
 import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final, Literal
+from functools import lru_cache
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -57,13 +57,13 @@ class NoValue(NotMeasured):
     """The device says that it has no value."""
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
-    """Neighbouring registers that one request reads."""
+class Block(NamedTuple):
+    """Neighbouring registers that one request reads. It is what answers are found by, so it is a tuple, which
+    is found by quickly."""
 
     table: Table
     address: int
-    count: int
+    count: int  # type: ignore[assignment]  # hides a method of tuples that nobody needs
 
     @property
     def end(self) -> int:
@@ -118,33 +118,56 @@ def _joins(last: Block, one: Block, read_across: int, most: int) -> bool:
 
 def contents(block: Block, words: Sequence[int]) -> Contents:
     """The answer to the request for ``block``, by table and address."""
-    return {(block.table, address): word for address, word in enumerate(words, start=block.address)}
+    return dict(zip(_registers_of(block), words, strict=False))
+
+
+@lru_cache(maxsize=1_000)
+def _registers_of(block: Block) -> tuple[tuple[Table, int], ...]:
+    return tuple((block.table, address) for address in range(block.address, block.end))
 
 
 # --- one place ------------------------------------------------------------------------------------------
 
 
-def decode(quantity: Quantity, registers: Contents) -> float:
-    """The value of ``quantity`` in its own unit. Raises ``NotMeasured``."""
-    words = _words(quantity, registers)
+def decoder(quantity: Quantity) -> Callable[[Contents], float]:
+    """What finds out the value of ``quantity`` in its own unit, and raises ``NotMeasured``."""
+    registers_of = _registers(quantity)
     if quantity.word_order is WordOrder.LOW_FIRST:
-        words.reverse()
-    pattern = words[0] if len(words) == 1 else words[0] << 16 | words[1]
-    if pattern in quantity.unavailable:
-        raise NoValue(f"the device has no value ({pattern:#06x})")
-    return _measured(quantity, _NUMBERS[quantity.encoding](pattern))
+        registers_of = registers_of[::-1]
+    first, last, is_one = registers_of[0], registers_of[-1], len(registers_of) == 1
+    number_of, scale, offset = _NUMBERS[quantity.encoding], quantity.scale, quantity.offset
+    unavailable, minimum, maximum = quantity.unavailable, quantity.minimum, quantity.maximum
+
+    def decode(registers: Contents) -> float:
+        pattern = registers[last] if is_one else registers[first] << 16 | registers[last]
+        if pattern in unavailable:
+            raise NoValue(f"the device has no value ({pattern:#06x})")
+        number = number_of(pattern)
+        if not math.isfinite(number):
+            raise NoValue(f"the device has no value ({number})")
+        value = round(number * scale + offset, _DIGITS)
+        if not minimum <= value <= maximum:
+            raise NotMeasured(f"{value:g} is out of range, {minimum:g} to {maximum:g}")
+        return value
+
+    return decode
 
 
-def decode_text(text: Text, registers: Contents) -> str:
-    """The text, without what pads it. Raises ``NotMeasured`` when there is none, or it is no text."""
-    order: Literal["big", "little"] = "big" if text.byte_order is ByteOrder.HIGH_FIRST else "little"
-    told = b"".join(word.to_bytes(2, order) for word in _words(text, registers))
-    told = told.partition(b"\0")[0].strip(_PADDING)
-    if not told:
-        raise NoValue("the device has none")
-    if not (told.isascii() and told.decode("ascii").isprintable()):
-        raise NotMeasured(f"is no text ({told.hex(' ')})")
-    return told.decode("ascii")
+def text_decoder(text: Text) -> Callable[[Contents], str]:
+    """What finds out the text, without what pads it, and raises ``NotMeasured`` when there is none, or it is
+    no text."""
+    registers_of = _registers(text)
+    form = struct.Struct(f"{'>' if text.byte_order is ByteOrder.HIGH_FIRST else '<'}{len(registers_of)}H")
+
+    def decode_text(registers: Contents) -> str:
+        told = form.pack(*[registers[each] for each in registers_of]).partition(b"\0")[0].strip(_PADDING)
+        if not told:
+            raise NoValue("the device has none")
+        if not (told.isascii() and told.decode("ascii").isprintable()):
+            raise NotMeasured(f"is no text ({told.hex(' ')})")
+        return told.decode("ascii")
+
+    return decode_text
 
 
 def says_yes(flag: Flag, registers: Contents) -> bool:
@@ -152,75 +175,82 @@ def says_yes(flag: Flag, registers: Contents) -> bool:
     return registers[flag.table, flag.address] >> flag.bit & 1 == flag.means_yes
 
 
-def hottest(quantities: Sequence[Quantity], registers: Contents) -> float:
-    """The greatest of the values that the device has. Raises ``NotMeasured`` when it has none, or one of them
-    cannot be."""
-    values: list[float] = []
-    missing: NoValue | None = None
-    for quantity in quantities:
-        try:
-            values.append(decode(quantity, registers))
-        except NoValue as error:
-            missing = error
-    if missing and not values:
-        raise missing
-    return max(values)
+def hottest_decoder(quantities: Sequence[Quantity]) -> Callable[[Contents], float]:
+    """What finds out the greatest of the values that the device has, and raises ``NotMeasured`` when it has
+    none, or one of them cannot be."""
+    decoders = [decoder(each) for each in quantities]
+
+    def hottest(registers: Contents) -> float:
+        values: list[float] = []
+        missing: NoValue | None = None
+        for decode in decoders:
+            try:
+                values.append(decode(registers))
+            except NoValue as error:
+                missing = error
+        if missing and not values:
+            raise missing
+        return max(values)
+
+    return hottest
 
 
-def _words(place: Place, registers: Contents) -> list[int]:
-    return [registers[place.table, place.address + offset] for offset in range(place.words)]
-
-
-def _measured(quantity: Quantity, number: float) -> float:
-    if not math.isfinite(number):
-        raise NoValue(f"the device has no value ({number})")
-    value = round(number * quantity.scale + quantity.offset, _DIGITS)
-    if not quantity.minimum <= value <= quantity.maximum:
-        raise NotMeasured(f"{value:g} is out of range, {quantity.minimum:g} to {quantity.maximum:g}")
-    return value
+def _registers(place: Place) -> list[tuple[Table, int]]:
+    return [(place.table, place.address + offset) for offset in range(place.words)]
 
 
 # --- a whole device -------------------------------------------------------------------------------------
 
 
-def decode_battery(layout: BatteryMap, registers: Contents) -> Battery | None:
-    """The battery; None: there is none. Raises ``NotMeasured``, which names the field: of a battery all is
-    known, or it is not known."""
-    if layout.present and not says_yes(layout.present, registers):
-        return None
-    if doubts := _said(layout.unreliable, registers):
-        raise NotMeasured(f"the device says: {doubts}")
-    values: dict[str, float | str] = {}
-    name = ""
-    try:
-        for name in _SIMPLE_FIELDS:
-            values[name] = decode(getattr(layout, name), registers)
-        name = "temperature"
-        values[name] = hottest(layout.temperature, registers)
-        name = "cycles"
-        values[name] = round(decode(layout.cycles, registers))
-        name = "serial_number"
-        values[name] = decode_text(layout.serial_number, registers)
-    except NotMeasured as error:
-        raise NotMeasured(f"{name}: {error}") from error
-    try:
-        return msgspec.convert(values, Battery)
-    except msgspec.ValidationError as error:
-        raise NotMeasured(f"is no battery that the contract knows: {error}") from error
+def battery_decoder(layout: BatteryMap) -> Callable[[Contents], Battery | None]:
+    """What finds out the battery, None where there is none, and raises ``NotMeasured``, which names the
+    field: of a battery all is known, or it is not known. Made once for each bay, since each has registers of
+    its own."""
+    present, doubts_of = layout.present, _sayings(layout.unreliable)
+    cycles = decoder(layout.cycles)
+    fields: list[tuple[str, Callable[[Contents], float | str]]] = [
+        *((name, decoder(getattr(layout, name))) for name in _SIMPLE_FIELDS),
+        ("temperature", hottest_decoder(layout.temperature)),
+        ("cycles", lambda registers: round(cycles(registers))),
+        ("serial_number", text_decoder(layout.serial_number)),
+    ]
+
+    def decode_battery(registers: Contents) -> Battery | None:
+        if present and not says_yes(present, registers):
+            return None
+        if doubts := doubts_of(registers):
+            raise NotMeasured(f"the device says: {doubts}")
+        values: dict[str, float | str] = {}
+        for name, decode in fields:
+            try:
+                values[name] = decode(registers)
+            except NotMeasured as error:
+                raise NotMeasured(f"{name}: {error}") from error
+        try:
+            return msgspec.convert(values, Battery)
+        except msgspec.ValidationError as error:
+            raise NotMeasured(f"is no battery that the contract knows: {error}") from error
+
+    return decode_battery
 
 
-def decode_charger(layout: ChargerMap, registers: Contents) -> Charger:
-    """The charger. Raises ``NotMeasured``, which names the field."""
-    try:
-        current = decode(layout.current, registers) if layout.current else None
-    except NotMeasured as error:
-        raise NotMeasured(f"current: {error}") from error
-    return Charger(
-        enabled=says_yes(layout.enabled, registers),
-        current=current,
-        fault=_said(layout.faults, registers) or None,
-    )
+def charger_decoder(layout: ChargerMap) -> Callable[[Contents], Charger]:
+    """What finds out what the charger does, and raises ``NotMeasured``, which names the field."""
+    current_of = decoder(layout.current) if layout.current else None
+    enabled, faults_of = layout.enabled, _sayings(layout.faults)
+
+    def decode_charger(registers: Contents) -> Charger:
+        try:
+            current = current_of(registers) if current_of else None
+        except NotMeasured as error:
+            raise NotMeasured(f"current: {error}") from error
+        return Charger(
+            enabled=says_yes(enabled, registers), current=current, fault=faults_of(registers) or None
+        )
+
+    return decode_charger
 
 
-def _said(flags: Sequence[Flag], registers: Contents) -> str:
-    return ", ".join(flag.name for flag in flags if says_yes(flag, registers))
+def _sayings(flags: Sequence[Flag]) -> Callable[[Contents], str]:
+    """The names of those that say yes."""
+    return lambda registers: ", ".join([flag.name for flag in flags if says_yes(flag, registers)])

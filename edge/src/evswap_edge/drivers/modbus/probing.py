@@ -11,11 +11,11 @@ from evswap_edge.drivers.modbus.decoding import (
     Block,
     Contents,
     NotMeasured,
+    battery_decoder,
     blocks,
+    charger_decoder,
     contents,
-    decode,
-    decode_battery,
-    decode_charger,
+    decoder,
 )
 from evswap_edge.drivers.modbus.line import Line, LineAddress, Manners, SerialAddress, Silence
 from evswap_edge.drivers.modbus.lines import share_line
@@ -165,12 +165,15 @@ def _told(layout: AnyMap, registers: Contents) -> str:
     """In words. Raises ``NotMeasured``."""
     match layout:
         case ClimateMap():
-            temperature, humidity = decode(layout.temperature, registers), decode(layout.humidity, registers)
+            temperature, humidity = (
+                decoder(layout.temperature)(registers),
+                decoder(layout.humidity)(registers),
+            )
             return f"{temperature:g} degrees Celsius, {humidity:g} % humidity"
         case BatteryMap():
-            return _battery_told(decode_battery(layout, registers))
+            return _battery_told(battery_decoder(layout)(registers))
         case ChargerMap():
-            charger = decode_charger(layout, registers)
+            charger = charger_decoder(layout)(registers)
             output = "on" if charger.enabled else "off"
             return f"a charger whose output is {output}{f', {charger.fault}' if charger.fault else ''}"
 
