@@ -45,7 +45,7 @@ from tests.edge.can_bus import UDP, free_channel, multicast_fails
 BAYS: Final = 35
 INTERVAL_S: Final = 5.0 if FULL else 0.5
 """From sample to sample; the default of a station, and shorter where it is only tried."""
-_SAMPLES: Final = 4 if FULL else 2
+_SAMPLES: Final = 8 if FULL else 2
 _IN_A_ROW: Final = 20 if FULL else 2
 _SETTLED_WITHIN_S: Final = 30.0
 _OPENED_WITHIN_S: Final = 2.0 if FULL else 0.0

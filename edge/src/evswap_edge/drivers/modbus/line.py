@@ -117,7 +117,8 @@ class _InputRegisters(ReadInputRegistersResponse):
     whether it is on or not: that is half of what an answer of 125 costs."""
 
     def decode(self, data: bytes) -> None:
-        self.registers = _unpacked(data, self.function_code)
+        """As the library's own: raises ``struct.error`` for fewer bytes than the first one announces."""
+        self.registers = list(struct.unpack_from(f">{data[0] // 2}H", data, 1))
 
     def __str__(self) -> str:
         return f"{len(self.registers)} registers"
@@ -127,15 +128,6 @@ class _HoldingRegisters(_InputRegisters):
     """The same."""
 
     function_code = ReadHoldingRegistersResponse.function_code
-
-
-def _unpacked(data: bytes, function_code: int) -> list[int]:
-    size = data[0]
-    if size >= len(data):
-        raise ModbusIOException(
-            f"{size} bytes announced, and {len(data) - 1} there", function_code=function_code
-        )
-    return list(struct.unpack_from(f">{size // 2}H", data, 1))
 
 
 def _pdu_decoder() -> DecodePDU:
