@@ -1,7 +1,7 @@
 """When the bus is looked at, and how old what was heard is: with a bus that gives what a test puts in it."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Final
 
@@ -10,7 +10,7 @@ import pytest
 from evswap_edge.drivers.can import listener as listening
 from evswap_edge.drivers.can.bus import Address, Interface
 from evswap_edge.drivers.can.listener import Heard, Listener
-from evswap_edge.drivers.can.receiving import ERROR, REMOTE, Frame
+from evswap_edge.drivers.can.receiving import ERROR, REMOTE, Dated, Frame
 from evswap_edge.testing import ManualTime
 from tests.edge.can_bus import VIRTUAL, free_channel
 
@@ -27,9 +27,10 @@ class Inlet:
     def __init__(self) -> None:
         self.waiting: list[Frame] = []
 
-    def take(self, most: int) -> Sequence[Frame]:
+    def take(self, most: int, dated: Dated) -> list[Frame]:
         taken, self.waiting = self.waiting[:most], self.waiting[most:]
-        return taken
+        dates = dated([came_at for _, _, came_at in taken])
+        return [(identifier, data, at) for (identifier, data, _), at in zip(taken, dates, strict=True)]
 
     def close(self) -> None: ...
 

@@ -49,7 +49,7 @@ class Talk:
     def hear(self, name: str, data: bytes) -> None:
         ear = self.slate.ears[name]
         (is_wrong,) = ear.guard.wrong_in([data]) if ear.guard else (0,)
-        ear.hear(data, self.now, is_wrong=is_wrong)
+        ear.hear(data, self.now, is_wrong)
 
     def read(self) -> Report | Unread | None:
         return self.slate.read(self.now, listening_since=self.began)

@@ -18,7 +18,6 @@ from evswap_edge.drivers import DriverKind, Role, SettingRefused, Surroundings
 from evswap_edge.drivers.bays import BayRanges, bay_numbers
 from evswap_edge.drivers.can.addressing import BadAddress, Place, heartbeat_key, places
 from evswap_edge.drivers.can.bus import Address, Interface, Key
-from evswap_edge.drivers.can.checksums import Guard
 from evswap_edge.drivers.can.decoding import Report
 from evswap_edge.drivers.can.layout import LAST_EXTENDED, BadMapping, Layout, make_layout
 from evswap_edge.drivers.can.listener import Heard, Listener
@@ -81,7 +80,7 @@ class CanBatteries:
         bays = sorted({bay for bay, _ in addressed.values()})
         self._slates = {bay: Slate(layout, stale_after_s=stale_after_s) for bay in bays}
         self._ears = {key: self._slates[bay].ears[kind.name] for key, (bay, kind) in addressed.items()}
-        self._guards = {kind.guard for kind in layout.kinds.values() if kind.guard is not None}
+        self._guards = {kind.guard for kind in layout.kinds.values()}
         self._heartbeat = heartbeat_key(layout)
         self._heard_at: float | None = None
         self._troubles = {bay: Trouble(_log, "bms", surroundings, bay=bay) for bay in bays}
@@ -119,16 +118,23 @@ class CanBatteries:
     # --- hearing ------------------------------------------------------------------------------------------
 
     def _hear(self, frames: Sequence[Heard]) -> None:
-        said = [data for _, data, _ in frames]
-        wrong: dict[Guard | None, Sequence[int]] = {None: bytes(len(said))}
-        wrong |= {guard: guard.wrong_in(said) for guard in self._guards}
-        for index, (key, data, at) in enumerate(frames):
-            ear = self._ears.get(key)
+        ear_of = self._ears.get
+        for (key, data, at), is_wrong in zip(frames, self._wrong_in(frames), strict=True):
+            ear = ear_of(key)
             if ear is not None:
-                ear.hear(data, at, is_wrong=wrong[ear.guard][index])
+                ear.hear(data, at, is_wrong)
                 self._heard_at = at
             elif key == self._heartbeat:
                 self._heard_at = at
+
+    def _wrong_in(self, frames: Sequence[Heard]) -> Sequence[int]:
+        """For each frame, whether its checksum is wrong; nothing is said of those that no bay speaks."""
+        said = [data for _, data, _ in frames]
+        wrong = {guard: guard.wrong_in(said) if guard else bytes(len(said)) for guard in self._guards}
+        if len(wrong) == 1:
+            return next(iter(wrong.values()))
+        guards = [ear.guard if (ear := self._ears.get(key)) else None for key, _, _ in frames]
+        return [wrong[guard][index] if guard else 0 for index, guard in enumerate(guards)]
 
     # --- reading ------------------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from typing import Final
 import can
 
 from evswap_edge.drivers.can.bus import Address, Interface, Key, open_bus
-from evswap_edge.drivers.can.receiving import ERROR, REMOTE, Frame, Inlet, inlet_of
+from evswap_edge.drivers.can.receiving import ERROR, REMOTE, Dated, Frame, Inlet, inlet_of
 
 Heard = tuple[Key, bytes, float]
 """Identifier, data, and the moment (monotonic) at which the frame came."""
@@ -97,13 +97,14 @@ class Listener:
         if self._inlet is None:
             return
         try:
-            frames = self._inlet.take(_MOST_AT_ONCE)
+            frames = self._inlet.take(_MOST_AT_ONCE, self._dating())
         except (can.CanError, OSError):
             # The interface has gone: opening it again says why.
             self.close()
             return
         self._came += len(frames)
-        self._hear(self._dated(frames))
+        if frames:
+            self._hear(self._with_data(frames))
         if len(frames) < _MOST_AT_ONCE:
             self._seen_empty_at = self._monotonic()
         self._rest()
@@ -143,23 +144,29 @@ class Listener:
             self._pause.cancel()
         self._pause = asyncio.get_running_loop().call_later(self._pause_s, self._look_again)
 
-    def _dated(self, frames: Sequence[Frame]) -> list[Heard]:
-        """Those with data, by the clock of the station. What a frame waited for is told by the kernel's date;
-        but it was never longer than since nothing waited, and was that long where dates tell nothing."""
+    def _with_data(self, frames: Sequence[Frame]) -> Sequence[Heard]:
+        others = [frame for frame in frames if frame[0] & _NO_DATA]
+        if others or self._is_bus_off:
+            self._note_state(frames)
+        return [frame for frame in frames if not frame[0] & _NO_DATA] if others else frames
+
+    def _dating(self) -> Dated:
+        """By the clock of the station. What a frame waited for is told by the kernel's date; but it was never
+        longer than since nothing waited, and was that long where dates tell nothing."""
         now = self._monotonic()
         behind_s = time.time() - now
         was_set = abs(behind_s - self._behind_s) > _CLOCK_WAS_SET_S
         self._behind_s = behind_s
         earliest = min(self._seen_empty_at, now)
         latest = earliest if was_set else now
-        heard = [
-            (identifier, data, latest if (at := came_at - behind_s) > latest else max(at, earliest))
-            for identifier, data, came_at in frames
-            if not identifier & _NO_DATA
-        ]
-        if len(heard) < len(frames) or self._is_bus_off:
-            self._note_state(frames)
-        return heard
+
+        def dated(dates: Sequence[float]) -> Sequence[float]:
+            found = [date - behind_s for date in dates]
+            if found and (min(found) < earliest or max(found) > latest):
+                return [min(max(at, earliest), latest) for at in found]
+            return found
+
+        return dated
 
     def _note_state(self, frames: Sequence[Frame]) -> None:
         """What the controller reports, and that it hears again."""

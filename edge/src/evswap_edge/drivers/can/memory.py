@@ -76,7 +76,7 @@ class Ear:
         self._parts = {number: parts[part] for number, part in kind.parts.items()}
         self._any_part = parts[kind.any_part]
 
-    def hear(self, data: bytes, at: float, *, is_wrong: int) -> None:
+    def hear(self, data: bytes, at: float, is_wrong: int) -> None:
         """A frame came at the moment ``at``; ``is_wrong`` is what its guard says of it."""
         slate = self._slate
         slate.heard_at = at

@@ -9,7 +9,7 @@ import os
 import socket
 import struct
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Final, Protocol
 
 import can
@@ -40,8 +40,9 @@ _QUEUED: Final = 1 << 20
 
 
 Frame = tuple[int, bytes, float]
-"""What came: the identifier as in the kernel, with its bits for length and kind; the data; and its date, by
-the wall clock."""
+"""What came: the identifier as in the kernel, with its bits for length and kind; the data; and its date."""
+Dated = Callable[[Sequence[float]], Sequence[float]]
+"""Makes dates that are worth something of those by the wall clock."""
 
 
 class Inlet(Protocol):
@@ -52,7 +53,7 @@ class Inlet(Protocol):
         """How many frames are kept until they are taken; of more, the newest are lost."""
         ...
 
-    def take(self, most: int) -> Sequence[Frame]:
+    def take(self, most: int, dated: Dated) -> list[Frame]:
         """What waits, the oldest first; fewer than ``most`` when nothing is left. Raises ``OSError`` or
         ``can.CanError`` when the bus has gone."""
         ...
@@ -94,11 +95,11 @@ class SocketInlet:
     def room(self) -> int:
         return self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // _KERNELS_BYTES_A_FRAME
 
-    def take(self, most: int) -> Sequence[Frame]:
+    def take(self, most: int, dated: Dated) -> list[Frame]:
         frames: list[Frame] = []
         while most > 0:
             burst = self._rooms.taken_from(self._socket.fileno(), most)
-            frames += self._wire.frames(burst)
+            frames += self._wire.frames(replace(burst, came_at=dated(burst.came_at)))
             most -= len(burst.lengths)
             if len(burst.lengths) < _AT_ONCE:
                 break
@@ -116,12 +117,13 @@ class _LibraryInlet:
     def __init__(self, bus: can.BusABC) -> None:
         self._bus = bus
 
-    def take(self, most: int) -> Sequence[Frame]:
+    def take(self, most: int, dated: Dated) -> list[Frame]:
         frames: list[Frame] = []
         while len(frames) < most and (message := self._bus.recv(0)) is not None:
             kind = ERROR * message.is_error_frame | REMOTE * message.is_remote_frame
             key = key_of(message.arbitration_id, extended=message.is_extended_id)
-            frames.append((key | kind, bytes(message.data), message.timestamp))
+            (came_at,) = dated([message.timestamp])
+            frames.append((key | kind, bytes(message.data), came_at))
         return frames
 
     def close(self) -> None: ...
