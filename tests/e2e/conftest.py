@@ -8,6 +8,7 @@ import pytest
 
 from tests.conftest import SkipAloud
 from tests.e2e.local_stack import MAKER, ROOT, LocalStack, shared_stack, stack_in
+from tests.functions_zip import lend_functions_zip
 from tests.terraform.tool import find_plugins, find_terraform, ready_terraform
 
 MARKER = "any_maker"
@@ -92,4 +93,5 @@ def own_stack(
         yield shared_stack(pytestconfig, lambda: tmp_path_factory.mktemp("stack"))
         return
     with stack_in(tmp_path) as own:
+        lend_functions_zip(own.state_dir)
         yield own

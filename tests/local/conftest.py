@@ -7,12 +7,12 @@ import pytest
 
 from evswap_local.clients import Clients
 from evswap_local.layout import Checkout
-from evswap_local.package import keep_package
 from evswap_local.settings import Settings
 from evswap_local.stack.apply import apply_stack
 from evswap_local.stack.change import Change
 from evswap_local.stack.source import Source, Values
 from tests.conftest import SkipAloud
+from tests.functions_zip import functions_zip
 from tests.local.real import ROOT, Emulator, free_ports
 
 
@@ -53,9 +53,9 @@ def source(clients: Clients) -> Source:
 
 
 @pytest.fixture(scope="session")
-def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def package() -> Path:
     """The functions' zip."""
-    return keep_package(tmp_path_factory.mktemp("package"), ROOT / "requirements" / "lambda.txt")
+    return functions_zip()
 
 
 @pytest.fixture(scope="session")

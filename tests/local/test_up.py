@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from evswap_local.emulator import own_environment
+from tests.functions_zip import lend_functions_zip
 from tests.local.real import ROOT, free_ports
 
 ENDS_WITHIN_S = 170
@@ -24,6 +25,7 @@ class Stack:
         self.folder = folder
         port, mqtt_port = free_ports(2)
         self._up = ["up", "--port", str(port), "--mqtt-port", str(mqtt_port), "--stations", "1"]
+        lend_functions_zip(folder)
         self._environment = own_environment() | {"EVSWAP_MINISTACK_PYTHON": str(python)}
 
     def begin(self, *command: str) -> subprocess.Popen[str]:

@@ -10,11 +10,11 @@ import boto3
 import pytest
 
 from evswap_local.clients import Clients
-from evswap_local.package import keep_package
 from evswap_local.stack.apply import apply_stack
 from evswap_local.stack.source import Source, Values
 from tests.conftest import SkipAloud
 from tests.e2e.local_stack import LocalStack, begin_stack, shared_stack
+from tests.functions_zip import functions_zip
 from tests.local.real import Emulator
 from tests.terraform.inventory import Inventory, Reader
 from tests.terraform.tool import ROOT, Plan, Terraform, ready_terraform
@@ -66,9 +66,9 @@ def stack(
 
 
 @pytest.fixture(scope="session")
-def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def package() -> Path:
     """The functions' zip for this machine."""
-    return keep_package(tmp_path_factory.mktemp("package"), ROOT / "requirements" / "lambda.txt")
+    return functions_zip()
 
 
 @dataclass(frozen=True)
