@@ -97,7 +97,7 @@ async def test_a_quiet_bus_is_looked_at_less_and_less_often_and_still_now_and_th
         ears.listener._look_again()
         pauses.append(ears.listener._pause_s)
     assert pauses == sorted(pauses)
-    assert pauses[-1] == 2.5
+    assert pauses[-1] == 3.0
 
 
 async def test_nobody_wakes_up_for_what_a_reading_has_just_taken(ears: Ears) -> None:

@@ -15,11 +15,13 @@ Heard = tuple[Key, bytes, float]
 Hear = Callable[[Sequence[Heard]], None]
 """Takes frames in the order in which they came."""
 
-_LONGEST_PAUSE_S: Final = 2.5
+_LONGEST_PAUSE_S: Final = 3.0
 _SHORTEST_PAUSE_S: Final = 0.01
 _SHARE_OF_ROOM: Final = 0.5
 """To wake up costs as much as hundreds of frames do, and nobody looks at them before the bays are read. So
-the kernel keeps them for a while: until its buffer is half full, or half of what is read at once has come."""
+the kernel keeps them for a while: until its buffer is half full, or as many have come as are read with ease
+at once."""
+_FRAMES_IN_A_PAUSE: Final = 750
 _MOST_AT_ONCE: Final = 1_000
 """Frames read without giving others a turn."""
 _CLOCK_WAS_SET_S: Final = 0.25
@@ -128,7 +130,7 @@ class Listener:
         """Not before so many frames are waiting as may: a busier bus is looked at more often."""
         self.catch_up()
         if self._inlet is not None:
-            wanted = _SHARE_OF_ROOM * min(self._inlet.room, _MOST_AT_ONCE)
+            wanted = min(_SHARE_OF_ROOM * self._inlet.room, _FRAMES_IN_A_PAUSE)
             counted_s = asyncio.get_running_loop().time() - self._counting_since
             wished_s = counted_s * min(2.0, wanted / max(self._came, 1))
             self._count_for(min(max(wished_s, _SHORTEST_PAUSE_S), _LONGEST_PAUSE_S))
