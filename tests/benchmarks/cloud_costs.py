@@ -9,7 +9,7 @@ from datetime import timedelta
 from msgspec.structs import replace
 
 from evswap_cloud.ingest import BulkIngest, Delivery, LiveIngest
-from evswap_cloud.memory import MemoryArchive, MemoryBays, MemoryHistory, MemoryLatestStates, MemoryQuarantine
+from evswap_cloud.memory import MemoryArchive, MemoryHistory, MemoryLatestStates, MemoryQuarantine
 from evswap_schema import Reading, encode_reading
 from tests.benchmarks.figures import Figure, cost_us
 from tests.cloud.messages import NOW, delivered, delivered_batches
@@ -68,7 +68,6 @@ def _live() -> LiveIngest:
     return LiveIngest(
         archive=MemoryArchive(),
         latest=MemoryLatestStates(),
-        bays=MemoryBays(),
         quarantine=MemoryQuarantine(),
     )
 
@@ -77,7 +76,6 @@ def _bulk() -> BulkIngest:
     return BulkIngest(
         archive=MemoryArchive(),
         latest=MemoryLatestStates(),
-        bays=MemoryBays(),
         history=MemoryHistory(),
         quarantine=MemoryQuarantine(),
     )

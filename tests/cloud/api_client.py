@@ -8,13 +8,12 @@ from types import SimpleNamespace
 
 from evswap_cloud.api.app import build_app
 from evswap_cloud.api.sources import Sources
-from evswap_cloud.bays import BayReader
 from evswap_cloud.connection.figures import FiguresStore
 from evswap_cloud.events import EventReader
 from evswap_cloud.history import HistoryReader
 from evswap_cloud.ledger import BatteryReader, LedgerReader
 from evswap_cloud.ledger.shelves import MemoryShelf
-from evswap_cloud.memory import MemoryBays, MemoryEvents, MemoryFigures, MemoryHistory, MemoryLatestStates
+from evswap_cloud.memory import MemoryEvents, MemoryFigures, MemoryHistory, MemoryLatestStates
 from evswap_cloud.remote import CommandReader
 from evswap_cloud.remote.memory import MemoryCommands
 from tests.cloud.logs import Log
@@ -31,7 +30,6 @@ class Client:
         latest: MemoryLatestStates,
         events: EventReader | None = None,
         batteries: BatteryReader | None = None,
-        bays: BayReader | None = None,
         history: HistoryReader | None = None,
         commands: CommandReader | None = None,
         figures: FiguresStore | None = None,
@@ -42,7 +40,6 @@ class Client:
         sources = Sources(
             latest=latest,
             places=latest,
-            bays=bays or MemoryBays(),
             events=events or MemoryEvents(),
             history=history or MemoryHistory(),
             batteries=batteries or LedgerReader(MemoryShelf(), MemoryShelf()),

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from evswap_cloud.acknowledge import Acknowledger
 from evswap_cloud.archive import Addition, ArchiveObject
-from evswap_cloud.bays import BayState
+from evswap_cloud.bays import Bays
 from evswap_cloud.errors import (
     AcknowledgementError,
     ArchiveError,
@@ -17,11 +17,10 @@ from evswap_cloud.events import Keeping, StationEvent
 from evswap_cloud.history import Keeping as QuarterKeeping
 from evswap_cloud.history import Quarter
 from evswap_cloud.ingest import BulkIngest, ChangeIngest, EventIngest, LiveIngest
-from evswap_cloud.latest import LatestState, Offer
+from evswap_cloud.latest import LatestState, Offer, Offered
 from evswap_cloud.ledger import Book, LedgerReader, memory_book
 from evswap_cloud.memory import (
     MemoryArchive,
-    MemoryBays,
     MemoryEvents,
     MemoryHistory,
     MemoryLatestStates,
@@ -64,34 +63,18 @@ class FailingLatestStates(MemoryLatestStates):
         self.refused: set[str] = set()
         self.offers: list[LatestState] = []
 
-    def offer(self, state: LatestState, *, tells_bays: bool = False) -> Offer:
+    def offer(self, state: LatestState) -> Offer:
+        self._take(state)
+        return super().offer(state)
+
+    def offer_with_bays(self, state: LatestState, bays: Bays) -> Offered:
+        self._take(state)
+        return super().offer_with_bays(state, bays)
+
+    def _take(self, state: LatestState) -> None:
         self.offers.append(state)
         if state.station_id in self.refused:
             raise LatestStateError(operation="write", target=state.station_id, code="ThrottlingException")
-        return super().offer(state, tells_bays=tells_bays)
-
-
-class FailingBays(MemoryBays):
-    """Refuses the bays whose numbers are in ``refused``; ``writes`` and ``reads`` are those it was asked
-    for."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.refused: set[int] = set()
-        self.writes: list[BayState] = []
-        self.reads: list[str] = []
-
-    def of_station(self, station_id: str) -> tuple[BayState, ...]:
-        self.reads.append(station_id)
-        return super().of_station(station_id)
-
-    def offer(self, state: BayState) -> Offer:
-        self.writes.append(state)
-        if state.bay in self.refused:
-            raise LatestStateError(
-                operation="write", target=f"bay {state.bay} of {state.station_id}", code="ThrottlingException"
-            )
-        return super().offer(state)
 
 
 class FailingEvents(MemoryEvents):
@@ -148,7 +131,6 @@ class Stores:
     archive: FailingArchive = field(default_factory=FailingArchive)
     quarantine: FailingQuarantine = field(default_factory=FailingQuarantine)
     latest: FailingLatestStates = field(default_factory=FailingLatestStates)
-    bays: FailingBays = field(default_factory=FailingBays)
     history: FailingHistory = field(default_factory=FailingHistory)
     kept: FailingEvents = field(default_factory=FailingEvents)
     ledger: Book = field(default_factory=memory_book)
@@ -156,20 +138,17 @@ class Stores:
 
     @property
     def live(self) -> LiveIngest:
-        return LiveIngest(
-            archive=self.archive, latest=self.latest, bays=self.bays, quarantine=self.quarantine
-        )
+        return LiveIngest(archive=self.archive, latest=self.latest, quarantine=self.quarantine)
 
     @property
     def change(self) -> ChangeIngest:
-        return ChangeIngest(latest=self.latest, bays=self.bays, quarantine=self.quarantine)
+        return ChangeIngest(latest=self.latest, quarantine=self.quarantine)
 
     @property
     def bulk(self) -> BulkIngest:
         return BulkIngest(
             archive=self.archive,
             latest=self.latest,
-            bays=self.bays,
             history=self.history,
             quarantine=self.quarantine,
         )

@@ -10,7 +10,7 @@ from openapi_schema_validator import OAS30Validator
 from evswap_cloud.api.paging import DEFAULT_LIMIT, MAX_LIMIT, encode_cursor
 from evswap_cloud.connection.sweep import sweep
 from evswap_cloud.errors import LatestStateError
-from evswap_cloud.latest import ANY, LatestState, Page, Wanted
+from evswap_cloud.latest import ANY, Page, StationState, Wanted
 from evswap_cloud.memory import MemoryFigures, MemoryLatestStates
 from evswap_schema import Location, Reading
 from tests.cloud.api_client import EVENT, Client
@@ -22,7 +22,7 @@ def client_with(*readings: Reading, figures: MemoryFigures | None = None) -> Cli
     stores = Stores()
     report = stores.live.process([delivered(one, f"r{index}") for index, one in enumerate(readings)])
     assert (report.failures, report.quarantined) == ((), ())
-    return Client(stores.latest, bays=stores.bays, figures=figures)
+    return Client(stores.latest, figures=figures)
 
 
 def stations(count: int) -> list[Reading]:
@@ -343,7 +343,7 @@ class Throttled(MemoryLatestStates):
     def page(self, *, limit: int, after: str | None, wanted: Wanted = ANY) -> Page:
         raise LatestStateError(operation="read", target="arn:aws:dynamodb:secret", code="ThrottlingException")
 
-    def get(self, station_id: str) -> LatestState | None:
+    def get_with_bays(self, station_id: str) -> StationState | None:
         raise ZeroDivisionError("a defect of ours")
 
 

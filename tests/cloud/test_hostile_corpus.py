@@ -113,7 +113,7 @@ def shown(stores: Stores) -> dict[str, Any]:
     """What anybody reads."""
     return {
         "states": dict(stores.latest.states),
-        "bays": dict(stores.bays.bays),
+        "bays": dict(stores.latest.bays),
         "events": dict(stores.kept.events),
         "batteries": dict(stores.ledger.batteries.every()),
         "archive": dict(stores.archive.objects),

@@ -14,14 +14,13 @@ from enum import StrEnum
 from typing import Any
 
 import pytest
-from msgspec.structs import replace
 
 from evswap_cloud.archive import readings_in
-from evswap_cloud.bays import BayState
+from evswap_cloud.bays import Bays
 from evswap_cloud.handlers.direct import ingest_direct
 from evswap_cloud.handlers.sqs import ingest_event
 from evswap_cloud.ingest import Delivery
-from evswap_cloud.latest import LatestState, Offer
+from evswap_cloud.latest import LatestState, Offer, Offered
 from evswap_schema import (
     Channel,
     Event,
@@ -49,8 +48,7 @@ from tests.cloud.stores import FailingLatestStates, Stores
 WRITES = {
     "archive": ("add",),
     "quarantine": ("keep",),
-    "latest": ("offer", "offer_bays"),
-    "bays": ("offer",),
+    "latest": ("offer", "offer_with_bays"),
     "history": ("keep",),
     "kept": ("keep",),
     "messenger": ("send",),
@@ -196,16 +194,10 @@ def everything(stores: Stores) -> dict[str, Any]:
         "quarantine": stores.quarantine.messages,
         "states": stores.latest.states,
         "history": stores.history.quarters,
-        "bays": {key: said_of(one) for key, one in stores.bays.bays.items()},
+        "bays": stores.latest.bays,
         "events": stores.kept.events,
         **{shelf: dict(getattr(stores.ledger, shelf).every()) for shelf in LEDGER},
     }
-
-
-def said_of(one: BayState) -> BayState:
-    """Without the reading it is from: one that says nothing new is not written, and which is the first to say
-    it depends on the order."""
-    return replace(one, timestamp=NOW, observed_at=NOW, sequence=None)
 
 
 def archived(stores: Stores) -> Iterator[tuple[str | int | None, ...]]:
@@ -236,13 +228,13 @@ def undisturbed(function: Function, *groups: Sequence[Delivery]) -> tuple[Stores
     return stores, reaper.writes
 
 
-def killed(function: Function, at: int, when: When, make: Callable[[], Stores] = Stores) -> Stores:
+def killed(function: Function, at: int, when: When) -> Stores:
     """The stores as they are when the function was killed at its write number ``at``."""
-    stores = make()
-    methods = Reaper(stores, at, when)
+    stores = Stores()
+    reaper = Reaper(stores, at, when)
     with pytest.raises(Killed):
         function.call(stores, function.records())
-    assert methods.writes == at + 1
+    assert reaper.writes == at + 1
     return stores
 
 
@@ -287,20 +279,24 @@ def test_records_may_come_again_in_other_groups(name: str) -> None:
         assert everything(stores) == everything(wanted), f"killed after write {at}"
 
 
-class ForgetfulStates(FailingLatestStates):
-    """A defect: the same reading is not let in again, to finish its bays."""
+class TornStates(FailingLatestStates):
+    """A defect: state and bays are two writes, and a state that has moved is taken for both."""
 
-    def offer_bays(self, state: LatestState) -> Offer:
-        told = self._told_bays.get(state.station_id)
-        return Offer.NOT_NEWER if told == state else super().offer_bays(state)
+    def offer_with_bays(self, state: LatestState, bays: Bays) -> Offered:
+        if self.offer(state) is Offer.NOT_NEWER:
+            return Offered(state=Offer.NOT_NEWER, bays=Offer.NOT_NEWER)
+        return super().offer_with_bays(state, bays)
 
 
-def test_a_defect_in_the_repair_would_be_seen() -> None:
+def test_a_write_that_is_torn_would_be_seen() -> None:
     function = FUNCTIONS["bulk"]
     wanted, writes = undisturbed(function, function.records())
     differing = 0
     for at in range(writes):
-        stores = killed(function, at, When.AFTER, lambda: Stores(latest=ForgetfulStates()))
+        stores = Stores(latest=TornStates())
+        Reaper(stores, at, When.AFTER)
+        with pytest.raises(Killed):
+            function.call(stores, function.records())
         function.call(stores, function.records())
         differing += everything(stores) != everything(wanted)
     assert differing > 0

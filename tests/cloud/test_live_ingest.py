@@ -79,7 +79,6 @@ def test_of_two_contents_in_one_batch_the_first_delivered_is_kept_in_whatever_or
     live = LiveIngest(
         archive=stores.archive,
         latest=stores.latest,
-        bays=stores.bays,
         quarantine=stores.quarantine,
         each=last_first,
     )

@@ -26,7 +26,6 @@ PLACEHOLDERS = {
     "compacted_bucket": "evswap-compacted",
     "stations_table": "evswap-stations",
     "fleet_table": "evswap-fleet",
-    "bays_table": "evswap-bays",
     "events_table": "evswap-events",
     "batteries_table": "evswap-batteries",
     "ledger_table": "evswap-ledger",
@@ -74,9 +73,9 @@ def test_a_functions_handler_exists(name: str) -> None:
 
 def test_a_function_has_the_settings_that_its_wiring_asks_for_and_no_others() -> None:
     needs = {
-        "live": {wiring.ARCHIVE_BUCKET, wiring.STATIONS_TABLE, wiring.BAYS_TABLE},
-        "change": {wiring.ARCHIVE_BUCKET, wiring.STATIONS_TABLE, wiring.BAYS_TABLE},
-        "bulk": {wiring.ARCHIVE_BUCKET, wiring.STATIONS_TABLE, wiring.BAYS_TABLE, wiring.HISTORY_TABLE},
+        "live": {wiring.ARCHIVE_BUCKET, wiring.STATIONS_TABLE},
+        "change": {wiring.ARCHIVE_BUCKET, wiring.STATIONS_TABLE},
+        "bulk": {wiring.ARCHIVE_BUCKET, wiring.STATIONS_TABLE, wiring.HISTORY_TABLE},
         "events": {
             wiring.ARCHIVE_BUCKET,
             wiring.EVENTS_TABLE,
@@ -90,7 +89,6 @@ def test_a_function_has_the_settings_that_its_wiring_asks_for_and_no_others() ->
             wiring.COMMANDS_TABLE,
             wiring.STATIONS_TABLE,
             wiring.FLEET_TABLE,
-            wiring.BAYS_TABLE,
             wiring.EVENTS_TABLE,
             wiring.BATTERIES_TABLE,
             wiring.LEDGER_TABLE,
@@ -383,12 +381,11 @@ def test_the_seeds_permission_model() -> None:
         *("dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Scan", "dynamodb:Query")
     }
     assert done_by("function-api", "s3:") == set()
-    state_and_bays = {"dynamodb:UpdateItem", "dynamodb:Query", "dynamodb:PutItem"}
-    assert done_by("function-change", "dynamodb:") == state_and_bays
+    assert done_by("function-change", "dynamodb:") == {"dynamodb:UpdateItem"}
     assert done_by("function-change", "s3:") == {"s3:PutObject"}
     assert done_by("function-events", "dynamodb:") == {"dynamodb:PutItem", "dynamodb:GetItem"}
-    for name in ("function-live", "function-bulk"):
-        assert done_by(name, "dynamodb:") == state_and_bays
+    assert done_by("function-live", "dynamodb:") == {"dynamodb:UpdateItem"}
+    assert done_by("function-bulk", "dynamodb:") == {"dynamodb:UpdateItem", "dynamodb:PutItem"}
     for name in ("function-live", "function-bulk", "function-events"):
         assert done_by(name, "s3:") == {"s3:PutObject", "s3:GetObject"}
 
@@ -411,18 +408,14 @@ def test_a_schedule_calls_a_function_that_exists_and_that_is_ready_before_the_ne
 
 
 @pytest.mark.parametrize("name", ["function-live", "function-change", "function-bulk"])
-def test_states_are_only_moved_and_bays_only_read_and_put(name: str) -> None:
+def test_states_and_their_bays_are_only_moved(name: str) -> None:
     tables = {
         (action, resource.rpartition("/")[2])
         for action, resource in allowed(name)
         if action.startswith("dynamodb:")
     }
     minutes = {("dynamodb:PutItem", "evswap-history")} if name == "function-bulk" else set()
-    assert tables == minutes | {
-        ("dynamodb:UpdateItem", "evswap-stations"),
-        ("dynamodb:Query", "evswap-bays"),
-        ("dynamodb:PutItem", "evswap-bays"),
-    }
+    assert tables == minutes | {("dynamodb:UpdateItem", "evswap-stations")}
 
 
 @pytest.mark.parametrize(

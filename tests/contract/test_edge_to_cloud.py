@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from evswap_cloud.archive import readings_in
-from evswap_cloud.bays import SOC_STEP, BayState
+from evswap_cloud.bays import BayState
 from evswap_cloud.ingest import Delivery
 from evswap_edge.app import run_station
 from evswap_edge.clock import SystemTime
@@ -87,17 +87,17 @@ def test_single_messages_tell_of_no_bays(tmp_path: Path) -> None:
     stores = Stores()
     messages = asyncio.run(messages_of_a_station(tmp_path, Mode.EVERY_SAMPLE))
     stores.live.process(as_the_rules_deliver(messages))
-    assert (stores.bays.bays, stores.bays.reads) == ({}, [])
+    assert stores.latest.bays == {}
 
 
 def assert_shown(stores: Stores, told: Reading) -> None:
-    """The bays are as in ``told``: their states to the letter, what is measured within its step."""
-    shown = stores.bays.of_station(STATION)
+    """The bays are as in ``told``: their states to the letter, what is measured to a tenth."""
+    shown = stores.latest.bays[STATION].bays
     assert [states(one) for one in shown] == [states(one) for one in told.bays or ()]
     for one, other in zip(shown, told.bays or (), strict=True):
         if one.battery is not None and other.battery is not None:
             assert one.battery.serial_number == other.battery.serial_number
-            assert abs(one.battery.soc - other.battery.soc) < SOC_STEP
+            assert one.battery.soc == round(other.battery.soc, 1)
 
 
 def states(one: Bay | BayState) -> tuple[object, ...]:

@@ -29,7 +29,6 @@ class Resources:
         self.table, self.archive = described.stations_table, described.archive_bucket
         tables = stack.aws("dynamodb").list_tables()["TableNames"]
         self.events = next(name for name in tables if name.endswith("-events"))
-        self.bays = next(name for name in tables if name.endswith("-bays"))
         self.batteries = next(name for name in tables if name.endswith("-batteries"))
         self.commands = next(name for name in tables if name.endswith("-commands"))
         self.tickets = next(name for name in tables if name.endswith("-tickets"))
@@ -58,22 +57,6 @@ class Resources:
                 "ExpressionAttributeValues": {":humidity": {"NULL": True}},
             },
         )
-
-    def put_bay(self) -> Call:
-        item = {"station_id": {"S": NOBODY}, "bay": {"N": "1"}}
-        return Call("dynamodb", "put_item", {"TableName": self.bays, "Item": item})
-
-    def bay(self, operation: str) -> Call:
-        key = {"station_id": {"S": NOBODY}, "bay": {"N": "1"}}
-        return Call("dynamodb", operation, {"TableName": self.bays, "Key": key})
-
-    def query_bays(self) -> Call:
-        arguments: dict[str, Any] = {
-            "TableName": self.bays,
-            "KeyConditionExpression": "station_id = :nobody",
-            "ExpressionAttributeValues": {":nobody": {"S": NOBODY}},
-        }
-        return Call("dynamodb", "query", arguments)
 
     def put_event(self) -> Call:
         item = {"station_id": {"S": NOBODY}, "event_id": {"S": "x"}, "place": {"S": "x"}}
@@ -167,16 +150,15 @@ class Resources:
         """A part of each function's own work."""
         principals = Call("iot", "list_thing_principals", {"thingName": self.thing})
         acknowledge = self.publish(ACKNOWLEDGEMENT)
-        states_and_bays = [self.move_state(), self.put_bay(), self.query_bays()]
         return {
-            "live": [*states_and_bays, self.put_object(f"telemetry/{NOBODY}.json"), acknowledge],
+            "live": [self.move_state(), self.put_object(f"telemetry/{NOBODY}.json"), acknowledge],
             "change": [
-                *states_and_bays,
+                self.move_state(),
                 self.put_object(f"quarantine/{NOBODY}.bin"),
                 self.leave("change-failures"),
             ],
             "bulk": [
-                *states_and_bays,
+                self.move_state(),
                 self.put_minutes(),
                 self.put_object(f"bulk/{NOBODY}.jsonl.gz"),
                 acknowledge,
@@ -196,7 +178,6 @@ class Resources:
             "api": [
                 self.item("get_item"),
                 Call("dynamodb", "scan", {"TableName": self.table}),
-                self.query_bays(),
                 self.query_events("by-time"),
                 self.query_minutes(),
                 self.battery("get_item"),
@@ -278,8 +259,6 @@ class Resources:
             ],
             "events": [
                 self.move_state(),
-                self.put_bay(),
-                self.query_bays(),
                 self.put_object("telemetry/x"),
                 self.receive("telemetry"),
                 self.query_events("by-time"),
@@ -289,7 +268,6 @@ class Resources:
                 self.command("update_item"),
                 self.query_commands("waiting"),
                 self.move_state(),
-                self.put_bay(),
                 self.put_event(),
                 self.put_minutes(),
                 self.put_battery(),
@@ -298,21 +276,19 @@ class Resources:
             "connection": [
                 Call("dynamodb", "scan", {"TableName": self.table}),
                 self.item("get_item"),
-                self.put_bay(),
                 self.put_figures(),
                 self.put_object("telemetry/x"),
                 self.receive("telemetry"),
             ],
             "sweep": [
                 self.item("get_item"),
-                self.query_bays(),
                 self.put_event(),
                 self.put_object(f"quarantine/{NOBODY}.bin"),
                 self.receive("connection"),
             ],
             "ticket": [self.ticket("get_item"), self.ticket("delete_item"), self.watcher("get_item")],
             "watch-authorise": [self.put_ticket(), self.ticket("get_item"), self.watcher("delete_item")],
-            "watch": [self.move_state(), self.query_bays(), self.put_ticket(), self.ticket("delete_item")],
+            "watch": [self.move_state(), self.put_ticket(), self.ticket("delete_item")],
             "push": [
                 Call("dynamodb", "scan", {"TableName": self.table}),
                 self.item("get_item"),
@@ -372,7 +348,6 @@ def resources(stack: LocalStack) -> Iterator[Resources]:
     buckets.delete_bucket(Bucket=described.strange_bucket)
     tables.delete_table(TableName=described.strange_table)
     tables.delete_item(TableName=described.table, Key={"station_id": {"S": NOBODY}})
-    tables.delete_item(TableName=described.bays, Key={"station_id": {"S": NOBODY}, "bay": {"N": "1"}})
     tables.delete_item(
         TableName=described.commands, Key={"station_id": {"S": NOBODY}, "command_id": {"S": "x"}}
     )

@@ -20,7 +20,6 @@ REGION = "us-east-1"
 BUCKET = "evswap-archive"
 TABLE = "evswap-stations"
 FLEET = "evswap-fleet"
-BAYS = "evswap-bays"
 EVENTS = "evswap-events"
 BATTERIES = "evswap-batteries"
 LEDGER = "evswap-ledger"
@@ -115,7 +114,6 @@ def aws() -> Iterator[Aws]:
         _make_table(dynamodb, LEDGER, "station_id", "entry")
         _make_table(dynamodb, HISTORY, "station_id", "quarter", sort_type="N")
         _make_table(dynamodb, AUTHORISATIONS, "authorisation_id")
-        _make_table(dynamodb, BAYS, "station_id", "bay", sort_type="N")
         _make_events(dynamodb)
         _make_commands(dynamodb)
         _start_session()

@@ -7,7 +7,6 @@ import pytest
 from tests.integration.aws import (
     AUTHORISATIONS,
     BATTERIES,
-    BAYS,
     BUCKET,
     COMMANDS,
     EVENTS,
@@ -31,7 +30,6 @@ def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[Aws]:
         "EVSWAP_ARCHIVE_BUCKET": BUCKET,
         "EVSWAP_STATIONS_TABLE": TABLE,
         "EVSWAP_FLEET_TABLE": FLEET,
-        "EVSWAP_BAYS_TABLE": BAYS,
         "EVSWAP_EVENTS_TABLE": EVENTS,
         "EVSWAP_BATTERIES_TABLE": BATTERIES,
         "EVSWAP_LEDGER_TABLE": LEDGER,

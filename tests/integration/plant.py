@@ -14,7 +14,7 @@ import yaml
 from evswap_cloud.handlers import bulk, change, events, live
 from evswap_cloud.operations.deployment import LIVE, Deployment
 from tests.cloud.messages import STACK
-from tests.integration.aws import BAYS, BUCKET, TABLE, Aws
+from tests.integration.aws import BUCKET, TABLE, Aws
 
 RECEIVES = 3
 """After which a message is given up: 20 in the stack, which would only take longer."""
@@ -59,7 +59,7 @@ class Functions:
         return [{"FunctionEventInvokeConfigs": [{"DestinationConfig": destination}]}]
 
     def get_function_configuration(self, *, FunctionName: str) -> Any:
-        names = {"ARCHIVE_BUCKET": BUCKET, "STATIONS_TABLE": TABLE, "BAYS_TABLE": BAYS}
+        names = {"ARCHIVE_BUCKET": BUCKET, "STATIONS_TABLE": TABLE}
         return {"Environment": {"Variables": {f"EVSWAP_{name}": value for name, value in names.items()}}}
 
     def invoke(self, *, FunctionName: str, Payload: bytes) -> Any:

@@ -10,6 +10,7 @@ import pytest
 from botocore.stub import Stubber
 
 from evswap_cloud import wiring
+from evswap_cloud.bays import bays_of
 from evswap_cloud.errors import LineError, LineGone, TicketError, WatcherError
 from evswap_cloud.handlers import push, ticket, watch, watch_authorise
 from evswap_cloud.latest import DynamoLatestStates, LatestState, to_item
@@ -21,7 +22,7 @@ from evswap_cloud.watching.stations import DynamoShown
 from evswap_cloud.watching.tickets import DynamoTickets, MemoryTickets, Tickets, new_ticket
 from evswap_cloud.watching.watchers import DynamoWatchers, MemoryWatchers, Watcher, Watchers
 from evswap_schema import Location, StationStatus
-from tests.cloud.messages import NOW
+from tests.cloud.messages import NOW, bay
 from tests.cloud.watching import ENDPOINT, START
 from tests.integration.aws import TABLE, Aws
 
@@ -169,7 +170,7 @@ def test_a_late_reading_makes_no_version(live: Aws) -> None:
     latest.offer(state(1))
     before = live.item("station-001")
     latest.offer(state(1, observed_at=NOW - timedelta(minutes=1), battery_available=0))
-    latest.offer_bays(state(1))
+    latest.offer_with_bays(state(1), bays_of(state(1), NOW, [bay()]))
     after = live.item("station-001")
     assert before is not None
     assert after is not None

@@ -10,7 +10,6 @@ from typing import Any
 import boto3
 import pytest
 
-from evswap_cloud.bays import DynamoBays
 from evswap_cloud.latest import DynamoLatestStates
 from evswap_cloud.operations.command_line import operations
 from evswap_cloud.operations.errors import NotOperated
@@ -19,7 +18,7 @@ from evswap_cloud.operations.redrive import AT_FAULT_ELSEWHERE, Origin, Redrive,
 from evswap_cloud.operations.tables import copy_items, put_back, restore_table
 from evswap_schema import Channel, encode_reading
 from tests.cloud.messages import NOW, bay, delivered_batches, envelope, reading
-from tests.integration.aws import BAYS, BUCKET, TABLE, Aws
+from tests.integration.aws import BUCKET, HISTORY, TABLE, Aws
 from tests.integration.plant import Plant
 
 
@@ -239,7 +238,7 @@ def items(cloud: Aws, table: str) -> list[Any]:
     """What was told, in an order of its own."""
     found = cloud.dynamodb.scan(TableName=table)["Items"]
     told = ({name: value for name, value in item.items() if name not in COUNTED} for item in found)
-    return sorted(told, key=json.dumps)
+    return sorted(told, key=lambda item: str(item["station_id"]))
 
 
 def empty(cloud: Aws, table: str, *key: str) -> None:
@@ -253,12 +252,12 @@ def test_the_latest_states_are_rebuilt_from_the_archive_as_they_were(plant: Plan
     plant.put("batch", *(one.body for one in delivered_batches([recent(1, "station-02")])))
     plant.put("telemetry", seed(station_id="station-03").replace("station-01", "station-03"))
     plant.work()
-    before = items(plant.cloud, TABLE), items(plant.cloud, BAYS)
-    assert len(before[0]) == 3
+    before = items(plant.cloud, TABLE)
+    assert len(before) == 3
     empty(plant.cloud, TABLE, "station_id")
-    empty(plant.cloud, BAYS, "station_id", "bay")
     rebuilt = rebuild(plant)
-    assert (items(plant.cloud, TABLE), items(plant.cloud, BAYS)) == before
+    assert items(plant.cloud, TABLE) == before
+    assert ["bays" in item for item in before] == [True, True, False]
     assert (rebuilt.stations, rebuilt.failed) == (("station-01", "station-02", "station-03"), 0)
     again = rebuild(plant)
     assert (again.moved, again.bays) == (0, 0)
@@ -270,7 +269,6 @@ def rebuild(plant: Plant, *, hours: float = 1) -> Any:
         plant.cloud.s3,
         BUCKET,
         DynamoLatestStates(dynamodb, TABLE),
-        DynamoBays(dynamodb, BAYS),
         since=NOW - timedelta(hours=hours),
         now=NOW,
         tell=silent,
@@ -315,16 +313,16 @@ def test_stations_are_asked_for_a_reading(plant: Plant, capsys: pytest.CaptureFi
 def test_a_restored_table_gets_back_the_settings_that_aws_leaves_out(plant: Plant) -> None:
     dynamodb = plant.cloud.dynamodb
     recovery = {"PointInTimeRecoveryEnabled": True}
-    dynamodb.update_continuous_backups(TableName=BAYS, PointInTimeRecoverySpecification=recovery)
+    dynamodb.update_continuous_backups(TableName=HISTORY, PointInTimeRecoverySpecification=recovery)
     expiry = {"Enabled": True, "AttributeName": "expires_at"}
-    dynamodb.update_time_to_live(TableName=BAYS, TimeToLiveSpecification=expiry)
+    dynamodb.update_time_to_live(TableName=HISTORY, TimeToLiveSpecification=expiry)
     stream = {"StreamEnabled": True, "StreamViewType": "NEW_IMAGE"}
-    dynamodb.update_table(TableName=BAYS, StreamSpecification=stream)
-    dynamodb.update_table(TableName=BAYS, DeletionProtectionEnabled=True)
-    arn = dynamodb.describe_table(TableName=BAYS)["Table"]["TableArn"]
+    dynamodb.update_table(TableName=HISTORY, StreamSpecification=stream)
+    dynamodb.update_table(TableName=HISTORY, DeletionProtectionEnabled=True)
+    arn = dynamodb.describe_table(TableName=HISTORY)["Table"]["TableArn"]
     dynamodb.tag_resource(ResourceArn=arn, Tags=[{"Key": "project", "Value": "evswap"}])
-    dynamodb.put_item(TableName=BAYS, Item={"station_id": {"S": "a"}, "bay": {"N": "1"}})
-    done = restore_table(dynamodb, BAYS, "restored", moment=None, tell=silent)
+    dynamodb.put_item(TableName=HISTORY, Item={"station_id": {"S": "a"}, "quarter": {"N": "1"}})
+    done = restore_table(dynamodb, HISTORY, "restored", moment=None, tell=silent)
     made = dynamodb.describe_table(TableName="restored")["Table"]
     assert dynamodb.scan(TableName="restored")["Count"] == 1
     assert made["StreamSpecification"] == stream
@@ -335,9 +333,9 @@ def test_a_restored_table_gets_back_the_settings_that_aws_leaves_out(plant: Plan
     )
     assert dynamodb.list_tags_of_resource(ResourceArn=made["TableArn"])["Tags"]
     assert len(done.settings) == 5
-    assert put_back(dynamodb, BAYS, "restored") == done.settings, "again is harmless"
+    assert put_back(dynamodb, HISTORY, "restored") == done.settings, "again is harmless"
     with pytest.raises(NotOperated, match="restore evswap-bays"):
-        restore_table(dynamodb, BAYS, "restored", moment=None, tell=silent)
+        restore_table(dynamodb, HISTORY, "restored", moment=None, tell=silent)
 
 
 def test_items_are_copied_where_they_are_missing_or_wherever_they_are_wanted(plant: Plant) -> None:

@@ -52,7 +52,7 @@ def test_local_overrides_its_siblings_at_any_depth() -> None:
 def test_the_names_are_those_of_the_folder(tmp_path: Path) -> None:
     (tmp_path / "names.yaml").write_text(
         "{archive_bucket: '${prefix}-a-${account_id}', compacted_bucket: c, stations_table: t,"
-        " fleet_table: f, bays_table: y, events_table: e, batteries_table: b, ledger_table: l,"
+        " fleet_table: f, events_table: e, batteries_table: b, ledger_table: l,"
         " history_table: h, authorisations_table: au}"
     )
     assert Values.of(tmp_path, region="r", account_id="1").archive_bucket == "evswap-a-1"

@@ -136,7 +136,7 @@ def test_prod_protects_its_data(dev: Plan, prod: Plan) -> None:
     assert locked == {"evswap-archive-000000000000": False, "evswap-compacted-000000000000": True}
 
 
-def test_numbers_of_bays_and_quarters_sort_as_numbers(prod: Plan) -> None:
+def test_numbers_of_quarters_sort_as_numbers(prod: Plan) -> None:
     """Terraform's YAML takes a bare N for false."""
     types = {
         (table["name"], key["name"]): key["type"]
@@ -145,7 +145,7 @@ def test_numbers_of_bays_and_quarters_sort_as_numbers(prod: Plan) -> None:
     }
     numbers = {key for key, kind in types.items() if kind != "S"}
     assert {types[key] for key in numbers} == {"N"}
-    assert numbers == {("evswap-bays", "bay"), ("evswap-history", "quarter")}
+    assert numbers == {("evswap-history", "quarter")}
 
 
 def test_prod_demands_an_api_key_of_readers_but_not_of_browsers_asking_first(dev: Plan, prod: Plan) -> None:

@@ -8,6 +8,7 @@ CloudError
 ├── Overtaken             key: somebody else has compacted meanwhile; the next run takes what this one left
 ├── Unverified            day, expected, found: a file that was just written does not hold what it has to
 ├── QueryError            problem: the SQL does not run on the history
+├── DamagedBays           problem, size: what is kept of a station's bays is not what was written
 └── StoreError            operation, target, code: AWS did not do it; doing it again may help
     ├── ArchiveError
     ├── QuarantineError
@@ -117,6 +118,16 @@ class QueryError(CloudError):
         super().__init__(problem)
 
 
+class DamagedBays(CloudError):
+    """The ``size`` bytes that a station's bays are packed into cannot be read; ``problem`` says why. Its next
+    reading replaces them."""
+
+    def __init__(self, *, problem: str, size: int) -> None:
+        self.problem = problem
+        self.size = size
+        super().__init__(f"{size} bytes of packed bays are damaged: {problem}")
+
+
 class StoreError(CloudError):
     """AWS did not carry out ``operation`` on ``target``; ``code`` is its error code, or the client's."""
 
@@ -136,7 +147,7 @@ class QuarantineError(StoreError):
 
 
 class LatestStateError(StoreError):
-    """The table of latest states, or that of bays, was not read or written."""
+    """The table of latest states was not read or written."""
 
 
 class EventStoreError(StoreError):

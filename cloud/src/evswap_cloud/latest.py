@@ -1,22 +1,31 @@
-"""The latest state of each station: one item of at most 1 KB, moved by conditional writes.
+"""The latest state of each station with its bays: one item, moved by conditional writes.
 
-DynamoDB bills the whole item in steps of 1 KB, also when the condition fails, so the item holds a header
-only. The bays are items of their own (``bays``).
+DynamoDB bills the whole item in steps of 1 KB, also when the condition fails. The state has at most one such
+step, and with its bays packed (``packed_bays``) so has the item of a typical station of 35 bays. Bays of more
+cost a step more, and are written all the same.
 """
 
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from botocore.exceptions import BotoCoreError, ClientError
 from msgspec import Struct
 
 from evswap_cloud.aws import error_code, number
+from evswap_cloud.bays import Bays, BayState, heard
 from evswap_cloud.connection.contact import NOTHING_HEARD, Contact, contact_from_item
-from evswap_cloud.errors import LatestStateError
-from evswap_cloud.marks import NO_MARKS, Marks, marks
-from evswap_cloud.order import PLACE, Condition, place_item, superseding
+from evswap_cloud.errors import DamagedBays, LatestStateError
+from evswap_cloud.marks import NEWS, marks
+from evswap_cloud.order import (
+    are_of_one_reading,
+    place_from_item,
+    place_item,
+    supersedes,
+    superseding,
+)
+from evswap_cloud.packed_bays import pack, unpack
 from evswap_cloud.places import CELL_CHARACTERS, Entry, decode, encode
 from evswap_schema import Clock, Location, StationStatus, format_timestamp, parse_timestamp
 
@@ -28,10 +37,14 @@ if TYPE_CHECKING:
         KeysAndAttributesTypeDef,
         QueryInputTypeDef,
         ScanInputTypeDef,
+        UpdateItemInputTypeDef,
     )
 
+    _Item = Mapping[str, AttributeValueTypeDef]
+
 MAX_ITEM_BYTES: Final = 1_024
-"""One write unit. ``tests/cloud`` holds the largest possible item against it."""
+"""One write unit. ``tests/cloud`` holds the largest possible state against it, and a typical station's 35
+bays with theirs."""
 
 INDEX: Final = "by-place"
 """Of the stations that have said where they stand: the cell, and in it the geohash. Neither ever changes
@@ -80,17 +93,29 @@ class Offer(StrEnum):
     NOT_NEWER = "not-newer"
 
 
+class Offered(Struct, frozen=True, kw_only=True):
+    """What became of a state, and of the bays that were offered with it."""
+
+    state: Offer
+    bays: Offer
+
+
+class StationState(Struct, frozen=True, kw_only=True):
+    """A station's state and its bays by their numbers; none where it never told of any."""
+
+    state: LatestState
+    bays: tuple[BayState, ...]
+
+
 class LatestWriter(Protocol):
-    """Where ingest puts states."""
+    """Where ingest puts states. Both methods raise ``LatestStateError``."""
 
-    def offer(self, state: LatestState, *, tells_bays: bool = False) -> Offer:
-        """Store ``state`` if it supersedes the stored one (``order``); with ``tells_bays`` its reading is
-        from then on the newest that told of bays. Raises ``LatestStateError``."""
+    def offer(self, state: LatestState) -> Offer:
+        """Store ``state`` if it supersedes the stored one (``order``)."""
 
-    def offer_bays(self, state: LatestState) -> Offer:
-        """Note that the reading behind ``state`` told of bays, unless a newer one did. The same one again is
-        taken, for its other parts and to repair what was half done. A state of the station has been offered
-        before. Raises ``LatestStateError``."""
+    def offer_with_bays(self, state: LatestState, bays: Bays) -> Offered:
+        """The same, and store what its station has told of ``bays`` unless a newer reading told of some
+        (``heard``). They are of the same reading, or of an earlier one."""
 
 
 class Wanted(Struct, frozen=True, kw_only=True):
@@ -122,10 +147,13 @@ class Page(Struct, frozen=True, kw_only=True):
 
 
 class LatestReader(Protocol):
-    """Where the API takes states from. Both methods raise ``LatestStateError``."""
+    """Where the API takes states from. All methods raise ``LatestStateError``."""
 
     def get(self, station_id: str) -> LatestState | None:
         """The state of ``station_id``, or None when it has never reported."""
+
+    def get_with_bays(self, station_id: str) -> StationState | None:
+        """The same with its bays."""
 
     def page(self, *, limit: int, after: str | None, wanted: Wanted = ANY) -> Page:
         """At most ``limit`` of the states that are ``wanted``, of those that follow station ``after`` in the
@@ -133,13 +161,19 @@ class LatestReader(Protocol):
         others follow."""
 
 
-_ABSENT_WHERE_NOT_SAID: Final = ("stream_id", "sequence", "clock", "flags")
+_ABSENT_WHERE_NOT_SAID: Final = frozenset({"stream_id", "sequence", "clock", "flags"})
 _BATCHES: Final = 3
 """How often the rest of a batch is asked for, which DynamoDB may leave when it is pressed."""
 
-_BAYS: Final = "bays_"
-"""Begins the attributes that hold the place of the newest reading that told of bays. A change without bays
-moves the state past a batch that has them, so the state's own place cannot say whether bays are new."""
+_ATTEMPTS: Final = 5
+"""Two invocations at most write bays of one station at once; more often than that something else is wrong."""
+
+_BAYS: Final = "bays"
+"""The attribute of the packed bays. A change without bays moves the state past a batch that has them, so they
+have a place of their own in them."""
+
+_BAY_NUMBERS: Final = "bay_numbers"
+"""Which bays those are: whoever tells of the very same ones need not know what is stored to replace them."""
 
 
 class DynamoLatestStates:
@@ -149,61 +183,83 @@ class DynamoLatestStates:
         self._client = client
         self._table = table
 
-    def offer(self, state: LatestState, *, tells_bays: bool = False) -> Offer:
+    def offer(self, state: LatestState) -> Offer:
         """One conditional write. A failed condition means that the stored state is as new or newer."""
-        item = to_item(state)
-        del item["station_id"]
-        wanted = item | (place_item(state, prefix=_BAYS) if tells_bays else {})
-        known = {*_ABSENT_WHERE_NOT_SAID, *(f"{_BAYS}{name}" for name in PLACE if tells_bays)}
-        return self._update(state, wanted, known - wanted.keys(), superseding(state), marks(state))
+        is_done, _ = self._send(_Write(state.station_id).move(state))
+        return Offer.MOVED if is_done else Offer.NOT_NEWER
 
-    def offer_bays(self, state: LatestState) -> Offer:
-        """One conditional write of the place alone."""
-        condition = superseding(state, prefix=_BAYS, or_same=True)
-        wanted = place_item(state, prefix=_BAYS)
-        return self._update(state, wanted, {f"{_BAYS}{name}" for name in PLACE} - wanted.keys(), condition)
+    def offer_with_bays(self, state: LatestState, bays: Bays) -> Offered:
+        """One conditional write where both are of one reading, it is the newest, and the bays are those that
+        are stored: so it is with nearly all. What was stored comes back with the answer, without being read;
+        what is left to do then takes a second write."""
+        write, are_one = _Write(state.station_id).move(state), are_of_one_reading(state, bays.place)
+        if are_one:
+            write.replace_same(bays)
+        is_done, before = self._send(write, returns_before=not are_one)
+        if is_done and are_one:
+            return Offered(state=Offer.MOVED, bays=Offer.MOVED)
+        return self._offer_rest(state, bays, before, has_moved=is_done)
 
-    def _update(
-        self,
-        state: LatestState,
-        wanted: Mapping[str, "AttributeValueTypeDef"],
-        absent: Set[str],
-        condition: Condition,
-        told: Marks = NO_MARKS,
-    ) -> Offer:
-        """Every attribute goes by an alias: some of their names are reserved words."""
-        setting = ", ".join((*(f"#set_{name} = :set_{name}" for name in wanted), *told.assignments))
-        removing = f" REMOVE {', '.join(f'#set_{name}' for name in sorted(absent))}" if absent else ""
-        try:
-            self._client.update_item(
-                TableName=self._table,
-                Key={"station_id": {"S": state.station_id}},
-                UpdateExpression=f"SET {setting}{removing}",
-                ConditionExpression=condition.expression,
-                ExpressionAttributeNames={
-                    **{f"#set_{name}": name for name in {*wanted, *absent}},
-                    **condition.names,
-                    **told.names,
-                },
-                ExpressionAttributeValues={
-                    **{f":set_{name}": value for name, value in wanted.items()},
-                    **condition.values,
-                    **told.values,
-                },
+    def _offer_rest(self, state: LatestState, bays: Bays, stored: "_Item", *, has_moved: bool) -> Offered:
+        for _ in range(_ATTEMPTS):
+            moves = not has_moved and _is_news(state, stored)
+            kept = heard(_stored_bays(stored), bays)
+            outcome = Offered(
+                state=Offer.MOVED if has_moved or moves else Offer.NOT_NEWER,
+                bays=Offer.NOT_NEWER if kept is None else Offer.MOVED,
             )
-        except self._client.exceptions.ConditionalCheckFailedException:
-            return Offer.NOT_NEWER
+            write = _Write(state.station_id)
+            if kept is not None:
+                write.replace(kept, stored)
+            if moves:
+                write.move(state)
+            elif kept is not None:
+                write.stay_quiet()
+            else:
+                return outcome
+            is_done, stored = self._send(write)
+            if is_done:
+                return outcome
+        raise LatestStateError(operation="write", target=state.station_id, code="Contended")
+
+    def _send(self, write: "_Write", *, returns_before: bool = False) -> "tuple[bool, _Item]":
+        """Whether it was done, and what stood there before where it was not; with ``returns_before`` also
+        where it was."""
+        request = write.request(self._table)
+        if returns_before:
+            request["ReturnValues"] = "ALL_OLD"
+        try:
+            answer = self._client.update_item(**request)
+        except self._client.exceptions.ConditionalCheckFailedException as refusal:
+            refused: Mapping[str, Any] = refusal.response
+            return False, refused.get("Item", {})
         except (ClientError, BotoCoreError) as error:
-            raise _failed("write", state.station_id, error) from error
-        return Offer.MOVED
+            raise _failed("write", write.station_id, error) from error
+        return True, answer.get("Attributes", {})
+
+    def get_with_bays(self, station_id: str) -> StationState | None:
+        """One item. Packed bays that are damaged are an error of their own."""
+        item = self._get(station_id)
+        if item is None:
+            return None
+        try:
+            bays = unpack(bytes(item[_BAYS]["B"])).bays if _BAYS in item else ()
+        except DamagedBays as error:
+            raise LatestStateError(
+                operation="read", target=f"bays of {station_id}", code=type(error).__name__
+            ) from error
+        return StationState(state=from_item(item), bays=bays)
 
     def get(self, station_id: str) -> LatestState | None:
+        item = self._get(station_id)
+        return None if item is None else from_item(item)
+
+    def _get(self, station_id: str) -> "_Item | None":
         try:
             answer = self._client.get_item(TableName=self._table, Key={"station_id": {"S": station_id}})
         except (ClientError, BotoCoreError) as error:
             raise _failed("read", station_id, error) from error
-        item = answer.get("Item")
-        return None if item is None else from_item(item)
+        return answer.get("Item")
 
     def page(self, *, limit: int, after: str | None, wanted: Wanted = ANY) -> Page:
         """One more than ``limit`` is looked for, so that the last page never announces an empty one."""
@@ -282,6 +338,90 @@ class DynamoLatestStates:
             if not (wanted := answer["UnprocessedKeys"]):
                 return list(map(from_item, items))
         raise LatestStateError(operation="read", target=f"{len(station_ids)} stations", code="Unprocessed")
+
+
+class _Write:
+    """An update of a station's item, put together from what it is to do. Attributes go by aliases: some of
+    their names are reserved words."""
+
+    def __init__(self, station_id: str) -> None:
+        self.station_id = station_id
+        self._assignments: list[str] = []
+        self._absent: list[str] = []
+        self._conditions: list[str] = []
+        self._names: dict[str, str] = {}
+        self._values: dict[str, AttributeValueTypeDef] = {}
+
+    def move(self, state: LatestState) -> "_Write":
+        """Store ``state`` where it supersedes the stored one."""
+        item = to_item(state)
+        del item["station_id"]
+        self._set(item)
+        self._absent = sorted(_ABSENT_WHERE_NOT_SAID - item.keys())
+        self._names |= {f"#set_{name}": name for name in self._absent}
+        told, condition = marks(state), superseding(state)
+        self._assignments += told.assignments
+        self._conditions.append(condition.expression)
+        self._names |= {**told.names, **condition.names}
+        self._values |= {**told.values, **condition.values}
+        return self
+
+    def replace_same(self, bays: Bays) -> None:
+        """Store ``bays`` where the very same ones are stored, as older, or none."""
+        self._set_bays(bays)
+        self._conditions.append(
+            f"attribute_not_exists(#set_{_BAYS}) OR #set_{_BAY_NUMBERS} = :set_{_BAY_NUMBERS}"
+        )
+
+    def replace(self, bays: Bays, stored: "_Item") -> None:
+        """Store ``bays`` where still those of ``stored`` are."""
+        self._set_bays(bays)
+        if _BAYS in stored:
+            self._conditions.append(f"#set_{_BAYS} = :stored_bays")
+            self._values[":stored_bays"] = stored[_BAYS]
+        else:
+            self._conditions.append(f"attribute_not_exists(#set_{_BAYS})")
+
+    def stay_quiet(self) -> None:
+        """Say that no state moves: those who watch see no difference, and a station that was removed
+        meanwhile does not come back."""
+        self._set({NEWS: {"N": "0"}})
+        self._conditions.append("attribute_exists(station_id)")
+
+    def request(self, table: str) -> "UpdateItemInputTypeDef":
+        """All of it, for ``table``; a refusal brings what stands there along."""
+        removing = f" REMOVE {', '.join(f'#set_{name}' for name in self._absent)}" if self._absent else ""
+        return {
+            "TableName": table,
+            "Key": {"station_id": {"S": self.station_id}},
+            "UpdateExpression": f"SET {', '.join(self._assignments)}{removing}",
+            "ConditionExpression": " AND ".join(f"({condition})" for condition in self._conditions),
+            "ExpressionAttributeNames": self._names,
+            "ExpressionAttributeValues": self._values,
+            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+        }
+
+    def _set_bays(self, bays: Bays) -> None:
+        self._set({_BAYS: {"B": pack(bays)}, _BAY_NUMBERS: {"S": bays.numbers}})
+
+    def _set(self, item: "Mapping[str, AttributeValueTypeDef]") -> None:
+        self._assignments += [f"#set_{name} = :set_{name}" for name in item]
+        self._names |= {f"#set_{name}": name for name in item}
+        self._values |= {f":set_{name}": value for name, value in item.items()}
+
+
+def _is_news(state: LatestState, stored: "_Item") -> bool:
+    return not stored or supersedes(state, place_from_item(stored))
+
+
+def _stored_bays(stored: "_Item") -> Bays | None:
+    """Damaged ones count for nothing: what the station tells replaces them."""
+    if _BAYS not in stored:
+        return None
+    try:
+        return unpack(bytes(stored[_BAYS]["B"]))
+    except DamagedBays:
+        return None
 
 
 def _filter(request: "ScanInputTypeDef", wanted: Wanted) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from evswap_cloud.archive import Addition, ArchiveObject
-from evswap_cloud.bays import BayState
+from evswap_cloud.bays import Bays, heard
 from evswap_cloud.connection import Connection, Presence, Word
 from evswap_cloud.connection.contact import presence_supersedes, word_supersedes
 from evswap_cloud.connection.figures import Figures
@@ -17,8 +17,8 @@ from evswap_cloud.events import EventPage, Keeping, StationEvent
 from evswap_cloud.events import supersedes as replaces
 from evswap_cloud.history import LENGTH, Quarter, merged
 from evswap_cloud.history import Keeping as QuarterKeeping
-from evswap_cloud.latest import ANY, MOST_EXAMINED, LatestState, Offer, Page, Wanted
-from evswap_cloud.order import supersedes
+from evswap_cloud.latest import ANY, MOST_EXAMINED, LatestState, Offer, Offered, Page, StationState, Wanted
+from evswap_cloud.order import are_of_one_reading, supersedes
 from evswap_cloud.places import Entry, encode
 from evswap_cloud.quarantine import Quarantined
 from evswap_schema import Acknowledgement
@@ -51,34 +51,45 @@ class MemoryQuarantine:
 
 
 class MemoryLatestStates:
-    """Latest states in a dictionary: ``states`` by station_id."""
+    """Latest states in dictionaries: ``states`` and ``bays`` by station_id."""
 
     def __init__(self) -> None:
         self.states: dict[str, LatestState] = {}
-        self._told_bays: dict[str, LatestState] = {}
+        self.bays: dict[str, Bays] = {}
         self._places: list[tuple[str, str]] = []
         self._lock = Lock()
 
-    def offer(self, state: LatestState, *, tells_bays: bool = False) -> Offer:
+    def offer(self, state: LatestState) -> Offer:
         with self._lock:
-            stored = self.states.get(state.station_id)
-            if stored is not None and not supersedes(state, stored):
-                return Offer.NOT_NEWER
-            self._put(state, stored)
-            if tells_bays:
-                self._told_bays[state.station_id] = state
-            return Offer.MOVED
+            return self._offer(state)
 
-    def offer_bays(self, state: LatestState) -> Offer:
+    def offer_with_bays(self, state: LatestState, bays: Bays) -> Offered:
         with self._lock:
-            told = self._told_bays.get(state.station_id)
-            if told is not None and supersedes(told, state):
-                return Offer.NOT_NEWER
-            self._told_bays[state.station_id] = state
-            return Offer.MOVED
+            offer, stored = self._offer(state), self.bays.get(state.station_id)
+            replaces = offer is Offer.MOVED and are_of_one_reading(state, bays.place)
+            are_same = stored is None or stored.numbers == bays.numbers
+            kept = bays if replaces and are_same else heard(stored, bays)
+            if kept is None:
+                return Offered(state=offer, bays=Offer.NOT_NEWER)
+            self.bays[state.station_id] = kept
+            return Offered(state=offer, bays=Offer.MOVED)
+
+    def _offer(self, state: LatestState) -> Offer:
+        stored = self.states.get(state.station_id)
+        if stored is not None and not supersedes(state, stored):
+            return Offer.NOT_NEWER
+        self._put(state, stored)
+        return Offer.MOVED
 
     def get(self, station_id: str) -> LatestState | None:
         return self.states.get(station_id)
+
+    def get_with_bays(self, station_id: str) -> StationState | None:
+        with self._lock:
+            state, told = self.states.get(station_id), self.bays.get(station_id)
+        if state is None:
+            return None
+        return StationState(state=state, bays=() if told is None else told.bays)
 
     def page(self, *, limit: int, after: str | None, wanted: Wanted = ANY) -> Page:
         following = sorted(name for name in self.states if after is None or name > after)
@@ -157,26 +168,6 @@ class MemoryFigures:
 
     def get(self) -> Figures | None:
         return self.figures
-
-
-class MemoryBays:
-    """Bays in a dictionary: ``bays`` by station_id and number."""
-
-    def __init__(self) -> None:
-        self.bays: dict[tuple[str, int], BayState] = {}
-        self._lock = Lock()
-
-    def of_station(self, station_id: str) -> tuple[BayState, ...]:
-        return tuple(self.bays[key] for key in sorted(self.bays) if key[0] == station_id)
-
-    def offer(self, state: BayState) -> Offer:
-        key = state.station_id, state.bay
-        with self._lock:
-            stored = self.bays.get(key)
-            if stored is not None and not supersedes(state, stored):
-                return Offer.NOT_NEWER
-            self.bays[key] = state
-            return Offer.MOVED
 
 
 class MemoryEvents:

@@ -1,11 +1,13 @@
 """Which of two readings of a station is the newer: as a rule, and as a condition that DynamoDB checks."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from functools import reduce
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from msgspec import Struct
+
+from evswap_schema import parse_timestamp
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb.type_defs import AttributeValueTypeDef
@@ -27,6 +29,19 @@ class Placed(Protocol):
     @property
     def sequence(self) -> int | None:
         """The place in the run."""
+
+
+class Place(Struct, frozen=True, kw_only=True):
+    """The place by itself, without what was said."""
+
+    observed_at: datetime
+    stream_id: str | None = None
+    sequence: int | None = None
+
+
+def place_of(one: Placed) -> Place:
+    """The place of ``one`` by itself."""
+    return Place(observed_at=one.observed_at, stream_id=one.stream_id, sequence=one.sequence)
 
 
 def supersedes(new: Placed, stored: Placed) -> bool:
@@ -51,10 +66,6 @@ def newest(things: Iterable[T], place: Callable[[T], Placed]) -> T:
     return reduce(lambda best, one: one if supersedes(place(one), place(best)) else best, things)
 
 
-PLACE: Final = ("observed_at", "stream_id", "sequence")
-"""The attributes that ``place_item`` writes."""
-
-
 class Condition(Struct, frozen=True, kw_only=True):
     """A condition for DynamoDB. Each attribute has its name with # before it: some are reserved words."""
 
@@ -63,41 +74,42 @@ class Condition(Struct, frozen=True, kw_only=True):
     values: dict[str, "AttributeValueTypeDef"]
 
 
-_SAME_STREAM: Final = "(#stream_id = :stream_id AND #sequence {than} :sequence)"
+_SAME_STREAM: Final = "(#stream_id = :stream_id AND #sequence < :sequence)"
 _EARLIER: Final = (
     "((attribute_not_exists(#stream_id) OR #stream_id <> :stream_id) AND (#observed_at < :observed_at"
     " OR (#observed_at = :observed_at AND (attribute_not_exists(#stream_id) OR #stream_id < :stream_id))))"
 )
-_SAME_SEED_MESSAGE: Final = "(#observed_at = :observed_at AND attribute_not_exists(#stream_id))"
 
 
-def superseding(new: Placed, *, prefix: str = "", or_same: bool = False) -> Condition:
-    """That nothing is stored, or that ``new`` supersedes it; with ``or_same`` also that it is the same
-    reading. The names of the stored place's attributes begin with ``prefix``.
-    """
+def superseding(new: Placed) -> Condition:
+    """That nothing is stored, or that ``new`` supersedes it."""
     clauses, values = ["attribute_not_exists(#observed_at)"], place_item(new)
-    names = {"#observed_at": f"{prefix}observed_at"}
-    if new.stream_id is not None:
-        clauses += [_SAME_STREAM.format(than="<=" if or_same else "<"), _EARLIER]
-        names |= {"#stream_id": f"{prefix}stream_id", "#sequence": f"{prefix}sequence"}
-    elif or_same:
-        clauses += ["#observed_at < :observed_at", _SAME_SEED_MESSAGE]
-        names |= {"#stream_id": f"{prefix}stream_id"}
-    else:
+    if new.stream_id is None:
         clauses += ["#observed_at < :observed_at"]
+    else:
+        clauses += [_SAME_STREAM, _EARLIER]
     return Condition(
         expression=" OR ".join(clauses),
-        names=names,
+        names={f"#{name}": name for name in values},
         values={f":{name}": value for name, value in values.items()},
     )
 
 
-def place_item(place: Placed, *, prefix: str = "") -> dict[str, "AttributeValueTypeDef"]:
-    """``place`` as DynamoDB's attribute values, of ``PLACE``; without its stream where it has none."""
+def place_item(place: Placed) -> dict[str, "AttributeValueTypeDef"]:
+    """``place`` as DynamoDB's attribute values; without its stream where it has none."""
     item: dict[str, AttributeValueTypeDef] = {"observed_at": {"S": sortable(place.observed_at)}}
     if place.stream_id is not None:
         item |= {"stream_id": {"S": place.stream_id}, "sequence": {"N": str(place.sequence)}}
-    return {f"{prefix}{name}": value for name, value in item.items()}
+    return item
+
+
+def place_from_item(item: Mapping[str, "AttributeValueTypeDef"]) -> Place:
+    """The reverse of ``place_item``. Other attributes are left out."""
+    return Place(
+        observed_at=parse_timestamp(item["observed_at"]["S"]),
+        stream_id=item["stream_id"]["S"] if "stream_id" in item else None,
+        sequence=int(item["sequence"]["N"]) if "sequence" in item else None,
+    )
 
 
 def sortable(moment: datetime) -> str:

@@ -15,7 +15,6 @@ from aws_lambda_powertools import Logger
 from botocore.config import Config
 
 from evswap_cloud.archive import S3Archive
-from evswap_cloud.bays import DynamoBays
 from evswap_cloud.errors import MissingSetting
 from evswap_cloud.ingest import BulkIngest, ChangeIngest, EventIngest, LiveIngest
 from evswap_cloud.latest import DynamoLatestStates
@@ -45,7 +44,6 @@ ARCHIVE_BUCKET: Final = "EVSWAP_ARCHIVE_BUCKET"
 COMPACTED_BUCKET: Final = "EVSWAP_COMPACTED_BUCKET"
 STATIONS_TABLE: Final = "EVSWAP_STATIONS_TABLE"
 FLEET_TABLE: Final = "EVSWAP_FLEET_TABLE"
-BAYS_TABLE: Final = "EVSWAP_BAYS_TABLE"
 EVENTS_TABLE: Final = "EVSWAP_EVENTS_TABLE"
 BATTERIES_TABLE: Final = "EVSWAP_BATTERIES_TABLE"
 LEDGER_TABLE: Final = "EVSWAP_LEDGER_TABLE"
@@ -82,7 +80,6 @@ def live_ingest() -> LiveIngest:
     return LiveIngest(
         archive=S3Archive(s3, bucket),
         latest=_latest_states(),
-        bays=_bays(),
         quarantine=S3Quarantine(s3, bucket),
         each=_writers().map,
     )
@@ -93,7 +90,6 @@ def change_ingest() -> ChangeIngest:
     """Ingest of changes; raises ``MissingSetting``."""
     return ChangeIngest(
         latest=_latest_states(),
-        bays=_bays(),
         quarantine=S3Quarantine(_s3(), setting(ARCHIVE_BUCKET)),
         each=map,
     )
@@ -106,7 +102,6 @@ def bulk_ingest() -> BulkIngest:
     return BulkIngest(
         archive=S3Archive(s3, bucket),
         latest=_latest_states(),
-        bays=_bays(),
         history=_history(),
         quarantine=S3Quarantine(s3, bucket),
         each=_writers().map,
@@ -169,11 +164,6 @@ def figures() -> "DynamoFigures":
 
 
 @cache
-def bay_reader() -> DynamoBays:
-    """Where the API finds bays; raises ``MissingSetting``."""
-    return _bays()
-
-
 @cache
 def event_reader() -> "DynamoEvents":
     """Where the API finds events; raises ``MissingSetting``."""
@@ -290,10 +280,6 @@ def setting(variable: str, environment: Mapping[str, str] = os.environ) -> str:
 
 def _latest_states() -> DynamoLatestStates:
     return DynamoLatestStates(_dynamodb(), setting(STATIONS_TABLE))
-
-
-def _bays() -> DynamoBays:
-    return DynamoBays(_dynamodb(), setting(BAYS_TABLE))
 
 
 def _events() -> "DynamoEvents":

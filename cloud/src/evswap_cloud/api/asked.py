@@ -1,10 +1,13 @@
 """What a request asks for, held against what there is."""
 
 import re
+from typing import TypeVar
 
 from evswap_cloud.api.problems import bad_parameter, not_found
-from evswap_cloud.latest import LatestReader, LatestState
+from evswap_cloud.latest import LatestReader, LatestState, StationState
 from evswap_schema import STATION_ID_PATTERN
+
+T = TypeVar("T")
 
 
 def demand_station_id(station_id: str) -> None:
@@ -16,7 +19,16 @@ def demand_station_id(station_id: str) -> None:
 def reported(latest: LatestReader, station_id: str) -> LatestState:
     """The station's state; raises ``ProblemError`` where it has none."""
     demand_station_id(station_id)
-    state = latest.get(station_id)
+    return _found(latest.get(station_id), station_id)
+
+
+def reported_with_bays(latest: LatestReader, station_id: str) -> StationState:
+    """The same with its bays."""
+    demand_station_id(station_id)
+    return _found(latest.get_with_bays(station_id), station_id)
+
+
+def _found(state: T | None, station_id: str) -> T:
     if state is None:
         raise not_found(f"No station {station_id} has reported.")
     return state

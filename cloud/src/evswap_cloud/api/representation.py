@@ -136,7 +136,7 @@ def battery_json(answer: Answer) -> str:
 
 
 def station_json(state: LatestState, bays: Iterable[BayState], now: datetime) -> str:
-    """One station with its bays. A page of stations is without: it would be one more read for each."""
+    """One station with its bays. A page of stations is without: a hundred cabinets would be a long answer."""
     return _encode(msgspec.structs.replace(_station(state, now), bays=tuple(map(_bay, bays))))
 
 

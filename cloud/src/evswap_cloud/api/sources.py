@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from evswap_cloud.bays import BayReader
 from evswap_cloud.connection.figures import FiguresStore
 from evswap_cloud.events import EventReader
 from evswap_cloud.history import HistoryReader
@@ -24,7 +23,6 @@ class Sources:
 
     latest: LatestReader
     places: PlaceIndex
-    bays: BayReader
     events: EventReader
     history: HistoryReader
     batteries: BatteryReader

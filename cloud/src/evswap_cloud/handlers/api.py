@@ -22,7 +22,6 @@ def _app() -> Api:
     sources = Sources(
         latest=wiring.latest_reader(),
         places=wiring.latest_reader(),
-        bays=wiring.bay_reader(),
         events=wiring.event_reader(),
         history=wiring.history_reader(),
         batteries=wiring.battery_reader(),

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 
 from evswap_cloud.archive import Archive, LinesFolder
-from evswap_cloud.bays import BayStates
 from evswap_cloud.envelope import Envelope
 from evswap_cloud.history import HistoryWriter
 from evswap_cloud.ingest.admit import admit_batch, flags_of
@@ -36,14 +35,12 @@ class BulkIngest:
         *,
         archive: Archive,
         latest: LatestWriter,
-        bays: BayStates,
         history: HistoryWriter,
         quarantine: Quarantine,
         each: Each = map,
     ) -> None:
         self._archive = archive
         self._latest = latest
-        self._bays = bays
         self._history = history
         self._quarantine = quarantine
         self._each = each
@@ -53,7 +50,7 @@ class BulkIngest:
         taken = tuple(self._each(by_itself(self._receive), deliveries))
         received = [outcome for outcome in taken if isinstance(outcome, Received)]
         archived = archive_lines(self._archive, LinesFolder.BULK, received, _lines)
-        moves = move_states(self._latest, self._bays, _candidates(archived.messages), self._each)
+        moves = move_states(self._latest, _candidates(archived.messages), self._each)
         minutes = keep_minutes(self._history, self._quarantine, archived.messages, self._each)
         failed = (outcome for outcome in taken if isinstance(outcome, Failure))
         quarantined = tuple(outcome for outcome in taken if isinstance(outcome, Quarantined))

@@ -6,7 +6,6 @@ lost on the way costs a minute of freshness and no history.
 
 from collections.abc import Sequence
 
-from evswap_cloud.bays import BayStates
 from evswap_cloud.ingest.admit import admit_change
 from evswap_cloud.ingest.receive import Received, receive
 from evswap_cloud.ingest.records import Delivery, Each, Failure, Report, by_itself
@@ -19,11 +18,8 @@ from evswap_schema import Reading
 class ChangeIngest:
     """Takes what the change rule hands over. No change is acknowledged: only the state has it."""
 
-    def __init__(
-        self, *, latest: LatestWriter, bays: BayStates, quarantine: Quarantine, each: Each = map
-    ) -> None:
+    def __init__(self, *, latest: LatestWriter, quarantine: Quarantine, each: Each = map) -> None:
         self._latest = latest
-        self._bays = bays
         self._quarantine = quarantine
         self._each = each
 
@@ -35,7 +31,7 @@ class ChangeIngest:
             for one in taken
             if isinstance(one, Received)
         ]
-        moves = move_states(self._latest, self._bays, candidates, self._each)
+        moves = move_states(self._latest, candidates, self._each)
         return Report(
             failures=(*(one for one in taken if isinstance(one, Failure)), *moves.failures),
             quarantined=tuple(one for one in taken if isinstance(one, Quarantined)),

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Sequence
 from msgspec import Struct
 
 from evswap_cloud.archive import Addition, Archive, ArchiveObject, reading_object
-from evswap_cloud.bays import BayStates
 from evswap_cloud.envelope import Envelope
 from evswap_cloud.errors import Reason, Refusal
 from evswap_cloud.ingest.admit import admit_reading, flags_of
@@ -55,13 +54,11 @@ class LiveIngest:
         *,
         archive: Archive,
         latest: LatestWriter,
-        bays: BayStates,
         quarantine: Quarantine,
         each: Each = map,
     ) -> None:
         self._archive = archive
         self._latest = latest
-        self._bays = bays
         self._quarantine = quarantine
         self._each = each
 
@@ -75,7 +72,7 @@ class LiveIngest:
         candidates = [
             candidate_of(one.record_id, one.received.message, one.received.envelope) for one in archived
         ]
-        moves = move_states(self._latest, self._bays, candidates, self._each)
+        moves = move_states(self._latest, candidates, self._each)
         quarantined = tuple(one for one in outcomes if isinstance(one, Quarantined))
         return Report(
             failures=(*(one for one in outcomes if isinstance(one, Failure)), *moves.failures),

@@ -56,7 +56,7 @@ class Receipt(Struct, frozen=True, kw_only=True):
 
 class Report(Struct, frozen=True, kw_only=True):
     """What an invocation did: counts, what it put aside, what has to be delivered again, and what the
-    stations may forget. ``moved`` counts latest states, ``bays`` the bays that were written, ``quarters``
+    stations may forget. ``moved`` counts latest states, ``bays`` the bays that were stored, ``quarters``
     those of the history that were, ``kept`` events that were new. ``findings`` are what the ledger of
     batteries found wrong.
     """

@@ -1,11 +1,11 @@
-"""The second half of the dual write: what has been archived moves the latest states, once a station, and then
-the bays that it tells something new of."""
+"""The second half of the dual write: what has been archived moves the latest states with their bays, once a
+station."""
 
 from collections.abc import Sequence
 
 from msgspec import Struct
 
-from evswap_cloud.bays import BayStates, bay_state, is_news
+from evswap_cloud.bays import bays_of
 from evswap_cloud.envelope import Envelope
 from evswap_cloud.errors import LatestStateError
 from evswap_cloud.ingest.admit import state_of
@@ -24,7 +24,7 @@ class Candidate(Struct, frozen=True, kw_only=True):
 
 
 class Moves(Struct, frozen=True, kw_only=True):
-    """How many states moved and bays were written, and which records have to come again because theirs could
+    """How many states moved and bays were stored, and which records have to come again because theirs could
     not be written."""
 
     moved: int
@@ -42,7 +42,7 @@ def candidate_of(record_id: str, reading: Reading, envelope: Envelope) -> Candid
     return Candidate(record_id=record_id, state=state_of(reading, envelope), bays=reading.bays or ())
 
 
-def move_states(latest: LatestWriter, bays: BayStates, candidates: Sequence[Candidate], each: Each) -> Moves:
+def move_states(latest: LatestWriter, candidates: Sequence[Candidate], each: Each) -> Moves:
     """Offer the newest of ``candidates`` of each station. Where that fails, all the station's records failed:
     the one that was picked may not come back together with the others.
     """
@@ -52,7 +52,7 @@ def move_states(latest: LatestWriter, bays: BayStates, candidates: Sequence[Cand
 
     def move(of_station: Sequence[Candidate]) -> _Move | LatestStateError:
         try:
-            return _move(latest, bays, of_station)
+            return _move(latest, of_station)
         except LatestStateError as error:
             return error
 
@@ -70,28 +70,17 @@ def move_states(latest: LatestWriter, bays: BayStates, candidates: Sequence[Cand
     )
 
 
-def _move(latest: LatestWriter, bays: BayStates, candidates: Sequence[Candidate]) -> _Move:
-    """The state, and the bays where no newer reading has told of them: a late one would otherwise bring back
-    what the newer one, having found nothing new, did not write."""
-    first = newest(candidates, _place).state
+def _move(latest: LatestWriter, candidates: Sequence[Candidate]) -> _Move:
+    """The newest state, and the bays of the newest reading that tells of any, all of its parts together."""
+    newest_state = newest(candidates, _place).state
     telling = [candidate for candidate in candidates if candidate.bays]
     if not telling:
-        return _Move(offer=latest.offer(first))
+        return _Move(offer=latest.offer(newest_state))
     speaker = newest(telling, _place).state
-    is_first = are_of_one_reading(first, speaker)
-    offer = latest.offer(first, tells_bays=is_first)
-    if not (is_first and offer is Offer.MOVED) and latest.offer_bays(speaker) is Offer.NOT_NEWER:
-        return _Move(offer=offer)
     parts = [candidate for candidate in telling if are_of_one_reading(candidate.state, speaker)]
-    return _Move(offer=offer, bays=_write_bays(bays, speaker, parts))
-
-
-def _write_bays(bays: BayStates, speaker: LatestState, parts: Sequence[Candidate]) -> int:
-    """How many bays of ``parts`` were worth writing. A bay that none of them names is left as it is."""
-    shown = {bay.bay: bay for bay in bays.of_station(speaker.station_id)}
-    told = {bay.bay: bay_state(bay, speaker) for part in parts for bay in part.bays}
-    news = [bay for number, bay in told.items() if is_news(bay, shown.get(number))]
-    return sum(bays.offer(bay) is Offer.MOVED for bay in news)
+    told = bays_of(speaker, speaker.timestamp, (bay for part in parts for bay in part.bays))
+    offered = latest.offer_with_bays(newest_state, told)
+    return _Move(offer=offered.state, bays=len(told.bays) if offered.bays is Offer.MOVED else 0)
 
 
 def _place(candidate: Candidate) -> LatestState:

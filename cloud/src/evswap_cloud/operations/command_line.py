@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from evswap_cloud.bays import DynamoBays
 from evswap_cloud.errors import CloudError
 from evswap_cloud.latest import DynamoLatestStates
 from evswap_cloud.operations.clients import EnvironmentClients
@@ -124,7 +123,6 @@ def _restore_arguments(parser: argparse.ArgumentParser) -> None:
         "--hours", type=float, default=24.0, metavar="H", help="how far back to read (default: %(default)g)"
     )
     latest.add_argument("--into", metavar="TABLE", help="another table than the deployment's")
-    latest.add_argument("--bays-into", metavar="TABLE", help="likewise, for the bays")
     latest.add_argument("--read-now", action="store_true", help="ask the stations for a reading as well")
     table = parser.add_argument_group("table")
     table.add_argument("--at", type=_moment, metavar="TIME", help="(default: the latest that AWS has)")
@@ -155,7 +153,6 @@ def _restore_latest(options: argparse.Namespace, deployment: Deployment) -> int:
         clients.s3,
         deployment.archive_bucket(),
         DynamoLatestStates(clients.dynamodb, options.into or deployment.stations_table()),
-        DynamoBays(clients.dynamodb, options.bays_into or deployment.bays_table()),
         since=now - timedelta(hours=options.hours),
         now=now,
         tell=_say,

@@ -10,7 +10,7 @@ from msgspec import Struct
 from evswap_cloud.operations.clients import Clients
 from evswap_cloud.operations.errors import NothingDeployed
 from evswap_cloud.operations.failing import operating
-from evswap_cloud.wiring import ARCHIVE_BUCKET, BAYS_TABLE, STATIONS_TABLE, setting
+from evswap_cloud.wiring import ARCHIVE_BUCKET, STATIONS_TABLE, setting
 
 if TYPE_CHECKING:
     from types_boto3_lambda.client import LambdaClient
@@ -72,10 +72,6 @@ class Deployment:
     def stations_table(self) -> str:
         """The table of latest states, as the functions know it."""
         return self._setting(STATIONS_TABLE)
-
-    def bays_table(self) -> str:
-        """The table of bays, as the functions know it."""
-        return self._setting(BAYS_TABLE)
 
     def _setting(self, variable: str) -> str:
         """Of the function that ingests batches: it knows every store of the latest states. Raises

@@ -17,7 +17,6 @@ from msgspec import Struct
 
 from evswap_cloud.archive import day_folder, readings_in
 from evswap_cloud.aws import error_code
-from evswap_cloud.bays import BayStates
 from evswap_cloud.envelope import Envelope
 from evswap_cloud.errors import ArchiveError
 from evswap_cloud.ingest.states import Candidate, Moves, candidate_of, move_states
@@ -62,8 +61,8 @@ class _Arrival(Struct, frozen=True):
 
 
 class _Newest:
-    """Of each station the newest reading, and the parts of the newest that tells of bays: all that the tables
-    show, so that an archive of any size fits into memory."""
+    """Of each station the newest reading, and the parts of the newest that tells of bays: all that the table
+    shows, so that an archive of any size fits into memory."""
 
     def __init__(self) -> None:
         self._states: dict[str, Candidate] = {}
@@ -97,7 +96,6 @@ def rebuild_latest(
     s3: "S3Client",
     bucket: str,
     latest: LatestWriter,
-    bays: BayStates,
     *,
     since: datetime,
     now: datetime,
@@ -118,7 +116,7 @@ def rebuild_latest(
                     newest.add(candidate)
             if number % 1_000 == 0:
                 tell(f"{number} of {len(keys)} objects")
-        moves: Moves = move_states(latest, bays, newest.candidates(), pool.map)
+        moves: Moves = move_states(latest, newest.candidates(), pool.map)
     return Rebuilt(
         objects=len(keys),
         readings=newest.readings,

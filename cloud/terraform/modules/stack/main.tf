@@ -9,7 +9,7 @@ locals {
 
   files = setunion(fileset(var.folder, "*.yaml"), fileset(var.folder, "*/*.{json,sql}"))
 
-  text = { for name in local.files : name => replace(replace(replace(replace(replace(replace(replace(replace(replace(replace(replace(replace(replace(
+  text = { for name in local.files : name => replace(replace(replace(replace(replace(replace(replace(replace(replace(replace(replace(replace(
     file("${var.folder}/${name}"),
     "$${region}", var.values.region),
     "$${account_id}", var.values.account_id),
@@ -18,7 +18,6 @@ locals {
     "$${compacted_bucket}", local.names.compacted_bucket),
     "$${stations_table}", local.names.stations_table),
     "$${fleet_table}", local.names.fleet_table),
-    "$${bays_table}", local.names.bays_table),
     "$${events_table}", local.names.events_table),
     "$${batteries_table}", local.names.batteries_table),
     "$${ledger_table}", local.names.ledger_table),

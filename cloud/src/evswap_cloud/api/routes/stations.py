@@ -5,7 +5,7 @@ from typing import Final
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 
 from evswap_cloud.api.answers import answer
-from evswap_cloud.api.asked import reported
+from evswap_cloud.api.asked import reported_with_bays
 from evswap_cloud.api.filters import parse_circle, parse_wanted
 from evswap_cloud.api.paging import parse_cursor, parse_limit
 from evswap_cloud.api.representation import nearby_json, page_json, station_json
@@ -33,5 +33,5 @@ def add(app: APIGatewayRestResolver, sources: Sources) -> None:
 
     @app.get("/stations/<station_id>")
     def get_station(station_id: str) -> Response[str]:
-        state = reported(sources.latest, station_id)
-        return answer(station_json(state, sources.bays.of_station(station_id), sources.now()))
+        station = reported_with_bays(sources.latest, station_id)
+        return answer(station_json(station.state, station.bays, sources.now()))

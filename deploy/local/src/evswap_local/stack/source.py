@@ -28,7 +28,6 @@ class Values:
     compacted_bucket: str
     stations_table: str
     fleet_table: str
-    bays_table: str
     events_table: str
     batteries_table: str
     ledger_table: str
