@@ -334,7 +334,7 @@ def test_a_restored_table_gets_back_the_settings_that_aws_leaves_out(plant: Plan
     assert dynamodb.list_tags_of_resource(ResourceArn=made["TableArn"])["Tags"]
     assert len(done.settings) == 5
     assert put_back(dynamodb, HISTORY, "restored") == done.settings, "again is harmless"
-    with pytest.raises(NotOperated, match="restore evswap-bays"):
+    with pytest.raises(NotOperated, match="restore evswap-history"):
         restore_table(dynamodb, HISTORY, "restored", moment=None, tell=silent)
 
 

@@ -2,7 +2,8 @@
 
 import itertools
 import math
-from datetime import timedelta
+from collections.abc import Callable
+from datetime import datetime, timedelta
 from typing import Any
 
 import boto3
@@ -16,7 +17,7 @@ from evswap_cloud import memory as stores_in_memory
 from evswap_cloud import nearby
 from evswap_cloud.acknowledge import IotMessenger
 from evswap_cloud.archive import Addition, Archive, ArchiveObject, S3Archive
-from evswap_cloud.bays import BayState, BayStates, DynamoBays, bay_state
+from evswap_cloud.bays import Bays, bays_of
 from evswap_cloud.errors import (
     AcknowledgementError,
     ArchiveError,
@@ -27,17 +28,27 @@ from evswap_cloud.errors import (
 )
 from evswap_cloud.events import DynamoEvents, Keeping, StationEvent
 from evswap_cloud.events import supersedes as replaces
-from evswap_cloud.latest import ANY, DynamoLatestStates, LatestState, Offer, Wanted
-from evswap_cloud.memory import MemoryArchive, MemoryBays, MemoryEvents, MemoryLatestStates, MemoryQuarantine
+from evswap_cloud.latest import ANY, DynamoLatestStates, LatestState, Offer, Offered, StationState, Wanted
+from evswap_cloud.memory import MemoryArchive, MemoryEvents, MemoryLatestStates, MemoryQuarantine
 from evswap_cloud.nearby import search
 from evswap_cloud.order import supersedes
 from evswap_cloud.places import KM_PER_DEGREE, rounded
 from evswap_cloud.quarantine import Quarantine, Quarantined, S3Quarantine
-from evswap_schema import Acknowledgement, Charge, Clock, Location, Occupancy, StationStatus, message_digest
+from evswap_schema import (
+    Acknowledgement,
+    Bay,
+    Charge,
+    Clock,
+    Location,
+    Lock,
+    Occupancy,
+    StationStatus,
+    message_digest,
+)
 from evswap_schema.limits import MAX_BAYS
 from tests.cloud.messages import NOW, battery, bay
 from tests.cloud.station_events import alarm, station_event, swap
-from tests.integration.aws import BAYS, BUCKET, EVENTS, TABLE, Aws
+from tests.integration.aws import BUCKET, EVENTS, TABLE, Aws
 
 KINDS = ["memory", "aws"]
 ITEM = ArchiveObject(
@@ -279,84 +290,213 @@ def test_dynamodbs_condition_says_what_the_order_says(cloud: Aws, history: list[
 # --- bays ---
 
 
-def told_bay(told: LatestState, number: int = 1, **changes: Any) -> BayState:
-    return bay_state(bay(number, **changes), told)
+def told_bays(told: LatestState, *told_of: Bay) -> Bays:
+    return bays_of(told, told.timestamp, told_of or (bay(),))
 
 
-@pytest.fixture(params=KINDS)
-def bays(request: pytest.FixtureRequest) -> BayStates:
-    if request.param == "memory":
-        return MemoryBays()
-    request.getfixturevalue("cloud")
-    return DynamoBays(boto3.client("dynamodb"), BAYS)
+def test_bays_are_stored_with_their_state_and_found_by_their_numbers(latest: Latest) -> None:
+    empty = bay(9, occupancy=Occupancy.EMPTY, charge=Charge.NONE, battery=None)
+    told = told_bays(state(), bay(100), empty, bay(10))
+    assert latest.get_with_bays("station-01") is None
+    assert latest.offer_with_bays(state(), told) == Offered(state=Offer.MOVED, bays=Offer.MOVED)
+    latest.offer(state(station_id="station-02"))
+    assert latest.get_with_bays("station-01") == StationState(state=state(), bays=told.bays)
+    assert [one.bay for one in told.bays] == [9, 10, 100]
+    assert latest.get_with_bays("station-02") == StationState(state=state(station_id="station-02"), bays=())
 
 
-def test_bays_are_found_by_their_numbers_and_their_station(bays: BayStates) -> None:
-    assert bays.of_station("station-01") == ()
-    empty = told_bay(state(), 9, occupancy=Occupancy.EMPTY, charge=Charge.NONE, battery=None)
-    other = told_bay(state(station_id="station-02"), 3)
-    for one in (told_bay(state(), 10), empty, told_bay(state(), 100), other):
-        assert bays.offer(one) is Offer.MOVED
-    assert bays.of_station("station-01") == (empty, told_bay(state(), 10), told_bay(state(), 100))
-    assert bays.of_station("station-02") == (other,)
+def test_the_largest_station_is_stored_whole(latest: Latest) -> None:
+    cabinet = [bay(number, battery=battery(serial_number="B" * 50)) for number in range(1, MAX_BAYS + 1)]
+    told = told_bays(state(), *cabinet)
+    latest.offer_with_bays(state(), told)
+    found = latest.get_with_bays("station-01")
+    assert found is not None
+    assert found.bays == told.bays
 
 
-def test_one_query_gives_the_largest_station_whole(bays: BayStates) -> None:
-    for number in range(1, MAX_BAYS + 1):
-        bays.offer(told_bay(state(), number, battery=battery(serial_number="B" * 50)))
-    assert [one.bay for one in bays.of_station("station-01")] == list(range(1, MAX_BAYS + 1))
-
-
-@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(history=st.lists(st.tuples(places, moments), min_size=1, max_size=6))
-def test_dynamodbs_condition_for_a_bay_says_what_the_order_says(cloud: Aws, history: list[Any]) -> None:
-    table, station_id = DynamoBays(boto3.client("dynamodb"), BAYS), f"station-{next(numbers)}"
-    stored: BayState | None = None
-    for (stream_id, sequence), moment in history:
-        told = state(station_id=station_id, stream_id=stream_id, sequence=sequence, observed_at=moment)
-        offered = told_bay(told)
-        newer = stored is None or supersedes(offered, stored)
-        assert table.offer(offered) is (Offer.MOVED if newer else Offer.NOT_NEWER)
-        stored = offered if newer else stored
-    assert table.of_station(station_id) == (stored,)
-
-
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(history=st.lists(st.tuples(places, moments, st.booleans(), st.booleans()), min_size=1, max_size=8))
-def test_who_told_of_bays_last_is_remembered_alike_in_memory_and_in_dynamodb(
-    cloud: Aws, history: list[Any]
-) -> None:
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    history=st.lists(
+        st.tuples(
+            places,
+            moments,
+            st.none() | st.sets(st.integers(1, 3), min_size=1),
+            st.none() | st.tuples(places, moments),
+        ),
+        min_size=1,
+        max_size=8,
+    )
+)
+def test_states_and_bays_come_to_the_same_in_memory_and_in_dynamodb(cloud: Aws, history: list[Any]) -> None:
+    """Bays of the same reading as the state or of an earlier one, all or some."""
     memory, table = MemoryLatestStates(), DynamoLatestStates(boto3.client("dynamodb"), TABLE)
     station_id = f"station-{next(numbers)}"
-    for (stream_id, sequence), moment, tells_bays, again in history:
-        told = state(station_id=station_id, stream_id=stream_id, sequence=sequence, observed_at=moment)
-        offer = table.offer(told, tells_bays=tells_bays)
-        assert offer is memory.offer(told, tells_bays=tells_bays)
-        if again:
-            assert table.offer_bays(told) is memory.offer_bays(told)
-    assert table.get(station_id) == memory.get(station_id)
+    for place, moment, named, speaker in history:
+        told = placed_state(station_id, place, moment)
+        if named is None:
+            assert table.offer(told) is memory.offer(told)
+            continue
+        spoke = placed_state(station_id, *speaker) if speaker else told
+        if supersedes(spoke, told):
+            spoke = told
+        bays = told_bays(spoke, *map(bay, named))
+        assert table.offer_with_bays(told, bays) == memory.offer_with_bays(told, bays)
+    assert table.get_with_bays(station_id) == memory.get_with_bays(station_id)
 
 
-def test_the_reading_that_told_of_bays_may_tell_of_its_other_part_until_a_newer_one_does(
-    latest: Latest,
+def placed_state(station_id: str, place: Any, moment: datetime) -> LatestState:
+    stream_id, sequence = place
+    return state(
+        station_id=station_id, stream_id=stream_id, sequence=sequence, observed_at=moment, timestamp=moment
+    )
+
+
+@pytest.fixture
+def updates(cloud: Aws) -> list[dict[str, Any]]:
+    """The updates that ``table`` asks for."""
+    asked: list[dict[str, Any]] = []
+    cloud.observe("dynamodb.UpdateItem", asked.append)
+    return asked
+
+
+@pytest.fixture
+def table(cloud: Aws, updates: list[dict[str, Any]]) -> DynamoLatestStates:
+    return DynamoLatestStates(boto3.client("dynamodb"), TABLE)
+
+
+def disturbed(cloud: Aws, disturb: Callable[[], object]) -> DynamoLatestStates:
+    """A table of which somebody else does ``disturb`` just before the second update."""
+    calls = itertools.count(1)
+    cloud.observe("dynamodb.UpdateItem", lambda _: disturb() if next(calls) == 2 else None)
+    return DynamoLatestStates(boto3.client("dynamodb"), TABLE)
+
+
+def at(sequence: int) -> LatestState:
+    moment = NOW + timedelta(seconds=sequence)
+    return state(stream_id="s", sequence=sequence, observed_at=moment, timestamp=moment)
+
+
+def cabinet(told: LatestState, size: int = 3, **changes: Any) -> Bays:
+    return told_bays(told, *(bay(number, **changes) for number in range(1, size + 1)))
+
+
+def test_a_reading_that_is_the_newest_is_one_write(
+    table: DynamoLatestStates, updates: list[dict[str, Any]]
 ) -> None:
-    first, second = state(stream_id="s", sequence=1), state(stream_id="s", sequence=2)
-    latest.offer(first, tells_bays=True)
-    assert latest.offer_bays(first) is Offer.MOVED
-    latest.offer(second)
-    assert latest.offer_bays(first) is Offer.MOVED, "the second has told of none"
-    assert latest.offer_bays(second) is Offer.MOVED
-    assert latest.offer_bays(first) is Offer.NOT_NEWER
+    for sequence in (1, 2, 3):
+        offered = table.offer_with_bays(at(sequence), cabinet(at(sequence)))
+        assert offered == Offered(state=Offer.MOVED, bays=Offer.MOVED)
+    assert len(updates) == 3
+
+
+def test_a_reading_that_comes_again_is_one_write_that_is_refused(
+    table: DynamoLatestStates, updates: list[dict[str, Any]]
+) -> None:
+    table.offer_with_bays(at(1), cabinet(at(1)))
+    again = table.offer_with_bays(at(1), cabinet(at(1)))
+    assert again == Offered(state=Offer.NOT_NEWER, bays=Offer.NOT_NEWER)
+    assert len(updates) == 2
+
+
+def test_bays_whose_state_a_change_has_overtaken_take_a_second_write_that_is_no_news(
+    cloud: Aws, table: DynamoLatestStates, updates: list[dict[str, Any]]
+) -> None:
+    table.offer_with_bays(at(1), cabinet(at(1)))
+    table.offer(at(20))
+    offered = table.offer_with_bays(at(12), cabinet(at(12), lock=Lock.UNLOCKED))
+    assert offered == Offered(state=Offer.NOT_NEWER, bays=Offer.MOVED)
+    assert len(updates) == 4
+    found = table.get_with_bays("station-01")
+    assert found is not None
+    assert (found.state, {one.lock for one in found.bays}) == (at(20), {Lock.UNLOCKED})
+    item = cloud.item("station-01")
+    assert item is not None
+    assert item["news"] == {"N": "0"}
+
+
+def test_where_the_change_that_overtook_told_of_bays_itself_there_is_no_second_write(
+    table: DynamoLatestStates, updates: list[dict[str, Any]]
+) -> None:
+    table.offer_with_bays(at(20), cabinet(at(20)))
+    offered = table.offer_with_bays(at(12), cabinet(at(12), lock=Lock.UNLOCKED))
+    assert offered == Offered(state=Offer.NOT_NEWER, bays=Offer.NOT_NEWER)
+    assert len(updates) == 2
+
+
+def test_bays_that_a_reading_does_not_name_stay_by_a_second_write(
+    table: DynamoLatestStates, updates: list[dict[str, Any]]
+) -> None:
+    table.offer_with_bays(at(1), cabinet(at(1)))
+    table.offer_with_bays(at(2), told_bays(at(2), bay(2), bay(4)))
+    found = table.get_with_bays("station-01")
+    assert found is not None
+    assert [(one.bay, one.timestamp) for one in found.bays] == [
+        (1, at(1).timestamp),
+        (2, at(2).timestamp),
+        (3, at(1).timestamp),
+        (4, at(2).timestamp),
+    ]
+    assert len(updates) == 3
+
+
+def test_bays_of_an_earlier_reading_are_stored_after_the_state(
+    table: DynamoLatestStates, updates: list[dict[str, Any]]
+) -> None:
+    offered = table.offer_with_bays(at(2), cabinet(at(1)))
+    assert offered == Offered(state=Offer.MOVED, bays=Offer.MOVED)
+    assert len(updates) == 2
+
+
+def test_what_somebody_else_has_written_meanwhile_is_not_lost(cloud: Aws, table: DynamoLatestStates) -> None:
+    """Two parts of a reading at once: each has seen the item as it was before the other."""
+    table.offer_with_bays(at(1), cabinet(at(1)))
+    table.offer(at(3))
+    other = told_bays(at(2), bay(3, lock=Lock.UNLOCKED))
+    slow = disturbed(cloud, lambda: table.offer_with_bays(at(2), other))
+    slow.offer_with_bays(at(2), told_bays(at(2), bay(1, lock=Lock.UNLOCKED)))
+    found = table.get_with_bays("station-01")
+    assert found is not None
+    assert [one.lock for one in found.bays] == [Lock.UNLOCKED, Lock.LOCKED, Lock.UNLOCKED]
+
+
+def test_damaged_bays_are_told_where_they_are_asked_for_and_replaced_by_the_next_reading(
+    cloud: Aws, table: DynamoLatestStates
+) -> None:
+    table.offer_with_bays(at(1), cabinet(at(1)))
+    cloud.dynamodb.update_item(
+        TableName=TABLE,
+        Key={"station_id": {"S": "station-01"}},
+        UpdateExpression="SET bays = :damaged",
+        ExpressionAttributeValues={":damaged": {"B": b"\xff"}},
+    )
+    with pytest.raises(LatestStateError, match="read bays of station-01: DamagedBays"):
+        table.get_with_bays("station-01")
+    assert table.page(limit=10, after=None).states == (at(1),)
+    table.offer(at(3))
+    table.offer_with_bays(at(2), cabinet(at(2)))
+    found = table.get_with_bays("station-01")
+    assert found is not None
+    assert found.bays == cabinet(at(2)).bays
+
+
+def test_a_station_that_is_removed_meanwhile_does_not_come_back_without_a_state(
+    cloud: Aws, table: DynamoLatestStates
+) -> None:
+    table.offer(at(3))
+    gone = {"station_id": {"S": "station-01"}}
+    slow = disturbed(cloud, lambda: cloud.dynamodb.delete_item(TableName=TABLE, Key=gone))
+    assert slow.offer_with_bays(at(2), cabinet(at(2))) == Offered(state=Offer.MOVED, bays=Offer.MOVED)
+    assert table.get("station-01") == at(2)
 
 
 def test_what_aws_refuses_of_bays_is_told_with_its_code(cloud: Aws) -> None:
-    for operation in ("dynamodb.PutItem", "dynamodb.Query"):
+    for operation in ("dynamodb.UpdateItem", "dynamodb.GetItem"):
         cloud.refuse(operation, "AccessDeniedException")
-    table = DynamoBays(boto3.client("dynamodb"), BAYS)
-    with pytest.raises(LatestStateError, match="write bay 1 of station-01: AccessDeniedException"):
-        table.offer(told_bay(state()))
-    with pytest.raises(LatestStateError, match="read bays of station-01: AccessDeniedException"):
-        table.of_station("station-01")
+    table = DynamoLatestStates(boto3.client("dynamodb"), TABLE)
+    with pytest.raises(LatestStateError, match="write station-01: AccessDeniedException"):
+        table.offer_with_bays(state(), told_bays(state()))
+    with pytest.raises(LatestStateError, match="read station-01: AccessDeniedException"):
+        table.get_with_bays("station-01")
 
 
 Events = MemoryEvents | DynamoEvents

@@ -2,11 +2,13 @@
 
 A bay has little in common with its neighbour, but much with it in each of its fields: most bays are locked,
 most states of health lie within a few percent. So the bays are written field by field, each as a column that
-has as many bits a bay as its values lie apart; serial numbers are deflated together, as they begin alike.
+has as many bits a bay as its values lie apart. Serial numbers mostly begin alike and end in a number: the
+beginnings are written once each, and the numbers as a column.
 """
 
+import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import accumulate, pairwise
 from typing import Final
 
@@ -37,6 +39,10 @@ _HOTTEST: Final = 200 * TENTHS
 
 _UTF_8: Final = 4
 """Bytes of a character, at most."""
+
+_MOST_DIGITS: Final = 18
+_ENDING: Final = re.compile(rf"[0-9]{{0,{_MOST_DIGITS}}}\Z")
+"""The digits at the end, as many as a column takes."""
 
 
 def pack(bays: Bays) -> bytes:
@@ -73,8 +79,19 @@ def _written(told: Bays) -> Iterator[bytes]:
     yield column([round(battery.soh * TENTHS) for battery in batteries])
     yield column([round(battery.temperature * TENTHS) for battery in batteries])
     yield column([battery.cycles for battery in batteries])
-    yield column([len(battery.serial_number) for battery in batteries])
-    yield deflated("".join(battery.serial_number for battery in batteries))
+    yield from _written_serial_numbers([battery.serial_number for battery in batteries])
+
+
+def _written_serial_numbers(serial_numbers: Sequence[str]) -> Iterator[bytes]:
+    endings = [_ENDING.search(one) for one in serial_numbers]
+    parts = [(one.string[: one.start()], one[0]) for one in endings if one is not None]
+    beginnings = list(dict.fromkeys(beginning for beginning, _ in parts))
+    yield integer(len(beginnings))
+    yield column([len(beginning) for beginning in beginnings])
+    yield deflated("".join(beginnings))
+    yield column([beginnings.index(beginning) for beginning, _ in parts])
+    yield column([len(digits) for _, digits in parts])
+    yield column([int(digits or "0") for _, digits in parts])
 
 
 def _read(reader: Reader) -> Bays:
@@ -124,14 +141,10 @@ def _batteries(reader: Reader, count: int) -> list[BatteryState]:
     healths = reader.column(count, least=0, most=_PERCENT)
     temperatures = reader.column(count, least=_COLDEST, most=_HOTTEST)
     cycles = reader.column(count, least=0, most=_MOST_CYCLES)
-    lengths = reader.column(count, least=1, most=_MOST_SERIAL_CHARACTERS)
-    serial_numbers = reader.inflated(most=_MOST_SERIAL_CHARACTERS * _UTF_8 * MAX_BAYS)
-    if len(serial_numbers) != sum(lengths):
-        raise ValueError("the serial numbers have other lengths than is said")
-    ends = list(accumulate(lengths))
+    serial_numbers = _serial_numbers(reader, count)
     return [
         BatteryState(
-            serial_number=serial_numbers[ends[at] - lengths[at] : ends[at]],
+            serial_number=serial_numbers[at],
             soc=charges[at] / TENTHS,
             soh=healths[at] / TENTHS,
             temperature=temperatures[at] / TENTHS,
@@ -139,3 +152,27 @@ def _batteries(reader: Reader, count: int) -> list[BatteryState]:
         )
         for at in range(count)
     ]
+
+
+def _serial_numbers(reader: Reader, count: int) -> list[str]:
+    distinct = reader.integer(least=0, most=count)
+    lengths = reader.column(distinct, least=0, most=_MOST_SERIAL_CHARACTERS)
+    joined = reader.inflated(most=_MOST_SERIAL_CHARACTERS * _UTF_8 * MAX_BAYS)
+    if len(joined) != sum(lengths):
+        raise ValueError("the serial numbers have other lengths than is said")
+    ends = accumulate(lengths)
+    beginnings = [joined[end - length : end] for end, length in zip(ends, lengths, strict=True)]
+    of_each = reader.members(count, beginnings)
+    widths = reader.column(count, least=0, most=_MOST_DIGITS)
+    numbers = reader.column(count, least=0)
+    return [
+        beginning + _digits(number, width)
+        for beginning, number, width in zip(of_each, numbers, widths, strict=True)
+    ]
+
+
+def _digits(number: int, width: int) -> str:
+    digits = f"{number:0{width}}" if width else ""
+    if number >= 10**width:
+        raise ValueError(f"{number} has more than {width} digits")
+    return digits
