@@ -2,21 +2,23 @@
 
 from concurrent.futures import ProcessPoolExecutor
 from datetime import date
+from itertools import chain, islice
 from pathlib import Path
 
 import msgspec
 
 from evswap_local.cost import profile as profiles
 from evswap_local.cost.profile import Profile
-from tests.cost.measure import RECORDED, call_cpu_s, measured, requests, seed_message
+from tests.cost.measure import RECORDED, call_cpu_s, measured, requests, seed_message, together
 
 COMMAND = "python -m tests.cost"
 
 
 def main() -> None:
-    """Half a minute of a core for each recording."""
-    with ProcessPoolExecutor(len(RECORDED)) as pool:
-        recordings = list(pool.map(measured, RECORDED))
+    """Some ten seconds of a core for each shift, of which there are four a recording."""
+    with ProcessPoolExecutor() as pool:
+        works = iter(list(pool.map(measured, chain.from_iterable(RECORDED))))
+    recordings = [together(list(islice(works, len(shifts)))) for shifts in RECORDED]
     profile = Profile(
         command=COMMAND,
         measured_on=date.today().isoformat(),  # noqa: DTZ011 - of whoever measures

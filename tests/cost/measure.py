@@ -6,11 +6,13 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Final
+from typing import Any, Final
 
 import boto3
+from msgspec import structs
 
 from evswap_cloud.ingest import Ingest
+from evswap_local.cost.ours import HAPPENINGS
 from evswap_local.cost.profile import Recording, Request, Work
 from evswap_schema import Channel, SwapEvent, SwapStep, decode_batch, decode_event, encode_reading
 from tests.cloud.api_client import Client
@@ -26,9 +28,14 @@ SETTLES_H: Final = 0.2
 """A station that begins tells of all its bays, and so do its first messages: that is not counted."""
 
 RECORDED: Final = tuple(
-    Shift(bays=bays, batch_age_s=age_s, from_hour=8.0, hours=SETTLES_H + 0.6)
+    tuple(
+        Shift(bays=bays, batch_age_s=age_s, from_hour=hour, hours=SETTLES_H + 0.3)
+        for hour in (2.0, 8.0, 14.0, 20.0)
+    )
     for bays, age_s in ((35, 60.0), (35, 300.0), (8, 60.0))
 )
+"""Of each cabinet some of the night, the two rushes and between them: how often a change overtakes its batch
+goes by how many there are."""
 
 WINDOWS_S: Final[Mapping[Channel, float]] = {Channel.BATCH: 30.0, Channel.EVENT: 20.0}
 """Within which records of one station are handed over together, at most (cloud/stack/functions.yaml)."""
@@ -53,6 +60,40 @@ def measured(shift: Shift, *, settles_h: float = SETTLES_H) -> Recording:
         },
         stored_bytes=replayed.stored_bytes,
     )
+
+
+def together(shifts: Sequence[Recording]) -> Recording:
+    """Shifts of one cabinet as one recording. What happens fills its tables shift by shift; the other tables
+    are as large as ever."""
+    first = shifts[0]
+    return structs.replace(
+        first,
+        hours=math.fsum(one.hours for one in shifts),
+        samples=sum(one.samples for one in shifts),
+        swaps=sum(one.swaps for one in shifts),
+        channels={name: _sum_of_works([one.channels[name] for one in shifts]) for name in first.channels},
+        stored_bytes={
+            table: sum(one.stored_bytes[table] for one in shifts)
+            // (1 if table in HAPPENINGS else len(shifts))
+            for table in first.stored_bytes
+        },
+    )
+
+
+def _sum_of_works(works: Sequence[Work]) -> Work:
+    summed = {
+        name: _sum([getattr(work, name) for work in works])
+        for name in Work.__struct_fields__
+        if name != "largest"
+    }
+    return Work(largest=max(work.largest for work in works), **summed)
+
+
+def _sum(values: Sequence[Any]) -> Any:
+    if isinstance(values[0], Mapping):
+        keys = dict.fromkeys(key for value in values for key in value)
+        return {key: sum(value.get(key, 0.0) for value in values) for key in keys}
+    return sum(values)
 
 
 def _gives_a_battery(one: Sent) -> bool:

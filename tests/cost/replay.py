@@ -6,12 +6,14 @@ tables. Only the archive's objects are shared, so their bytes are measured apart
 """
 
 import json
+import math
 import os
 from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import count
 from types import SimpleNamespace
 from typing import Any, Final
 from unittest.mock import patch
@@ -21,7 +23,7 @@ import yaml
 from evswap_cloud.handlers import api, bulk, change, events, live
 from evswap_schema import Channel, broker_topic
 from tests.cloud.api_client import EVENT
-from tests.cloud.messages import STACK, delivered, delivery, reading, sqs_event
+from tests.cloud.messages import STACK, bay, delivered, delivery, reading, sqs_event
 from tests.cost.metering import Counting, Meter, item_bytes
 from tests.cost.traffic import Sent
 from tests.integration import aws
@@ -63,9 +65,9 @@ class Replayed:
 
 
 def replay(sent: Sequence[Sent], windows_s: Mapping[Channel, float], *, counted_from: datetime) -> Replayed:
-    """``windows_s`` is how long a queue gathers records before it hands them over; a channel without one is
-    invoked for each message. What was sent before ``counted_from`` is done, and not counted. A record that a
-    function leaves undone is an error of this measurement."""
+    """``windows_s`` is how long a queue gathers records of all stations before it hands them over; a channel
+    without one is invoked for each message. What was sent before ``counted_from`` is done, and not counted. A
+    record that a function leaves undone is an error of this measurement."""
     works = {channel: Work() for channel in (Channel.BATCH, Channel.CHANGE, Channel.EVENT)}
     with ExitStack() as stack:
         stack.enter_context(patch.dict(os.environ, _environment()))
@@ -80,12 +82,14 @@ def replay(sent: Sequence[Sent], windows_s: Mapping[Channel, float], *, counted_
 
 
 def page_of_stations(stations: int = 100) -> tuple[Meter, int]:
-    """What `GET /stations` reads of the tables, and how many bytes it answers with."""
+    """What `GET /stations` reads of the tables, with the bays in their items, and how many bytes it answers
+    with."""
     with ExitStack() as stack:
         stack.enter_context(patch.dict(os.environ, _environment()))
         account = stack.enter_context(aws.aws())
+        cabinet = tuple(map(bay, range(1, 36)))
         for number in range(stations):
-            one = reading(station_id=f"station-{number:03}", stream_id="s", sequence=1)
+            one = reading(station_id=f"station-{number:03}", stream_id="s", sequence=1, bays=cabinet)
             live.handler(sqs_event([delivered(one)]), SimpleNamespace())
         counting = Counting(account.dynamodb, indexed=())
         aws._forget_clients()
@@ -121,17 +125,25 @@ def envelope_of(one: Sent) -> str:
     )
 
 
+_GOLDEN: Final = (math.sqrt(5.0) - 1.0) / 2.0
+"""Its multiples, without what is before the point, are spread evenly over a unit, however many there are."""
+
+
 def _groups(sent: Sequence[Sent], windows_s: Mapping[Channel, float]) -> Iterator[tuple[Channel, list[Sent]]]:
-    """A window begins with the first record in it; groups in the order in which they are handed over."""
+    """Groups in the order in which they are handed over. The windows of a queue go by the records of a
+    thousand stations: this one's find some share of a window left, any share as often as any other."""
     waiting: dict[Channel, list[Sent]] = {}
+    until: dict[Channel, datetime] = {}
+    shares = (number * _GOLDEN % 1.0 for number in count(1))
     for one in sent:
-        for channel, group in list(waiting.items()):
-            if one.at >= group[0].at + timedelta(seconds=windows_s[channel]):
-                yield channel, waiting.pop(channel)
-        if one.channel in windows_s:
-            waiting.setdefault(one.channel, []).append(one)
-        else:
+        for channel in [channel for channel in waiting if one.at >= until[channel]]:
+            yield channel, waiting.pop(channel)
+        if one.channel not in windows_s:
             yield one.channel, [one]
+            continue
+        if one.channel not in waiting:
+            until[one.channel] = one.at + timedelta(seconds=windows_s[one.channel] * next(shares))
+        waiting.setdefault(one.channel, []).append(one)
     yield from waiting.items()
 
 

@@ -215,8 +215,6 @@ class Resources:
         return [
             self.item("delete_item"),
             self.put_item(self.table),
-            self.bay("get_item"),
-            self.bay("delete_item"),
             self.put_item(self.strange_table),
             Call("dynamodb", "delete_table", {"TableName": self.table}),
             self.put_object("reports/x"),

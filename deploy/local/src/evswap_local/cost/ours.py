@@ -27,7 +27,7 @@ _UTILISATION: Final = 0.7
 """What auto scaling of provisioned capacity aims at."""
 _SCALING_ALARMS: Final = 8
 """That auto scaling keeps for a table: two bounds each for rising and falling writes and reads."""
-_HAPPENINGS: Final = frozenset({"events", "ledger", "authorisations", "history"})
+HAPPENINGS: Final = frozenset({"events", "ledger", "authorisations", "history"})
 _HAPPENINGS_DAYS: Final = 90.0
 """The longest that an item of these tables is kept."""
 _REQUEST_LOG_BYTES: Final = 1_000
@@ -237,7 +237,7 @@ class Ours:
         age_days = self._fleet.months_kept * 30.0 + self._fleet.days / 2.0
         grown = min(age_days, _HAPPENINGS_DAYS) * 24.0 / self._recording.hours
         return self._fleet.stations * sum(
-            size * (grown if table in _HAPPENINGS else 1.0)
+            size * (grown if table in HAPPENINGS else 1.0)
             for table, size in self._recording.stored_bytes.items()
         )
 
@@ -249,11 +249,18 @@ class Ours:
         yield from (("batches", self._batches), ("changes", self._changes), ("events", self._events))
 
     def _scaled_by_time(self) -> Work:
-        """Batches come by the clock. The bays in them are written as batteries come, charge and go, which is
-        by swaps."""
+        """Batches come by the clock, and each is a write. The second write of those that a change has
+        overtaken goes by changes."""
         work = self._scaled(Channel.BATCH, self._fleet.station_days * 24.0 / self._recording.hours)
-        bays = self._recording.channels[Channel.BATCH].writes["bays"] / self._recording.swaps
-        return structs.replace(work, writes=work.writes | {"bays": bays * self._fleet.swaps})
+        recorded = self._recording.channels[Channel.CHANGE].messages / self._recording.hours
+        changes = self._fleet.swaps * self._fleet.changes_a_swap / (self._fleet.station_days * 24.0)
+        second = work.writes["stations"] - work.groups
+        spared = second * (1.0 - changes / recorded)
+        return structs.replace(
+            work,
+            writes=work.writes | {"stations": work.writes["stations"] - spared},
+            calls=work.calls | {"dynamodb": work.calls["dynamodb"] - spared},
+        )
 
     def _scaled_to(self, channel: Channel, messages: float) -> Work:
         return self._scaled(channel, messages / self._recording.channels[channel].messages)
