@@ -402,13 +402,14 @@ def test_bays_whose_state_a_change_has_overtaken_take_a_second_write_that_is_no_
     cloud: Aws, table: DynamoLatestStates, updates: list[dict[str, Any]]
 ) -> None:
     table.offer_with_bays(at(1), cabinet(at(1)))
-    table.offer(at(20))
+    change = replace(at(20), battery_available=1)
+    table.offer(change)
     offered = table.offer_with_bays(at(12), cabinet(at(12), lock=Lock.UNLOCKED))
     assert offered == Offered(state=Offer.NOT_NEWER, bays=Offer.MOVED)
     assert len(updates) == 4
     found = table.get_with_bays("station-01")
     assert found is not None
-    assert (found.state, {one.lock for one in found.bays}) == (at(20), {Lock.UNLOCKED})
+    assert (found.state, {one.lock for one in found.bays}) == (change, {Lock.UNLOCKED})
     item = cloud.item("station-01")
     assert item is not None
     assert item["news"] == {"N": "0"}
