@@ -69,7 +69,8 @@ class Orders(Struct, frozen=True, kw_only=True):
 
 
 class StringedTime(SystemTime):
-    """The machine's clocks, as they would be on a machine that was started with this process's boot."""
+    """The machine's clocks, as they would be in the boot that is told: a process that comes later in it
+    counts on from where those before it were."""
 
     def __init__(self, boot_id: str, speed: float) -> None:
         super().__init__()
@@ -79,11 +80,10 @@ class StringedTime(SystemTime):
         self._speed = speed
         self._began_at = time.time()
         # Each boot counts from another moment, as each boot of a machine does.
-        self._base_s = time.monotonic()
         self._counts_from_s = float(int(boot_id[:4], 16))
 
     def monotonic(self) -> float:
-        return self._counts_from_s + (super().monotonic() - self._base_s) * self._speed
+        return self._counts_from_s + super().monotonic() * self._speed
 
     def now(self) -> datetime:
         true_s = self._began_at + (time.time() - self._began_at) * self._speed
@@ -93,7 +93,7 @@ class StringedTime(SystemTime):
         return self.clock
 
     async def wait_until(self, moment: float, *, unless: asyncio.Event) -> None:
-        await super().wait_until(self._base_s + (moment - self._counts_from_s) / self._speed, unless=unless)
+        await super().wait_until((moment - self._counts_from_s) / self._speed, unless=unless)
 
 
 class StringedCabinet:

@@ -13,6 +13,7 @@ from evswap_edge.clock import SystemTime
 from evswap_edge.message import Message
 from evswap_edge.outbox import Outbox, OutboxFull
 from evswap_edge.reporting import Mode
+from evswap_edge.testing import ManualTime
 from evswap_edge.transports import NotConnected, ReasonCode, Rejected, RestartRequired
 from evswap_edge.transports.memory import MemoryTransport
 from evswap_schema import Channel as C
@@ -129,6 +130,27 @@ async def test_what_waited_longer_than_a_batch_is_compact_and_arrives_sample_by_
         await eventually(nothing_waits(outbox))
     assert run.archived == list(range(1, 21))
     assert {message.topic for message in run.transport.accepted} == {topic(C.TELEMETRY), topic(C.CHANGE)}
+    await outbox.aclose()
+
+
+async def test_a_sample_that_is_of_age_before_older_ones_does_not_overtake_them(
+    tmp_path: Path, make_reading: MakeReading, eventually: Eventually
+) -> None:
+    outbox = await opened(tmp_path)
+    before_it_was_set_back = ManualTime()
+    before_it_was_set_back.stall(100.0)
+    for n in range(5):
+        await store(outbox, make_reading(n), before_it_was_set_back)
+    time = ManualTime()
+    async with Publishing(outbox, time, window=1, age_s=1.0) as run:
+        run.transport.go_silent()
+        await eventually(lambda: run.transport.attempts)
+        await run.sample(make_reading(5))
+        await time.advance(1.0)
+        await eventually(lambda: outbox.waiting.parcels)
+        run.transport.answer_again()
+        await eventually(nothing_waits(outbox))
+    assert run.archived == [1, 2, 3, 4, 5, 6]
     await outbox.aclose()
 
 

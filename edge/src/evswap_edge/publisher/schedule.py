@@ -81,12 +81,14 @@ class Sealing:
             return samples
         if self._gathers and len(samples) >= TAKES:
             return samples[: len(samples) - len(samples) % TAKES]
-        of_age = [known for known in samples if self._age_of(known[0]) >= self._age_s]
+        ages = [self._age_of(sample) for sample, _ in samples]
+        of_age = [place for place, age in enumerate(ages) if age >= self._age_s]
         if of_age:
-            return samples if self._gathers else of_age
-        if samples:
-            youth_s = self._age_s - self._age_of(samples[0][0])
-            self.next_at = min(self.next_at, self._time.monotonic() + youth_s)
+            # What came before goes along, whatever its stamp says (a machine that goes on from a saved state
+            # counts again from there, in the same boot): parcels are sent before samples, and would overtake.
+            return samples if self._gathers else samples[: of_age[-1] + 1]
+        if ages:
+            self.next_at = min(self.next_at, self._time.monotonic() + self._age_s - max(ages))
         return ()
 
     async def _replace(self, sealed: Sealed) -> None:
