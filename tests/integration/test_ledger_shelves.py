@@ -172,6 +172,66 @@ def test_a_record_that_may_go_says_when(cloud: Aws) -> None:
     assert item["expires_at"] == {"N": str(int(NOW.timestamp()))}
 
 
+class Lagging:
+    """A client whose eventually consistent reads show an item as it was before the last write."""
+
+    def __init__(self) -> None:
+        self._client = boto3.client("dynamodb")
+        self._old: dict[str, Any] = {}
+        self.consistent: list[bool] = []
+        self.exceptions = self._client.exceptions
+
+    def put_item(self, **request: Any) -> Any:
+        old = self._client.get_item(TableName=request["TableName"], Key={"serial_number": {"S": "n"}})
+        answer = self._client.put_item(**request)
+        self._old = {"Item": old["Item"]} if "Item" in old else {}
+        return answer
+
+    def get_item(self, **request: Any) -> Any:
+        self.consistent.append(request["ConsistentRead"])
+        return self._client.get_item(**request) if request["ConsistentRead"] else self._old
+
+
+@pytest.fixture
+def lagging(cloud: Aws) -> tuple[Lagging, DynamoShelf[str, Number]]:
+    client = Lagging()
+    return client, DynamoShelf(client, BATTERIES, LAYOUT)  # type: ignore[arg-type]
+
+
+def test_a_change_on_what_is_old_is_made_on_what_is_there(
+    lagging: tuple[Lagging, DynamoShelf[str, Number]],
+) -> None:
+    client, shelf = lagging
+    shelf.change("n", more)
+    changed = shelf.change("n", more)
+    assert (changed.before, changed.after) == (Number("n", 1), Number("n", 2))
+    assert client.consistent == [False, False, True], "one read is enough where it shows what is there"
+
+
+def test_what_is_old_neither_settles_a_change_nor_refuses_it(
+    lagging: tuple[Lagging, DynamoShelf[str, Number]],
+) -> None:
+    client, shelf = lagging
+    shelf.change("n", more)
+    shelf.change("n", more)
+
+    def down(number: Number | None) -> Number:
+        """The old record is one already: seen in it, nothing would be left to do."""
+        assert number is not None
+        return Number("n", 1)
+
+    assert shelf.change("n", down).before == Number("n", 2)
+    assert shelf.get("n") == Number("n", 1)
+
+    def there(number: Number | None) -> Number:
+        if number is None:
+            raise LedgerError(operation="miss", target="n", code="NotEntered")
+        return number
+
+    client._old = {}
+    assert shelf.change("n", there).after == Number("n", 1)
+
+
 def test_the_ledger_on_dynamodb_is_the_one_in_memory(cloud: Aws) -> None:
     def step(minute: int, what: SwapStep, **changes: Any) -> Any:
         return swap(minute, step=what, timestamp=NOW + timedelta(minutes=minute - 60), **changes)

@@ -113,11 +113,21 @@ class DynamoShelf(Generic[K, R]):
         return self._read(key)[0]
 
     def change(self, key: K, transition: Callable[[R | None], R]) -> Change[R]:
-        """One read, and a conditional write where the record changes."""
-        for _ in range(ATTEMPTS):
-            before, version = self._read(key)
-            after = transition(before)
-            if after == before or self._write(key, after, version):
+        """One read, and a conditional write where the record changes.
+
+        The first read is eventually consistent, at half the price. A write on what is old is refused; that
+        nothing is to be changed, or that it cannot be, is believed of a consistent read alone.
+        """
+        for consistent in (False, *(True,) * (ATTEMPTS - 1)):
+            before, version = self._read(key, consistent=consistent)
+            try:
+                after = transition(before)
+            except LedgerError:
+                if consistent:
+                    raise
+                continue
+            unchanged = after == before
+            if consistent if unchanged else self._write(key, after, version):
                 return Change(before=before, after=after)
         raise LedgerError(operation="write", target=str(key), code="Contended")
 
@@ -202,10 +212,10 @@ class DynamoShelf(Generic[K, R]):
             raise self._failed("write", self._table, error) from error
         return True
 
-    def _read(self, key: K) -> tuple[R | None, int]:
+    def _read(self, key: K, *, consistent: bool = True) -> tuple[R | None, int]:
         try:
             answer = self._client.get_item(
-                TableName=self._table, Key=self._layout.to_item_key(key), ConsistentRead=True
+                TableName=self._table, Key=self._layout.to_item_key(key), ConsistentRead=consistent
             )
         except (ClientError, BotoCoreError) as error:
             raise self._failed("read", str(key), error) from error
