@@ -190,4 +190,6 @@ def test_an_item_reads_back_as_it_was_written_and_its_place_as_a_cursor_may_be()
         assert from_item(to_item(kept)) == kept
         assert re.match(PLACE_PATTERN, kept.place)
     flagged = station_event(alarm(timestamp=NOW + timedelta(days=1)))
-    assert to_item(flagged)["expires_at"] == {"N": str(int((NOW + timedelta(days=90)).timestamp()))}
+    assert to_item(flagged)["expires_at"] == {"N": str(int((NOW + timedelta(days=30)).timestamp()))}
+    longer = to_item(flagged, kept=timedelta(days=90))
+    assert longer["expires_at"] == {"N": str(int((NOW + timedelta(days=90)).timestamp()))}

@@ -82,6 +82,7 @@ def test_a_function_has_the_settings_that_its_wiring_asks_for_and_no_others() ->
             wiring.BATTERIES_TABLE,
             wiring.LEDGER_TABLE,
             wiring.AUTHORISATIONS_TABLE,
+            wiring.EVENTS_KEPT_DAYS,
         },
         "connection": {wiring.ARCHIVE_BUCKET, wiring.STATIONS_TABLE},
         "sweep": {wiring.STATIONS_TABLE, wiring.FLEET_TABLE},

@@ -35,6 +35,7 @@ def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[Aws]:
         "EVSWAP_LEDGER_TABLE": LEDGER,
         "EVSWAP_HISTORY_TABLE": HISTORY,
         "EVSWAP_AUTHORISATIONS_TABLE": AUTHORISATIONS,
+        "EVSWAP_EVENTS_KEPT_DAYS": "30",
         "EVSWAP_COMMANDS_TABLE": COMMANDS,
     }
     for name, value in settings.items():

@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from types_boto3_dynamodb.client import DynamoDBClient
     from types_boto3_dynamodb.type_defs import AttributeValueTypeDef, PutItemInputTypeDef, QueryInputTypeDef
 
-RETENTION: Final = timedelta(days=90)
-"""How long events can be asked for; the archive keeps them."""
+RETENTION: Final = timedelta(days=30)
+"""How long events, and the swaps that they tell of, can be asked for where no setting says otherwise; the
+archive keeps the events."""
 
 INDEX: Final = "by-time"
 
@@ -99,15 +100,17 @@ def supersedes(new: StationEvent, stored: StationEvent) -> bool:
 class DynamoEvents:
     """The events in a DynamoDB table of ``station_id`` and ``event_id``, with a local index by ``place``."""
 
-    def __init__(self, client: "DynamoDBClient", table: str) -> None:
+    def __init__(self, client: "DynamoDBClient", table: str, *, kept: timedelta = RETENTION) -> None:
+        """DynamoDB removes what is written here some time after it has been there for as long as ``kept``."""
         self._client = client
         self._table = table
+        self._kept = kept
 
     def keep(self, event: StationEvent) -> Keeping:
         """One conditional write. A failed condition means that the event is there."""
         request: PutItemInputTypeDef = {
             "TableName": self._table,
-            "Item": to_item(event),
+            "Item": to_item(event, kept=self._kept),
             "ConditionExpression": _NEW,
         }
         if event.event.clock is Clock.SYNCHRONIZED:
@@ -147,7 +150,7 @@ class DynamoEvents:
         return EventPage(events=tuple(map(from_item, items[:limit])), more=len(items) > limit)
 
 
-def to_item(event: StationEvent) -> dict[str, "AttributeValueTypeDef"]:
+def to_item(event: StationEvent, *, kept: timedelta = RETENTION) -> dict[str, "AttributeValueTypeDef"]:
     """Write ``event`` as DynamoDB's attribute values. DynamoDB removes it some time after ``expires_at``."""
     item: dict[str, AttributeValueTypeDef] = {
         **_key(event.event.station_id, event.place),
@@ -155,7 +158,7 @@ def to_item(event: StationEvent) -> dict[str, "AttributeValueTypeDef"]:
         "clock": {"S": event.event.clock.value},
         "occurred_at": {"S": format_timestamp(event.occurred_at)},
         "received_at": {"S": format_timestamp(event.received_at)},
-        "expires_at": {"N": str(int((event.received_at + RETENTION).timestamp()))},
+        "expires_at": {"N": str(int((event.received_at + kept).timestamp()))},
     }
     if event.flags:
         item["flags"] = {"L": [{"S": flag.value} for flag in event.flags]}

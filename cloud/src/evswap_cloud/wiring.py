@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,6 +17,7 @@ from botocore.config import Config
 
 from evswap_cloud.archive import S3Archive
 from evswap_cloud.errors import MissingSetting
+from evswap_cloud.events import RETENTION
 from evswap_cloud.ingest import BulkIngest, ChangeIngest, EventIngest, LiveIngest
 from evswap_cloud.latest import DynamoLatestStates
 from evswap_cloud.quarantine import S3Quarantine
@@ -53,6 +55,8 @@ TICKETS_TABLE: Final = "EVSWAP_TICKETS_TABLE"
 WATCHERS_TABLE: Final = "EVSWAP_WATCHERS_TABLE"
 LIVE_ORIGINS: Final = "EVSWAP_LIVE_ORIGINS"
 """From where pages may watch, with spaces between; none when it is empty."""
+EVENTS_KEPT_DAYS: Final = "EVSWAP_EVENTS_KEPT_DAYS"
+"""How long events and swaps stay in their tables."""
 HISTORY_TABLE: Final = "EVSWAP_HISTORY_TABLE"
 
 PARALLEL_WRITES: Final = 8
@@ -114,7 +118,7 @@ def event_ingest() -> EventIngest:
     s3, bucket = _s3(), setting(ARCHIVE_BUCKET)
     return EventIngest(
         archive=S3Archive(s3, bucket),
-        events=_events(),
+        events=_events(kept=_events_kept()),
         ledger=ledger(),
         quarantine=S3Quarantine(s3, bucket),
         each=_writers().map,
@@ -186,6 +190,7 @@ def ledger() -> "Book":
         batteries=setting(BATTERIES_TABLE),
         ledger=setting(LEDGER_TABLE),
         authorisations=setting(AUTHORISATIONS_TABLE),
+        swaps=_events_kept(),
     )
 
 
@@ -282,10 +287,14 @@ def _latest_states() -> DynamoLatestStates:
     return DynamoLatestStates(_dynamodb(), setting(STATIONS_TABLE))
 
 
-def _events() -> "DynamoEvents":
+def _events(*, kept: timedelta = RETENTION) -> "DynamoEvents":
     from evswap_cloud.events import DynamoEvents
 
-    return DynamoEvents(_dynamodb(), setting(EVENTS_TABLE))
+    return DynamoEvents(_dynamodb(), setting(EVENTS_TABLE), kept=kept)
+
+
+def _events_kept() -> timedelta:
+    return timedelta(days=float(setting(EVENTS_KEPT_DAYS)))
 
 
 def _history() -> "DynamoHistory":

@@ -6,19 +6,20 @@ by entering it again.
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from msgspec import Struct
 
 from evswap_cloud.errors import LedgerError
-from evswap_cloud.events import StationEvent
+from evswap_cloud.events import RETENTION, StationEvent
 from evswap_cloud.ledger import authorisations, batteries, slots, swaps
 from evswap_cloud.ledger.authorisations import Account
 from evswap_cloud.ledger.batteries import Battery, Missed
 from evswap_cloud.ledger.facts import Facts, facts_of
 from evswap_cloud.ledger.findings import Finding
-from evswap_cloud.ledger.layouts import ACCOUNTS, BATTERIES, SLOTS, SWAPS, SlotKey
+from evswap_cloud.ledger.layouts import ACCOUNTS, BATTERIES, SLOTS, SlotKey, swaps_kept
 from evswap_cloud.ledger.reading import LedgerReader
 from evswap_cloud.ledger.shelves import Change, DynamoShelf, MemoryShelf, Shelf
 from evswap_cloud.ledger.slots import Slot
@@ -57,15 +58,22 @@ def memory_book() -> Book:
 
 def dynamo_reader(client: "DynamoDBClient", *, batteries: str, ledger: str) -> LedgerReader:
     """What reads the ledger in the DynamoDB tables of these names."""
-    return LedgerReader(DynamoShelf(client, batteries, BATTERIES), DynamoShelf(client, ledger, SWAPS))
+    return LedgerReader(DynamoShelf(client, batteries, BATTERIES), DynamoShelf(client, ledger, swaps_kept()))
 
 
-def dynamo_book(client: "DynamoDBClient", *, batteries: str, ledger: str, authorisations: str) -> Book:
-    """The ledger in the DynamoDB tables of these names."""
+def dynamo_book(
+    client: "DynamoDBClient",
+    *,
+    batteries: str,
+    ledger: str,
+    authorisations: str,
+    swaps: timedelta = RETENTION,
+) -> Book:
+    """The ledger in the DynamoDB tables of these names; ``swaps`` is how long those are remembered."""
     return Book(
         DynamoShelf(client, batteries, BATTERIES),
         DynamoShelf(client, ledger, SLOTS),
-        DynamoShelf(client, ledger, SWAPS),
+        DynamoShelf(client, ledger, swaps_kept(swaps)),
         DynamoShelf(client, authorisations, ACCOUNTS),
     )
 

@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from evswap_cloud.events import RETENTION
 from evswap_cloud.ledger.authorisations import Account
 from evswap_cloud.ledger.batteries import Battery
 from evswap_cloud.ledger.shelves import ENTRY, Layout
@@ -13,9 +14,6 @@ SlotKey = tuple[str, int]
 
 _SWAP_ENTRY: Final = "swap/"
 _SLOT_ENTRY: Final = "bay/"
-
-SWAPS_RETENTION: Final = timedelta(days=90)
-"""How long a swap is remembered, which is a journey of its customer: as long as its events."""
 
 ACCOUNTS_RETENTION: Final = timedelta(days=90)
 """How long an authorisation is remembered after its expiry: what stations used of it offline has come then.
@@ -29,10 +27,6 @@ def _swap_entry(key: SwapKey) -> dict[str, Any]:
 
 def _slot_entry(key: SlotKey) -> dict[str, Any]:
     return {"station_id": {"S": key[0]}, ENTRY: {"S": f"{_SLOT_ENTRY}{key[1]:03}"}}
-
-
-def _swap_expiry(swap: Swap) -> datetime:
-    return swap.heard_at + SWAPS_RETENTION
 
 
 def _account_expiry(account: Account) -> datetime | None:
@@ -50,13 +44,19 @@ SLOTS: Final = Layout[SlotKey, Slot](
     key_of=lambda slot: (slot.station_id, slot.bay),
     entries=_SLOT_ENTRY,
 )
-SWAPS: Final = Layout[SwapKey, Swap](
-    kind=Swap,
-    to_item_key=_swap_entry,
-    key_of=lambda swap: swap.key,
-    expires_at=_swap_expiry,
-    entries=_SWAP_ENTRY,
-)
+
+
+def swaps_kept(kept: timedelta = RETENTION) -> Layout[SwapKey, Swap]:
+    """A swap is a journey of its customer, and remembered for as long as its events."""
+    return Layout(
+        kind=Swap,
+        to_item_key=_swap_entry,
+        key_of=lambda swap: swap.key,
+        expires_at=lambda swap: swap.heard_at + kept,
+        entries=_SWAP_ENTRY,
+    )
+
+
 ACCOUNTS: Final = Layout[str, Account](
     kind=Account,
     to_item_key=lambda name: {"authorisation_id": {"S": name}},
