@@ -153,7 +153,7 @@ def test_silent_stations_raise_their_alarms() -> None:
     assert not is_raised("stations-offline", offline=1.0, stations=1_000.0)
     assert is_raised("stations-stale", stale=11.0, stations=1_000.0)
     assert not is_raised("stations-stale", stale=0.0, stations=0.0)
-    assert is_raised("feed-age", age=61_000.0)
+    assert is_raised("push-age", age=31_000.0)
 
 
 # --- S3 write failure ---
