@@ -9,7 +9,16 @@ locals {
   log_retention_days = 7
 
   # What a function's environment has beside cloud/stack.
-  environments = { watch-authorise = { EVSWAP_LIVE_ORIGINS = join(" ", var.live_origins) } }
+  environments = {
+    watch-authorise = { EVSWAP_LIVE_ORIGINS = join(" ", var.live_origins) }
+    events          = var.events_kept_days == null ? {} : { EVSWAP_EVENTS_KEPT_DAYS = tostring(var.events_kept_days) }
+  }
+
+  # A record is hidden for six time-outs of the function and its window (cloud/stack/queues.yaml): the longest window sets it.
+  windows = { bulk = var.bulk_window_s }
+  queues = { for key, queue in module.stack.queues : key => merge(queue, key != "batch" || var.bulk_window_s == null ? {} : {
+    visibility_timeout_s = max(queue.visibility_timeout_s, 6 * module.stack.functions.bulk.timeout_s + var.bulk_window_s)
+  }) }
 
   role_arns = { for key, role in module.role : key => role.arn }
   functions = { for key, function in module.function : key => { name = function.name, alias = function.alias, arn = function.arn } }
@@ -53,14 +62,17 @@ module "buckets" {
 module "queues" {
   source = "./modules/queues"
 
-  queues = module.stack.queues
+  queues = local.queues
 }
 
 module "function" {
   source   = "./modules/function"
   for_each = module.stack.functions
 
-  function       = merge(each.value, { environment = merge(each.value.environment, lookup(local.environments, each.key, {})) })
+  function = merge(each.value,
+    { environment = merge(each.value.environment, lookup(local.environments, each.key, {})) },
+    lookup(local.windows, each.key, null) == null ? {} : { event_source = merge(each.value.event_source, { window_s = local.windows[each.key] }) },
+  )
   code           = module.stack.code
   package        = "${local.packages}/evswap-cloud-${local.target}.zip"
   role           = { arn = module.role[each.value.role].arn, name = module.role[each.value.role].name }
@@ -115,6 +127,7 @@ module "api" {
   rate_limit         = var.api_rate_limit
   burst_limit        = var.api_burst_limit
   tracing            = var.tracing
+  tracing_share      = var.tracing_share
   log_retention_days = local.log_retention_days
 
   depends_on = [module.account]

@@ -105,6 +105,7 @@ variable "provisioned_tables" {
     write_units      = number
     most_read_units  = number
     most_write_units = number
+    index_units      = optional(number, 2)
   }))
   default = {}
 
@@ -112,6 +113,39 @@ variable "provisioned_tables" {
     condition = alltrue([for each in values(var.provisioned_tables) : each.read_units >= 1 && each.write_units >= 1
     && each.most_read_units >= each.read_units && each.most_write_units >= each.write_units])
     error_message = "A table has at least one unit of each, and scales up to no less than it begins with."
+  }
+}
+
+variable "events_kept_days" {
+  description = "Days that events and swaps stay in their tables, where the API finds them; the archive keeps events longer. Null is what cloud/stack says."
+  type        = number
+  default     = null
+
+  validation {
+    condition     = var.events_kept_days == null ? true : var.events_kept_days >= 1 && floor(var.events_kept_days) == var.events_kept_days
+    error_message = "Give whole days, at least one: what has just happened is asked for."
+  }
+}
+
+variable "bulk_window_s" {
+  description = "Seconds that batches are gathered before the function is called: longer makes fewer objects of the archive, and older states. Null is what cloud/stack says."
+  type        = number
+  default     = null
+
+  validation {
+    condition     = var.bulk_window_s == null ? true : var.bulk_window_s >= 1 && var.bulk_window_s <= 300 && floor(var.bulk_window_s) == var.bulk_window_s
+    error_message = "Lambda gathers for 1 to 300 whole seconds."
+  }
+}
+
+variable "tracing_share" {
+  description = "The share of the API's requests that X-Ray records, where tracing is on. It is billed by the trace."
+  type        = number
+  default     = 0.05
+
+  validation {
+    condition     = var.tracing_share >= 0 && var.tracing_share <= 1
+    error_message = "A share is between 0 and 1."
   }
 }
 

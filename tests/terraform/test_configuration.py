@@ -13,6 +13,7 @@ from tests.terraform.tool import CONFIGURATION, ROOT, Plan, Terraform
 STACK = f"-var=stack_folder={ROOT / 'cloud' / 'stack'}"
 HERE = ("-var=account_id=000000000000", "-input=false", "-no-color")
 DEV, PROD = "-var-file=environments/dev.tfvars", "-var-file=environments/prod.tfvars"
+FRUGAL = CONFIGURATION / "environments" / "frugal.tfvars.json"
 
 
 def refusal(terraform: Terraform, *options: str, environment: dict[str, str] | None = None) -> str:
@@ -47,6 +48,9 @@ def test_every_wrong_variable_is_refused_with_what_to_write(terraform: Terraform
         "alarm_emails": ('["nobody"]', "no e-mail address"),
         "alarm_endpoints": ('[{protocol = "email", endpoint = "x"}]', "go into alarm_emails"),
         "provisioned_tables": (json.dumps({"stations": CAPACITY | {"read_units": 0}}), "at least one unit"),
+        "events_kept_days": ("0", "whole days, at least one"),
+        "bulk_window_s": ("301", "1 to 300 whole seconds"),
+        "tracing_share": ("5", "between 0 and 1"),
         "without": ('["alarms"]', "Only iot-logging, saved-queries and tls-only"),
     }
     said = refusal(
@@ -123,6 +127,9 @@ def test_x_ray_is_on_in_prod_alone_and_for_the_api_alone(dev: Plan, prod: Plan) 
     assert [name for name, mode in modes(prod).items() if mode == "Active"] == ["evswap-api"]
     assert only(prod, "aws_api_gateway_stage")["xray_tracing_enabled"] is True
     assert only(dev, "aws_api_gateway_stage")["xray_tracing_enabled"] is False
+    sampling = only(prod, "aws_xray_sampling_rule")
+    assert (sampling["reservoir_size"], sampling["fixed_rate"]) == (0, 0.05)
+    assert dev.after("aws_xray_sampling_rule") == {}
     extra = prod.after("aws_iam_role_policy").keys() - dev.after("aws_iam_role_policy").keys()
     assert extra == {'module.function["api"].aws_iam_role_policy.tracing[0]'}
 
@@ -265,6 +272,29 @@ def test_a_table_has_capacity_of_its_own_where_it_is_given(dev: Plan, prod: Plan
     targets = {each["scalable_dimension"]: each for each in prod.after("aws_appautoscaling_target").values()}
     assert targets["dynamodb:table:WriteCapacityUnits"]["max_capacity"] == 200
     assert dev.after("aws_appautoscaling_target") == {}
+
+
+def test_the_frugal_settings_are_what_the_bill_takes_them_for(
+    terraform: Terraform, account: Account, zips: Path
+) -> None:
+    """`evswap cost --settings` reads the same file."""
+    options = (PROD, f"-var-file={FRUGAL}", STACK, f"-var=packages={zips}", "-var=events_kept_days=14")
+    plan = terraform.plan(*HERE, *options, environment=account.environment())
+    own = {each["name"] for each in plan.after("aws_dynamodb_table").values() if each["write_capacity"]}
+    assert own == {f"evswap-{table}" for table in json.loads(FRUGAL.read_text())["provisioned_tables"]}
+    windows = {
+        each["maximum_batching_window_in_seconds"]
+        for address, each in plan.after("aws_lambda_event_source_mapping").items()
+        if '"bulk"' in address
+    }
+    assert windows == {120}
+    hidden = {
+        each["name"]: each["visibility_timeout_seconds"] for each in plan.after("aws_sqs_queue").values()
+    }
+    assert hidden["evswap-batch"] >= 6 * 60 + 120
+    assert only(plan, "aws_xray_sampling_rule")["fixed_rate"] == 0.01
+    told = {each["function_name"]: each["environment"] for each in plan.after("aws_lambda_function").values()}
+    assert told["evswap-events"][0]["variables"]["EVSWAP_EVENTS_KEPT_DAYS"] == "14"
 
 
 def test_alarms_and_budget_reach_who_is_named(prod: Plan) -> None:

@@ -188,6 +188,24 @@ resource "aws_cloudwatch_log_group" "access" {
   retention_in_days = var.log_retention_days
 }
 
+# X-Ray's own rule records the first request of every second, which is all of a network's people: a reservoir of 0 leaves the share.
+# The API decides; its function follows what the request's trace header says.
+resource "aws_xray_sampling_rule" "this" {
+  count = var.tracing ? 1 : 0
+
+  rule_name      = substr("${local.name}-${var.stage}", 0, 32)
+  priority       = 100
+  version        = 1
+  reservoir_size = 0
+  fixed_rate     = var.tracing_share
+  service_type   = "AWS::ApiGateway::Stage"
+  service_name   = "${local.name}/${var.stage}"
+  resource_arn   = "*"
+  host           = "*"
+  http_method    = "*"
+  url_path       = "*"
+}
+
 resource "aws_api_gateway_stage" "this" {
   #checkov:skip=CKV2_AWS_4:execution logs are priced by the line: the access log and the function's own say what happened
   #checkov:skip=CKV2_AWS_51:behind it is Lambda, which IAM lets this API call and nobody else

@@ -38,6 +38,11 @@ variable "tracing" {
   type        = bool
 }
 
+variable "tracing_share" {
+  description = "The share of requests that X-Ray records where it is on."
+  type        = number
+}
+
 variable "log_retention_days" {
   description = "How long access logs are kept."
   type        = number

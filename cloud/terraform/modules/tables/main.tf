@@ -41,9 +41,10 @@ resource "aws_dynamodb_table" "this" {
   dynamic "global_secondary_index" {
     for_each = each.value.global_indexes
 
+    # The keys of an index are static: what it needs does not follow the table's load, and is not scaled.
     content {
-      read_capacity   = try(var.provisioned[each.key].read_units, null)
-      write_capacity  = try(var.provisioned[each.key].write_units, null)
+      read_capacity   = try(var.provisioned[each.key].index_units, null)
+      write_capacity  = try(var.provisioned[each.key].index_units, null)
       name            = global_secondary_index.key
       hash_key        = global_secondary_index.value.partition_key.name
       range_key       = global_secondary_index.value.sort_key.name

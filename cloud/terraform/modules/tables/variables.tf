@@ -31,5 +31,6 @@ variable "provisioned" {
     write_units      = number
     most_read_units  = number
     most_write_units = number
+    index_units      = number
   }))
 }
