@@ -59,6 +59,7 @@ def measured(shift: Shift, *, settles_h: float = SETTLES_H) -> Recording:
             channel.value: _work(channel, messages, replayed) for channel, messages in by_channel.items()
         },
         stored_bytes=replayed.stored_bytes,
+        grown_bytes=replayed.grown_bytes,
     )
 
 

@@ -9,7 +9,7 @@ import json
 import math
 import os
 from base64 import b64encode
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -21,6 +21,7 @@ from unittest.mock import patch
 import yaml
 
 from evswap_cloud.handlers import api, bulk, change, events, live
+from evswap_cloud.ledger.shelves import EXPIRY
 from evswap_schema import Channel, broker_topic
 from tests.cloud.api_client import EVENT
 from tests.cloud.messages import STACK, bay, delivered, delivery, reading, sqs_event
@@ -41,7 +42,7 @@ def _environment() -> dict[str, str]:
     functions = yaml.safe_load((STACK / "functions.yaml").read_text())["functions"].values()
     named = {variable for function in functions for variable in function["environment"]}
     tables = {name: f"evswap-{name.split('_')[1].lower()}" for name in named if name.endswith("_TABLE")}
-    return _CREDENTIALS | {"EVSWAP_ARCHIVE_BUCKET": aws.BUCKET} | tables
+    return _CREDENTIALS | {"EVSWAP_ARCHIVE_BUCKET": aws.BUCKET, "EVSWAP_EVENTS_KEPT_DAYS": "30"} | tables
 
 
 _ITEM_OVERHEAD: Final = 100
@@ -62,6 +63,8 @@ class Replayed:
 
     works: Mapping[Channel, Work]
     stored_bytes: dict[str, int]
+    grown_bytes: dict[str, int]
+    """Of what passes, by what was counted alone."""
 
 
 def replay(sent: Sequence[Sent], windows_s: Mapping[Channel, float], *, counted_from: datetime) -> Replayed:
@@ -73,12 +76,22 @@ def replay(sent: Sequence[Sent], windows_s: Mapping[Channel, float], *, counted_
         stack.enter_context(patch.dict(os.environ, _environment()))
         account = stack.enter_context(aws.aws())
         counting = Counting(account.dynamodb, indexed={aws.EVENTS})
+        settled: dict[str, int] | None = None
         for channel, group in _groups(sent, windows_s):
-            work = works[channel] if group[0].at >= counted_from else Work()
+            counts = group[0].at >= counted_from
+            if counts and settled is None:
+                settled = _stored_bytes(account.dynamodb, _passes)
+            work = works[channel] if counts else Work()
             counting.meter = work.meter
             work.groups += 1
             _invoke(channel, [envelope_of(one) for one in group])
-        return Replayed(works, _stored_bytes(account.dynamodb))
+        before = settled or {}
+        passing = _stored_bytes(account.dynamodb, _passes)
+        return Replayed(
+            works=works,
+            stored_bytes=_stored_bytes(account.dynamodb),
+            grown_bytes={table: size - before.get(table, 0) for table, size in passing.items()},
+        )
 
 
 def page_of_stations(stations: int = 100) -> tuple[Meter, int]:
@@ -98,15 +111,24 @@ def page_of_stations(stations: int = 100) -> tuple[Meter, int]:
         return counting.meter, len(answer["body"])
 
 
-def _stored_bytes(dynamodb: Any) -> dict[str, int]:
+def _stored_bytes(
+    dynamodb: Any, of: Callable[[str, Mapping[str, Any]], bool] = lambda *_: True
+) -> dict[str, int]:
     return {
         table.removeprefix("evswap-"): sum(
             _ITEM_OVERHEAD + item_bytes(item)
             for page in dynamodb.get_paginator("scan").paginate(TableName=table)
             for item in page["Items"]
+            if of(table, item)
         )
         for table in dynamodb.list_tables()["TableNames"]
     }
+
+
+def _passes(table: str, item: Mapping[str, Any]) -> bool:
+    """Whether it is of something that happened, and not of a station, a bay or a battery, of which there are
+    no more tomorrow than today."""
+    return table in {aws.EVENTS, aws.HISTORY, aws.AUTHORISATIONS} or (table == aws.LEDGER and EXPIRY in item)
 
 
 def envelope_of(one: Sent) -> str:

@@ -1,13 +1,17 @@
 """The bill: its sums, its bars, and that what it is made of is still what stations and functions move."""
 
 import json
+import math
+from pathlib import Path
 
 import pytest
 
 from evswap_local.__main__ import main
+from evswap_local.cost.capacity import TARGET, Demand
 from evswap_local.cost.prices import price_list
 from evswap_local.cost.profile import Recording, Work, profile
 from evswap_schema import Channel
+from tests.cloud.messages import STACK
 from tests.cost.measure import measured, seed_message
 from tests.cost.metering import item_bytes
 from tests.cost.traffic import Shift
@@ -52,6 +56,48 @@ def test_longer_batches_and_provisioned_capacity_save(capsys: pytest.CaptureFixt
     longer = bill(capsys, "--batch-age", "300")["evswap"]
     provisioned = bill(capsys, "--batch-age", "300", "--billing", "provisioned")["evswap"]
     assert provisioned < longer < usual
+
+
+FRUGAL = ("--batch-age", "300", "--settings", str(STACK.parent / "terraform/environments/frugal.tfvars.json"))
+
+
+def test_the_frugal_settings_spare_what_they_are_for(capsys: pytest.CaptureFixture[str]) -> None:
+    longer = bill(capsys, "--batch-age", "300")["evswap"]
+    assert bill(capsys, *FRUGAL)["evswap"] < longer - 15.0
+
+
+def test_settings_that_are_none_are_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    file = tmp_path / "mine.tfvars.json"
+    file.write_text('{"tracing_share": "much"}')
+    assert main(["cost", "--settings", str(file)]) == 1
+    assert "tracing_share" in capsys.readouterr().err
+
+
+def lines(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, float]:
+    assert main(["cost", "--json", *arguments]) == 0
+    ours = json.loads(capsys.readouterr().out)["bills"]["evswap"]["lines"]
+    return {line["what"]: line["usd"] for line in ours}
+
+
+def test_what_happens_is_paid_for_as_long_as_it_is_kept(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    file = tmp_path / "longer.tfvars.json"
+    file.write_text('{"events_kept_days": 90}')
+    of_a_year = ("--months-kept", "12")
+    first, settled = lines(capsys)["storage"], lines(capsys, *of_a_year)["storage"]
+    assert first < settled < 6 * first
+    assert lines(capsys, *of_a_year, "--settings", str(file))["storage"] > 2 * settled * 0.8
+
+
+def test_capacity_is_paid_for_the_busiest_hour_and_not_for_the_mean() -> None:
+    rush = Demand(by_swaps=10.0)
+    assert rush.peak > 2.0 * 10.0
+    assert rush.paid(1.0, math.inf) > 10.0 / TARGET
+    assert rush.paid(50.0, 50.0) == 50.0, (
+        "what Terraform keeps at least is paid for, and no more than its most"
+    )
+    assert Demand(even=7.0).paid(1.0, math.inf) == 10.0
 
 
 def test_what_was_not_measured_is_not_guessed(capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,7 +5,10 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any, Final
+
+import msgspec
 
 from evswap_local.context import Context
 from evswap_local.cost.fleet import Billing, Fleet
@@ -14,6 +17,7 @@ from evswap_local.cost.ours import Ours
 from evswap_local.cost.prices import PriceList, price_list
 from evswap_local.cost.profile import Profile, profile
 from evswap_local.cost.seed import seed_bill
+from evswap_local.cost.settings import Settings, read_settings
 from evswap_local.cost.stack import Stack
 from evswap_local.stack.source import Source, Values
 
@@ -70,11 +74,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=_USUAL.months_kept,
         help="how old the archive is when the days begin (default: %(default)g)",
     )
+    parser.add_argument(
+        "--settings",
+        type=Path,
+        metavar="FILE",
+        help="Terraform's variables in JSON, such as cloud/terraform/environments/frugal.tfvars.json",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(context: Context, options: argparse.Namespace) -> int:
-    """Nothing has to run for it. Raises ``NotMeasured`` or ``BadStack``."""
+    """Nothing has to run for it. Raises ``NotMeasured``, ``BadSettings`` or ``BadStack``."""
     fleet = Fleet(
         stations=options.stations,
         days=options.days,
@@ -85,6 +95,7 @@ def run(context: Context, options: argparse.Namespace) -> int:
         requests_a_minute=options.requests,
         pages=options.pages,
         months_kept=options.months_kept,
+        settings=Settings() if options.settings is None else read_settings(options.settings),
     )
     prices, measured = price_list(), profile()
     values = Values.of(context.checkout.stack, region=prices.region, account_id=_ANY_ACCOUNT)
@@ -98,7 +109,7 @@ def run(context: Context, options: argparse.Namespace) -> int:
 def _as_text(fleet: Fleet, measured: Profile, prices: PriceList, bills: Sequence[Bill]) -> str:
     rows = [
         f"{fleet.stations} stations of {fleet.bays} bays for {fleet.days:g} days, a sample every"
-        f" {fleet.interval_s:g} s, batches of {fleet.batch_age_s:g} s, DynamoDB {fleet.billing}",
+        f" {fleet.interval_s:g} s, batches of {fleet.batch_age_s:g} s, DynamoDB {_paid(fleet)}",
         f"{fleet.swaps_a_day:g} swaps a station and day, {fleet.changes_a_swap:g} changes and"
         f" {fleet.events_a_swap:g} events a swap; {fleet.requests_a_minute:g} requests a minute,"
         f" {fleet.pages} live pages",
@@ -112,6 +123,11 @@ def _as_text(fleet: Fleet, measured: Profile, prices: PriceList, bills: Sequence
         f"Traffic: measured on {measured.measured_on} by `{measured.command}`.",
     ]
     return "\n".join(rows) + "\n"
+
+
+def _paid(fleet: Fleet) -> str:
+    own = fleet.settings.provisioned_tables
+    return f"provisioned for {', '.join(own)}" if own else str(fleet.billing)
 
 
 def _table(bill: Bill, prices: PriceList) -> list[str]:
@@ -133,7 +149,7 @@ def _row(line: Line, prices: PriceList) -> str:
 
 def _as_json(fleet: Fleet, measured: Profile, prices: PriceList, bills: Sequence[Bill]) -> str:
     told: dict[str, Any] = {
-        "fleet": asdict(fleet),
+        "fleet": msgspec.to_builtins(fleet),
         "prices": {"region": prices.region, "as_of": prices.as_of},
         "measured_on": measured.measured_on,
         "bills": {

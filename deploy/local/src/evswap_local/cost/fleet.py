@@ -1,8 +1,10 @@
 """What is asked: how large the network is, what it does, and who looks at it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
+
+from evswap_local.cost.settings import Settings
 
 SECONDS_A_DAY: Final = 86_400.0
 DAYS_A_MONTH: Final = 30.0
@@ -22,7 +24,8 @@ class Fleet:
 
     What stations tell goes by swaps; what people ask, by ``requests_a_minute`` of the API (by machines and
     people together) and ``pages`` of the live map that are open around the clock. ``months_kept`` is how long
-    there has been an archive when the days begin.
+    there has been an archive when the days begin. ``settings`` may give single tables capacity of their own;
+    where ``billing`` is provisioned all have it that stations write to.
     """
 
     stations: int = 1_000
@@ -37,6 +40,7 @@ class Fleet:
     requests_a_minute: float = 20.0
     pages: int = 2
     months_kept: float = 0.0
+    settings: Settings = field(default_factory=Settings)
 
     @property
     def station_days(self) -> float:

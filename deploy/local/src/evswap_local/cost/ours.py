@@ -5,36 +5,35 @@ fleet, as a thousand stations share an invocation. What nobody could measure wit
 with its reason.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 from typing import Final
 
 from msgspec import structs
 
+from evswap_local.cost.capacity import ALARMS, Capacity, Demand
 from evswap_local.cost.compute import Effort
-from evswap_local.cost.fleet import Billing, Fleet
+from evswap_local.cost.fleet import DAYS_A_MONTH, Billing, Fleet
 from evswap_local.cost.lines import Bill, Line
 from evswap_local.cost.profile import Profile, Recording, Work
-from evswap_local.cost.stack import Stack
+from evswap_local.cost.stack import QueueReader, Stack
 from evswap_schema import Channel
 
 _GB: Final = 1024**3
-_RECORDS_A_RECEIVE: Final = 1.5
-"""A receive may bring ten. At 17 records a second five pollers find one or two whenever they ask."""
+_RECORDS_A_RECEIVE: Final = 1.0
+"""A receive may bring ten, but answers as soon as there is one (SQS Developer Guide, "Amazon SQS long
+polling"), and at 17 records a second a poller of Lambda's waits nearly always. The dearest that AWS's
+description allows; no page says how often Lambda asks while it gathers."""
 _RECORDS_A_DELETE: Final = 10.0
 _POLL_S: Final = 20.0
 """A poller that finds nothing has waited so long."""
-_UTILISATION: Final = 0.7
-"""What auto scaling of provisioned capacity aims at."""
-_SCALING_ALARMS: Final = 8
-"""That auto scaling keeps for a table: two bounds each for rising and falling writes and reads."""
-HAPPENINGS: Final = frozenset({"events", "ledger", "authorisations", "history"})
-_HAPPENINGS_DAYS: Final = 90.0
-"""The longest that an item of these tables is kept."""
+_BY_CLOCK: Final = frozenset({"history"})
+"""Tables that grow by the clock, and not by swaps."""
+_KEPT_DAYS: Final = {"history": 90.0, "authorisations": 90.0}
+"""Of what passes in tables for which no setting says it (``evswap_cloud.history.RETENTION``,
+``evswap_cloud.ledger.layouts.ACCOUNTS_RETENTION``)."""
 _REQUEST_LOG_BYTES: Final = 1_000
 """A line of the function and one of the access log for each request to the API."""
-_TRACED_AT_ONCE: Final = 60.0
-"""Requests a minute that X-Ray records all of, by its default rule; of those beyond one in twenty."""
-_TRACED_SHARE: Final = 0.05
 _COMPACTION_CPU_S: Final = 60e-6
 """A sample read, sorted and written as Parquet."""
 _PARQUET_SHARE: Final = 0.5
@@ -45,6 +44,12 @@ _GLACIER_MONTHS: Final = 3.0
 _KMS_EVERY_S: Final = 300.0
 """DynamoDB asks KMS again for a table's key so often, for each of the roles that use it."""
 _ROLES_A_TABLE: Final = 3
+_SWEEP_EVERY_S: Final = 60.0
+"""All stations are gone round so often (cloud/stack/schedules.yaml)."""
+_SWEPT_CPU_S: Final = 100e-6
+"""An item of a station read out of an answer and judged."""
+_PAGE_BYTES: Final = 1024**2
+_READ_BYTES: Final = 4_096
 _LIVE_MEMORY_MB: Final = 256
 _LIVE_CPU_S: Final = 0.002
 """To make a frame out of what a second brought, and to send it to one connection."""
@@ -112,22 +117,29 @@ class Ours:
             call_cpu_s=self._profile.call_cpu_s,
         )
         yield from samples.lines()
+        sweeps = self._fleet.seconds / _SWEEP_EVERY_S
+        yield from Effort(
+            name="sweep",
+            memory_mb=self._stack.memory_mb("sweep"),
+            invocations=sweeps,
+            cpu_s=sweeps * self._fleet.stations * _SWEPT_CPU_S,
+            calls={"dynamodb": sweeps * (2 + self._swept_bytes / _PAGE_BYTES)},
+            call_cpu_s=self._profile.call_cpu_s,
+            parallel=False,
+        ).lines()
 
     def _dynamodb(self) -> Iterator[Line]:
         writes = self._units("writes")
         reads = self._units("reads")
-        reads["stations"] = reads.get("stations", 0.0) + self._requests * self._profile.requests["page"].reads
-        if self._fleet.billing is Billing.ON_DEMAND:
-            for table, units in writes.items():
-                yield Line(
-                    kind="DynamoDB", what=f"{table}: writes", quantity=units, price="dynamodb-write-unit"
-                )
-            for table, units in reads.items():
-                yield Line(
-                    kind="DynamoDB", what=f"{table}: reads", quantity=units, price="dynamodb-read-unit"
-                )
-        else:
-            yield from self._provisioned(writes, reads)
+        asked = self._requests * self._profile.requests["page"].reads
+        reads["stations"] = reads.get("stations", 0.0) + asked + self._swept_units
+        own = self._with_capacity(writes.keys() | reads.keys())
+        for what, every in (("write", writes), ("read", reads)):
+            for table, units in every.items():
+                if table not in own:
+                    price = f"dynamodb-{what}-unit"
+                    yield Line(kind="DynamoDB", what=f"{table}: {what}s", quantity=units, price=price)
+        yield from self._provisioned(own, reads)
         stored = self._stored_bytes() / _GB
         yield Line(
             kind="DynamoDB", what="storage", quantity=stored * self._fleet.months, price="dynamodb-gb-month"
@@ -145,23 +157,36 @@ class Ours:
             price="kms-request",
         )
 
-    def _provisioned(self, writes: dict[str, float], reads: dict[str, float]) -> Iterator[Line]:
+    def _with_capacity(self, in_use: Collection[str]) -> Mapping[str, Capacity]:
+        if self._fleet.billing is Billing.PROVISIONED:
+            return {table: Capacity() for table in in_use}
+        return self._fleet.settings.provisioned_tables
+
+    def _provisioned(self, own: Mapping[str, Capacity], reads: Mapping[str, float]) -> Iterator[Line]:
+        """Reads of people are as even as those by the clock."""
         hours = self._fleet.seconds / 3_600.0
-        for units, what in ((writes, "write"), (reads, "read")):
-            for table, count in units.items():
-                capacity = max(1.0, count / self._fleet.seconds / _UTILISATION)
+        for table, capacity in own.items():
+            written, read = self._demand("writes", table), self._demand("reads", table)
+            asked = reads.get(table, 0.0) / self._fleet.seconds
+            read = Demand(even=asked - read.by_swaps, by_swaps=read.by_swaps)
+            indexes = len(self._stack.tables[table].get("global_indexes", ()))
+            for what, units in (
+                ("write", written.paid(capacity.write_units, capacity.most_write_units)),
+                ("read", read.paid(capacity.read_units, capacity.most_read_units)),
+            ):
                 yield Line(
                     kind="DynamoDB",
                     what=f"{table}: {what} capacity",
-                    quantity=capacity * hours,
+                    quantity=(units + indexes * capacity.index_units) * hours,
                     price=f"dynamodb-{what}-capacity-hour",
                 )
-        yield Line(
-            kind="DynamoDB",
-            what="alarms of auto scaling",
-            quantity=len(self._stack.tables) * _SCALING_ALARMS * self._fleet.months,
-            price="alarm-metric",
-        )
+        if own:
+            yield Line(
+                kind="DynamoDB",
+                what="alarms of auto scaling",
+                quantity=len(own) * 2 * ALARMS * self._fleet.months,
+                price="alarm-metric",
+            )
 
     def _s3(self) -> Iterator[Line]:
         objects = self._objects()
@@ -214,18 +239,22 @@ class Ours:
         yield Line(
             kind="watching", what="alarms", quantity=self._stack.alarm_metrics * months, price="alarm-metric"
         )
+        yield Line(
+            kind="watching",
+            what="metrics of ours",
+            quantity=self._stack.own_metrics * months,
+            price="custom-metric",
+        )
         yield Line(kind="watching", what="dashboard", quantity=months, price="dashboard")
         logged = self._requests * _REQUEST_LOG_BYTES / _GB
         yield Line(kind="watching", what="logs written", quantity=logged, price="logs-gb")
         yield Line(
             kind="watching", what="logs kept 7 days", quantity=logged * 7.0 / 30.0, price="logs-gb-month"
         )
-        rate = self._fleet.requests_a_minute
-        traced = min(rate, _TRACED_AT_ONCE) + max(0.0, rate - _TRACED_AT_ONCE) * _TRACED_SHARE
         yield Line(
             kind="watching",
             what="X-Ray of the API",
-            quantity=traced * self._fleet.seconds / 60.0,
+            quantity=self._requests * self._fleet.settings.tracing_share,
             price="xray-trace",
         )
 
@@ -234,12 +263,55 @@ class Ours:
     def _stored_bytes(self) -> float:
         """On average over the days. What happens is kept for a while, and grows until then; all else stays as
         large as it is."""
-        age_days = self._fleet.months_kept * 30.0 + self._fleet.days / 2.0
-        grown = min(age_days, _HAPPENINGS_DAYS) * 24.0 / self._recording.hours
-        return self._fleet.stations * sum(
-            size * (grown if table in HAPPENINGS else 1.0)
-            for table, size in self._recording.stored_bytes.items()
+        recorded = self._recording
+        swaps = self._fleet.swaps_a_day / recorded.swaps
+        days = 24.0 / recorded.hours
+        passing = sum(
+            size * (days if table in _BY_CLOCK else swaps) * self._days_there(table)
+            for table, size in recorded.grown_bytes.items()
         )
+        standing = sum(recorded.stored_bytes.values()) - sum(recorded.grown_bytes.values())
+        return self._fleet.stations * (standing + passing)
+
+    def _days_there(self, table: str) -> float:
+        """How many days of what happens lie in a table, on average over the days of the bill."""
+        kept = _KEPT_DAYS.get(table) or self._events_kept_days
+        begins, ends = (
+            self._fleet.months_kept * DAYS_A_MONTH,
+            self._fleet.months_kept * DAYS_A_MONTH + self._fleet.days,
+        )
+        grows = max(0.0, min(ends, kept) - begins)
+        return (grows * (begins + grows / 2.0) + (self._fleet.days - grows) * kept) / self._fleet.days
+
+    @property
+    def _events_kept_days(self) -> float:
+        set_to = self._fleet.settings.events_kept_days
+        return (
+            float(self._stack.environment("events")["EVSWAP_EVENTS_KEPT_DAYS"]) if set_to is None else set_to
+        )
+
+    def _demand(self, which: str, table: str) -> Demand:
+        """Of what stations bring, by its mean a second."""
+        each: dict[str, float] = {
+            name: getattr(work, which).get(table, 0.0) / self._fleet.seconds
+            for name, work in self._channels()
+        }
+        return Demand(even=each["batches"], by_swaps=each["changes"] + each["events"])
+
+    def _reader(self, function: str) -> QueueReader:
+        reader = self._stack.reader(function)
+        window_s = self._fleet.settings.bulk_window_s
+        return reader if function != "bulk" or window_s is None else replace(reader, window_s=window_s)
+
+    @property
+    def _swept_bytes(self) -> float:
+        """What a sweep reads: every station's item."""
+        return float(self._fleet.stations * self._recording.stored_bytes["stations"])
+
+    @property
+    def _swept_units(self) -> float:
+        """A scan is billed by the bytes that it reads; not consistent, at half."""
+        return self._fleet.seconds / _SWEEP_EVERY_S * self._swept_bytes / _READ_BYTES / 2.0
 
     @property
     def _requests(self) -> float:
@@ -271,12 +343,12 @@ class Ours:
     def _objects(self) -> float:
         """Of the archive, each from one call of a function."""
         seconds = self._fleet.seconds
-        bulk = self._stack.reader("bulk").invocations(self._batches.messages, seconds)
-        return bulk + self._stack.reader("events").invocations(self._events.messages, seconds)
+        bulk = self._reader("bulk").invocations(self._batches.messages, seconds)
+        return bulk + self._reader("events").invocations(self._events.messages, seconds)
 
     def _behind_queue(self, function: str, work: Work) -> Effort:
         """Calls to the tables go by records, those to the archive by the function's own calls."""
-        invocations = self._stack.reader(function).invocations(work.messages, self._fleet.seconds)
+        invocations = self._reader(function).invocations(work.messages, self._fleet.seconds)
         return Effort(
             name=function,
             memory_mb=self._stack.memory_mb(function),

@@ -77,6 +77,9 @@ class Recording(Struct, frozen=True, kw_only=True):
     channels: dict[str, Work]
     stored_bytes: dict[str, int]
     """What lay in each table at its end, as DynamoDB bills it."""
+    grown_bytes: dict[str, int]
+    """What of it came in the hours that count, and goes again some day: events, swaps, authorisations and
+    minutes."""
 
 
 class Request(Struct, frozen=True, kw_only=True):

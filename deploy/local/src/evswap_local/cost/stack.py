@@ -41,6 +41,11 @@ class Stack:
             pollers=source["maximum_concurrency"], window_s=source["window_s"], most=source["batch_size"]
         )
 
+    def environment(self, function: str) -> Mapping[str, str]:
+        """What the function is told."""
+        told: Mapping[str, str] = self.functions[function]["environment"]
+        return told
+
     @property
     def queues_read(self) -> int:
         """Queues that are asked all the time."""
@@ -58,6 +63,11 @@ class Stack:
             len(alarm["metrics"]) * len(alarm.get("only") or range(self._subjects(alarm["watches"])))
             for alarm in self._read("alarms.yaml").values()
         )
+
+    @property
+    def own_metrics(self) -> int:
+        """What CloudWatch takes from logs."""
+        return len(self._read("metrics.yaml"))
 
     def _subjects(self, watches: str) -> int:
         queues = self._read("queues.yaml")
