@@ -105,7 +105,7 @@ variable "provisioned_tables" {
     write_units      = number
     most_read_units  = number
     most_write_units = number
-    index_units      = optional(number, 2)
+    index_units      = optional(number, 5)
   }))
   default = {}
 

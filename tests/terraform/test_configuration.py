@@ -297,6 +297,10 @@ def test_the_frugal_settings_are_what_the_bill_takes_them_for(
     assert told["evswap-events"][0]["variables"]["EVSWAP_EVENTS_KEPT_DAYS"] == "14"
 
 
+def test_long_answers_are_compressed_for_who_accepts_it(prod: Plan) -> None:
+    assert only(prod, "aws_api_gateway_rest_api")["minimum_compression_size"] == "1024"
+
+
 def test_alarms_and_budget_reach_who_is_named(prod: Plan) -> None:
     told = {
         (each["protocol"], each["endpoint"]) for each in prod.after("aws_sns_topic_subscription").values()

@@ -43,6 +43,9 @@ resource "aws_api_gateway_rest_api" "this" {
   name        = local.name
   description = var.document.info.description
 
+  # Bytes from which an answer is compressed for who accepts it: what goes out is billed by the byte.
+  minimum_compression_size = 1024
+
   endpoint_configuration {
     types = var.document["x-amazon-apigateway-endpoint-configuration"].types
   }

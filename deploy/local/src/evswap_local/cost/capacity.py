@@ -31,7 +31,7 @@ class Capacity(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     write_units: float = 1
     most_read_units: float = math.inf
     most_write_units: float = math.inf
-    index_units: float = 2
+    index_units: float = 5
 
 
 class Demand(Struct, frozen=True, kw_only=True):

@@ -32,6 +32,9 @@ _BY_CLOCK: Final = frozenset({"history"})
 _KEPT_DAYS: Final = {"history": 90.0, "authorisations": 90.0}
 """Of what passes in tables for which no setting says it (``evswap_cloud.history.RETENTION``,
 ``evswap_cloud.ledger.layouts.ACCOUNTS_RETENTION``)."""
+_COMPRESSED_SHARE: Final = 0.25
+"""Of an answer's bytes that go out: API Gateway compresses for who accepts it, and JSON to a tenth; some do
+not."""
 _REQUEST_LOG_BYTES: Final = 1_000
 """A line of the function and one of the access log for each request to the API."""
 _COMPACTION_CPU_S: Final = 60e-6
@@ -231,7 +234,7 @@ class Ours:
             calls={"dynamodb": self._fleet.seconds + frames},
             call_cpu_s=self._profile.call_cpu_s,
         ).lines()
-        sent = (requests * page.bytes + frames * page.bytes / 10.0) / _GB
+        sent = (requests * page.bytes * _COMPRESSED_SHARE + frames * page.bytes / 10.0) / _GB
         yield Line(kind="API", what="data out", quantity=sent, price="data-out-gb")
 
     def _watching(self) -> Iterator[Line]:
