@@ -119,7 +119,7 @@ def event_ingest() -> EventIngest:
     return EventIngest(
         archive=S3Archive(s3, bucket),
         events=_events(kept=_events_kept()),
-        ledger=ledger(),
+        ledger=ledger(kept=_events_kept()),
         quarantine=S3Quarantine(s3, bucket),
         each=_writers().map,
     )
@@ -181,8 +181,8 @@ def history_reader() -> "DynamoHistory":
 
 
 @cache
-def ledger() -> "Book":
-    """The ledger of batteries; raises ``MissingSetting``."""
+def ledger(*, kept: timedelta = RETENTION) -> "Book":
+    """The ledger of batteries, which remembers swaps for so long; raises ``MissingSetting``."""
     from evswap_cloud.ledger import dynamo_book
 
     return dynamo_book(
@@ -190,7 +190,7 @@ def ledger() -> "Book":
         batteries=setting(BATTERIES_TABLE),
         ledger=setting(LEDGER_TABLE),
         authorisations=setting(AUTHORISATIONS_TABLE),
-        swaps=_events_kept(),
+        swaps=kept,
     )
 
 
