@@ -12,7 +12,6 @@ import boto3
 from msgspec import structs
 
 from evswap_cloud.ingest import Ingest
-from evswap_local.cost.ours import HAPPENINGS
 from evswap_local.cost.profile import Recording, Request, Work
 from evswap_schema import Channel, SwapEvent, SwapStep, decode_batch, decode_event, encode_reading
 from tests.cloud.api_client import Client
@@ -74,11 +73,16 @@ def together(shifts: Sequence[Recording]) -> Recording:
         swaps=sum(one.swaps for one in shifts),
         channels={name: _sum_of_works([one.channels[name] for one in shifts]) for name in first.channels},
         stored_bytes={
-            table: sum(one.stored_bytes[table] for one in shifts)
-            // (1 if table in HAPPENINGS else len(shifts))
+            table: _standing(shifts, table) + sum(one.grown_bytes[table] for one in shifts)
             for table in first.stored_bytes
         },
+        grown_bytes={table: sum(one.grown_bytes[table] for one in shifts) for table in first.grown_bytes},
     )
+
+
+def _standing(shifts: Sequence[Recording], table: str) -> int:
+    """What a table holds for good, on the mean of the shifts."""
+    return sum(one.stored_bytes[table] - one.grown_bytes[table] for one in shifts) // len(shifts)
 
 
 def _sum_of_works(works: Sequence[Work]) -> Work:

@@ -242,8 +242,10 @@ def test_the_ledger_on_dynamodb_is_the_one_in_memory(cloud: Aws) -> None:
         inventory(3, holds(3, None), holds(4, "B-1"), timestamp=NOW),
         inventory(4, holds(4, None), timestamp=NOW + timedelta(seconds=1)),
     ]
-    tables = {"batteries": BATTERIES, "ledger": LEDGER, "authorisations": AUTHORISATIONS}
-    memory, dynamo = memory_book(), dynamo_book(boto3.client("dynamodb"), **tables)
+    memory = memory_book()
+    dynamo = dynamo_book(
+        boto3.client("dynamodb"), batteries=BATTERIES, ledger=LEDGER, authorisations=AUTHORISATIONS
+    )
     for book in (memory, dynamo):
         for event in events[::-1]:
             assert enter(book, [station_event(event)]).failures == {}
