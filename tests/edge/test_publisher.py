@@ -133,7 +133,7 @@ async def test_what_waited_longer_than_a_batch_is_compact_and_arrives_sample_by_
     await outbox.aclose()
 
 
-async def test_a_sample_that_is_of_age_before_older_ones_does_not_overtake_them(
+async def test_what_was_stored_before_a_sample_is_of_age_with_it_and_not_overtaken(
     tmp_path: Path, make_reading: MakeReading, eventually: Eventually
 ) -> None:
     outbox = await opened(tmp_path)
@@ -142,15 +142,16 @@ async def test_a_sample_that_is_of_age_before_older_ones_does_not_overtake_them(
     for n in range(5):
         await store(outbox, make_reading(n), before_it_was_set_back)
     time = ManualTime()
-    async with Publishing(outbox, time, window=1, age_s=1.0) as run:
-        run.transport.go_silent()
-        await eventually(lambda: run.transport.attempts)
+    transport = MemoryTransport()
+    transport.take_down()
+    async with Publishing(outbox, time, window=8, age_s=1.0, transport=transport) as run:
         await run.sample(make_reading(5))
         await time.advance(1.0)
         await eventually(lambda: outbox.waiting.parcels)
-        run.transport.answer_again()
+        await run.sample(make_reading(6))
+        transport.bring_up()
         await eventually(nothing_waits(outbox))
-    assert run.archived == [1, 2, 3, 4, 5, 6]
+    assert run.archived == [7, 1, 2, 3, 4, 5, 6]
     await outbox.aclose()
 
 
@@ -200,6 +201,24 @@ async def test_a_refusal_that_may_pass_is_tried_again_and_reported_once(
     assert len(lines) == 2
     assert f"{code:#04x}" in lines[0]
     assert lines[1].startswith("delivery of live: works again")
+    await outbox.aclose()
+
+
+async def test_what_is_refused_for_long_is_compact_and_keeps_its_order_over_another_link(
+    tmp_path: Path, make_reading: MakeReading, eventually: Eventually
+) -> None:
+    outbox = await opened(tmp_path)
+    transport = MemoryTransport([ReasonCode.NOT_AUTHORIZED] * 100_000)
+    async with Publishing(outbox, TIME, window=4, age_s=0.05, transport=transport) as run:
+        await eventually(lambda: run.vitals.linked)
+        for n in range(20):
+            await run.sample(make_reading(n))
+        await eventually(lambda: outbox.waiting.parcel_samples == 20)
+        assert run.vitals.linked
+        transport.script.clear()
+        transport.cut()
+        await eventually(nothing_waits(outbox))
+    assert run.archived == list(range(1, 21))
     await outbox.aclose()
 
 
@@ -290,6 +309,28 @@ async def test_what_was_under_way_when_the_link_broke_is_sent_again_in_order(
     assert run.archived == list(range(1, 11))
     assert run.vitals.links == run.transport.connects == 2
     assert not run.vitals.linked
+    await outbox.aclose()
+
+
+async def test_what_was_under_way_when_the_link_broke_is_not_behind_what_came_of_age_meanwhile(
+    tmp_path: Path, make_reading: MakeReading, eventually: Eventually
+) -> None:
+    outbox = await opened(tmp_path)
+    time = ManualTime()
+    async with Publishing(outbox, time, window=4, age_s=1.0) as run:
+        await eventually(lambda: run.vitals.linked)
+        run.transport.go_silent()
+        for n in range(20):
+            await run.sample(make_reading(n))
+        await eventually(lambda: len(run.transport.attempts) == 4)
+        await time.advance(1.0)
+        await run.sample(make_reading(20))
+        run.transport.take_down()
+        await eventually(lambda: outbox.waiting.parcel_samples == 20)
+        run.transport.bring_up()
+        await time.advance(0.1)
+        await eventually(nothing_waits(outbox))
+    assert run.archived == [21, *range(1, 21)]
     await outbox.aclose()
 
 

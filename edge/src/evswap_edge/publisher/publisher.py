@@ -234,9 +234,23 @@ class Publisher:
         self._vitals.linked = True
 
     async def _seal(self, *, flush: bool) -> None:
+        if not self._may_seal():
+            return
+        if self._looked_at >= self._sealing.next_at:
+            self._give_back_samples()
         backlog = not self._link.is_up
         if await self._sealing.step(backlog=backlog, flush=flush):
             self._lanes[Rank.LIVE].dry = False
+
+    def _may_seal(self) -> bool:
+        """Samples that are under way would come behind those that are sealed meanwhile if they had to be sent
+        again over another link."""
+        return self._mode is Mode.ON_CHANGE or not self._lanes[Rank.LIVE].under_way
+
+    def _give_back_samples(self) -> None:
+        """Nor may those be left out that were taken to be sent and have not been."""
+        if self._mode is Mode.EVERY_SAMPLE:
+            self._give_back(self._lanes[Rank.LIVE])
 
     # --- from the outbox into the lanes -------------------------------------------------------------------
 
@@ -549,7 +563,9 @@ class Publisher:
             return self._storage_at
         if not self._link.is_up and self._unanswered:
             return self._looked_at + _PARTING_S
-        moments = [self._looked_at + _LOOK_ANYWAY_S, self._sealing.next_at]
+        moments = [self._looked_at + _LOOK_ANYWAY_S]
+        if self._may_seal():
+            moments.append(self._sealing.next_at)
         if self._link.state is State.DOWN:
             moments.append(self._link.resume_at)
         if self._link.is_up:
