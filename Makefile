@@ -7,7 +7,9 @@ export PYTHON
 BIN := .venv/bin
 DISTRIBUTIONS := shared edge cloud deploy/local hil
 # The longest first: three run beside each other.
-SUITES := system edge terraform containers parts hil-bench chaos-sample cloud shared hil
+SUITES := system edge terraform parts hil-bench chaos-sample cloud shared hil
+# What half an hour has no room for.
+LONG_SUITES := containers plans
 JOBS := 3
 RUNTIME := .venv/.runtime-is-in
 TOOLS := .venv/.tools-are-in
@@ -22,8 +24,8 @@ UP_OPTIONS = $(call option,STATIONS,--stations) $(call option,INTERVAL,--interva
 	$(call option,MQTT_PORT,--mqtt-port) $(call option,REPORTING,--reporting) $(call option,SPEED,--speed) \
 	$(call option,BAYS,--bays)
 
-.PHONY: help up down status logs stations stations-down hil-run zips component plots test lint unit bench chaos checkov requirements clean
-.PHONY: $(SUITES)
+.PHONY: help up down status logs stations stations-down hil-run zips component plots test release lint unit bench chaos checkov requirements clean
+.PHONY: $(SUITES) $(LONG_SUITES)
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r target line; do printf '  make %-13s %s\n' "$$target" "$$line"; done
@@ -60,7 +62,7 @@ component: $(RUNTIME) ## the Greengrass component with its wheels [TARGETS="linu
 plots: $(TOOLS) ## draw the simulated week of docs/images again
 	@$(BIN)/evswap-edge simulate --plots docs/images
 
-test: lint ## everything below, in under half an hour on two cores [JOBS=3]
+test: lint ## what every change has to pass, in under half an hour on two cores [JOBS=3]
 	@$(MAKE) --no-print-directory --jobs=$(JOBS) --keep-going --output-sync=target $(SUITES)
 
 lint: $(TOOLS) ## ruff, mypy --strict, import directions
@@ -70,9 +72,11 @@ lint: $(TOOLS) ## ruff, mypy --strict, import directions
 	$(BIN)/lint-imports --no-logo
 
 # A suite is an environment of tox. Those that wait most begin first; each prints when it ends.
-$(SUITES): $(TOOLS) $(MINISTACK)
+$(SUITES) $(LONG_SUITES): $(TOOLS) $(MINISTACK)
 	@echo "=== $@"
 	@$(BIN)/tox run --quiet -e $@
+
+release: test $(LONG_SUITES) bench chaos checkov ## all that there is, before a release: two hours
 
 unit: shared edge cloud hil ## each distribution's unit tests, alone in an environment of its own
 
