@@ -9,7 +9,7 @@ DISTRIBUTIONS := shared edge cloud deploy/local hil
 # The longest first: three run beside each other.
 SUITES := system edge terraform parts hil-bench chaos-sample cloud shared hil
 # What half an hour has no room for.
-LONG_SUITES := containers plans
+LONG_SUITES := containers
 JOBS := 3
 RUNTIME := .venv/.runtime-is-in
 TOOLS := .venv/.tools-are-in
@@ -76,6 +76,7 @@ $(SUITES) $(LONG_SUITES): $(TOOLS) $(MINISTACK)
 	@echo "=== $@"
 	@$(BIN)/tox run --quiet -e $@
 
+release: export EVSWAP_RELEASE := true
 release: test $(LONG_SUITES) bench chaos checkov ## all that there is, before a release: two hours
 
 unit: shared edge cloud hil ## each distribution's unit tests, alone in an environment of its own

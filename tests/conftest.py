@@ -17,6 +17,21 @@ hypothesis.settings.register_profile("evswap", deadline=None)
 hypothesis.settings.load_profile("evswap")
 
 
+RELEASE = "release"
+"""Marks what takes so long that every change has no time for it."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", f"{RELEASE}: runs by `make release`, or with EVSWAP_RELEASE=true")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if os.environ.get("EVSWAP_RELEASE") != "true":
+        others = [item for item in items if item.get_closest_marker(RELEASE)]
+        config.hook.pytest_deselected(items=others)
+        items[:] = [item for item in items if item not in others]
+
+
 class SkipAloud(Protocol):
     def __call__(self, reason: str, *, could_run: bool) -> NoReturn: ...
 

@@ -61,6 +61,7 @@ def test_the_station_meets_every_requirement(stack: RealStack, tmp_path: Path) -
     assert stack.leftovers() == []
 
 
+@pytest.mark.release
 def test_swapped_registers_fail_a_requirement_by_its_name(
     stack: RealStack, own_bench: Path, tmp_path: Path
 ) -> None:
@@ -81,6 +82,7 @@ def test_swapped_registers_fail_a_requirement_by_its_name(
     assert "What is not met" in (report / "index.html").read_text()
 
 
+@pytest.mark.release
 def test_a_station_that_would_not_start_fails_what_needs_it(
     stack: RealStack, own_bench: Path, tmp_path: Path
 ) -> None:
@@ -114,6 +116,7 @@ def test_interrupted_it_leaves_nothing(stack: RealStack, tmp_path: Path) -> None
     assert stack.leftovers() == []
 
 
+@pytest.mark.release
 def test_killed_it_leaves_no_station_running(stack: RealStack, tmp_path: Path) -> None:
     log = tmp_path / "report" / "logs" / "station.log"
     with subprocess.Popen(

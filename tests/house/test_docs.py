@@ -61,14 +61,16 @@ def test_every_suite_has_its_row():
     assert [suite for suite in sorted(suites) if f"| `{suite}` |" not in rows] == []
 
 
-def test_every_suite_is_run_by_make_test():
+def test_every_suite_is_run_by_make_test_or_before_a_release():
     environments = (CHECKOUT / "tox.ini").read_text()
     folders = {folder.name for folder in (CHECKOUT / "tests").iterdir() if any(folder.glob("test_*.py"))}
     of_a_distribution = {"shared", "edge", "cloud", "hil"}
     assert [name for name in folders - of_a_distribution if f"tests/{name}" not in environments] == []
     (named,) = re.findall(r"^env_list = (.*)$", environments, re.MULTILINE)
-    (run,) = re.findall(r"^SUITES := (.*)$", (CHECKOUT / "Makefile").read_text(), re.MULTILINE)
-    assert sorted(run.split()) == sorted(named.split(", "))
+    makefile = (CHECKOUT / "Makefile").read_text()
+    run = re.findall(r"^(?:LONG_)?SUITES := (.*)$", makefile, re.MULTILINE)
+    assert sorted(" ".join(run).split()) == sorted(named.split(", "))
+    assert re.search(r"^release: test \$\(LONG_SUITES\) ", makefile, re.MULTILINE)
 
 
 def test_every_library_of_the_product_has_its_row():

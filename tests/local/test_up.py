@@ -77,6 +77,7 @@ def test_a_signal_halfway_stops_what_was_started(stack: Stack, step: str, number
     assert not (stack.folder / "tmp").exists()
 
 
+@pytest.mark.release
 def test_a_renewed_certificate_is_used_from_then_on(stack: Stack) -> None:
     with stack.up("--no-fleet") as up:
         out, err = up.communicate(timeout=ENDS_WITHIN_S)

@@ -1,6 +1,5 @@
 """Terraform made ready once, the stack that it makes on a local AWS, and beside it the one of `evswap up`."""
 
-import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,23 +21,10 @@ from tests.terraform.tool import ROOT, Plan, Terraform, ready_terraform
 
 MINISTACK = ROOT / ".venv-ministack" / "bin" / "python"
 LONGEST_S = 600
-SETTINGS = "settings_of_its_own"
-ALL_PLANS = "EVSWAP_PLANS"
-"""Set by `make plans`."""
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line(
-        "markers", f"{SETTINGS}: a plan by settings of its own takes half a minute: {ALL_PLANS}=all"
-    )
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """First what needs no stack, which is being made meanwhile and counts for the first that asks for it."""
-    if os.environ.get(ALL_PLANS) != "all":
-        others = [item for item in items if item.get_closest_marker(SETTINGS)]
-        config.hook.pytest_deselected(items=others)
-        items[:] = [item for item in items if item not in others]
     items.sort(key=_asks_for_the_stack)
     for item in items:
         if Path(__file__).parent in item.path.parents:

@@ -29,7 +29,7 @@ def tables(plan: Plan) -> dict[str, dict[str, Any]]:
     return {table["name"]: table for table in plan.after("aws_glue_catalog_table").values()}
 
 
-@pytest.mark.settings_of_its_own
+@pytest.mark.release
 def test_without_its_zip_there_is_no_compactor_and_with_it_one_that_is_called_at_night(
     dev: Plan, compacting: Plan
 ) -> None:
@@ -43,7 +43,7 @@ def test_without_its_zip_there_is_no_compactor_and_with_it_one_that_is_called_at
     assert rules["evswap-compact"]["schedule_expression"] == "cron(10 0-4 * * ? *)"
 
 
-@pytest.mark.settings_of_its_own
+@pytest.mark.release
 def test_the_compactor_deletes_no_event_and_writes_no_raw_object(compacting: Plan) -> None:
     policies = compacting.after("aws_iam_role_policy")
     [policy] = [json.loads(each["policy"]) for address, each in policies.items() if "compaction" in address]

@@ -64,18 +64,21 @@ def test_without_an_environment_it_says_what_is_missing(terraform: Terraform) ->
     assert 'The root module input variable "environment" is not set' in said
 
 
+@pytest.mark.release
 def test_without_credentials_it_says_so(terraform: Terraform) -> None:
     said = refusal(terraform, DEV, *HERE)
     assert "No valid credential sources found" in said
     assert "No valid credential sources found" in (ROOT / "docs" / "aws.md").read_text()
 
 
+@pytest.mark.release
 def test_a_region_that_does_not_exist_is_named(terraform: Terraform, account: Account) -> None:
     said = refusal(terraform, DEV, *HERE, "-var=region=us-east-9", environment=account.environment())
     assert "us-east-9" in said
     assert "egion" in said
 
 
+@pytest.mark.release
 def test_another_accounts_credentials_are_refused(terraform: Terraform, account: Account) -> None:
     said = refusal(
         terraform, DEV, "-var=account_id=123456789012", "-no-color", environment=account.environment()
@@ -83,6 +86,7 @@ def test_another_accounts_credentials_are_refused(terraform: Terraform, account:
     assert "AWS account ID not allowed: 000000000000" in said
 
 
+@pytest.mark.release
 def test_zips_that_are_not_built_are_named_with_the_command(
     terraform: Terraform, account: Account, tmp_path: Path
 ) -> None:
@@ -274,7 +278,7 @@ def test_a_table_has_capacity_of_its_own_where_it_is_given(dev: Plan, prod: Plan
     assert dev.after("aws_appautoscaling_target") == {}
 
 
-@pytest.mark.settings_of_its_own
+@pytest.mark.release
 def test_the_frugal_settings_are_what_the_bill_takes_them_for(
     terraform: Terraform, account: Account, zips: Path
 ) -> None:
