@@ -59,6 +59,7 @@ def test_a_change_that_breaks_the_contract_is_kept(stack: LocalStack) -> None:
 # --- the fleet, as `evswap up` has it report ---
 
 
+@pytest.mark.release
 def test_a_fleet_that_reports_on_change_is_current_before_its_batches_and_archived(
     own_stack: LocalStack,
 ) -> None:

@@ -3,6 +3,8 @@
 import json
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from evswap_hil.deadline import wait_until
 from tests.e2e.local_stack import IN_TIME_S, LocalStack
 from tests.e2e.messages import seed_message, telemetry_topic
@@ -40,6 +42,7 @@ def asked(stack: LocalStack, until: datetime) -> int:
     return int(row["n"])
 
 
+@pytest.mark.release
 def test_the_history_is_the_archive_each_reading_once(stack: LocalStack) -> None:
     visitor = stack.described.visitor_station_id
     message = seed_message(visitor)

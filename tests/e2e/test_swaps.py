@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import httpx
+import pytest
 
 from evswap_hil.deadline import wait_until
 from tests.e2e.local_stack import LocalStack
@@ -30,6 +31,7 @@ def taken(stack: LocalStack) -> dict[str, Any] | None:
     return min(events, key=lambda event: str(event["timestamp"]), default=None)
 
 
+@pytest.mark.release
 def test_customers_of_a_running_stack_swap(own_stack: LocalStack) -> None:
     own_stack.up("--stations", str(len(STATIONS)), "--bays", LARGE, "--speed", FAST, "--interval", "2")
     told = wait_until(

@@ -146,7 +146,8 @@ async def fails(transport: Transport) -> None:
     """Return when the transport has seen that its link is gone."""
     while True:
         try:
-            await transport.send(MESSAGE)
+            with suppress(NotAcknowledged):  # a busy machine may be slower to see the end than to wait in vain
+                await transport.send(MESSAGE)
         except NotConnected:
             return
 

@@ -46,6 +46,7 @@ def test_it_holds_everything_and_the_hash_of_everything(artifacts: Path) -> None
         assert hashlib.sha256(content).hexdigest() in requirements, name
 
 
+@pytest.mark.release
 def test_the_same_sources_make_the_same_bytes(artifacts: Path, tmp_path: Path) -> None:
     again = build(tmp_path, "local")
     assert again.returncode == 0, again.stderr

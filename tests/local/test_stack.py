@@ -91,6 +91,7 @@ def test_what_drifted_is_corrected_and_nothing_else(
     assert changed(apply_stack(clients, source, package)) == set()
 
 
+@pytest.mark.release
 def test_other_code_reaches_the_functions(
     applied: list[Change], clients: Clients, source: Source, package: Path, tmp_path: Path
 ) -> None:

@@ -91,6 +91,7 @@ def test_a_renewed_certificate_is_used_from_then_on(stack: Stack) -> None:
     assert "2 unchanged" in err
 
 
+@pytest.mark.release
 def test_a_second_up_is_told_to_wait(stack: Stack) -> None:
     with stack.up("--no-fleet") as first:
         assert first.stderr is not None

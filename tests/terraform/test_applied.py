@@ -188,6 +188,7 @@ def tls_only(bucket: str) -> dict[str, Any]:
 # --- interrupted ---
 
 
+@pytest.mark.release
 def test_a_first_apply_that_is_interrupted_leaves_nothing_running_and_is_begun_anew(
     stack: LocalStack,
 ) -> None:
