@@ -146,7 +146,7 @@ async def fails(transport: Transport) -> None:
     """Return when the transport has seen that its link is gone."""
     while True:
         try:
-            with suppress(NotAcknowledged):  # a busy machine may be slower to see the end than to wait in vain
+            with suppress(NotAcknowledged):  # a busy machine may see the end later than that
                 await transport.send(MESSAGE)
         except NotConnected:
             return
