@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, Protocol
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 hypothesis.settings.register_profile("evswap", deadline=None)
 hypothesis.settings.load_profile("evswap")
 
-
 RELEASE = "release"
 """Marks what takes so long that every change has no time for it."""
+IS_RELEASE = os.environ.get("EVSWAP_RELEASE") == "true"
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -26,10 +26,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if os.environ.get("EVSWAP_RELEASE") != "true":
-        others = [item for item in items if item.get_closest_marker(RELEASE)]
-        config.hook.pytest_deselected(items=others)
-        items[:] = [item for item in items if item not in others]
+    if not IS_RELEASE:
+        leave_out(config, items, {item for item in items if item.get_closest_marker(RELEASE)})
+
+
+def leave_out(config: pytest.Config, items: list[pytest.Item], others: Collection[pytest.Item]) -> None:
+    """Have pytest count ``others`` as deselected, and not run them."""
+    config.hook.pytest_deselected(items=list(others))
+    items[:] = [item for item in items if item not in others]
 
 
 class SkipAloud(Protocol):

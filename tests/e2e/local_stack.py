@@ -24,6 +24,7 @@ from evswap_hil.observers.mqtt import Visitor, connect
 from evswap_hil.observers.rest import RestObserver
 from evswap_hil.stack import Stack, read_stack
 from evswap_local.terraform.tool import PLUGIN_DIR
+from tests.conftest import IS_RELEASE
 from tests.terraform.tool import find_plugins
 
 ROOT = Path(__file__).parents[2]
@@ -249,7 +250,7 @@ SHARED = pytest.StashKey[dict[str, "Future[LocalStack]"]]()
 
 def _bring_up(stack: LocalStack) -> LocalStack:
     """Before a release by Terraform in two goes, the first of them interrupted: all holds after that, too."""
-    if stack.maker == "terraform" and os.environ.get("EVSWAP_RELEASE") == "true":
+    if stack.maker == "terraform" and IS_RELEASE:
         stack.interrupt_first_up()
     stack.up(*AS_MADE)
     return stack

@@ -4,10 +4,13 @@ import json
 from collections import Counter
 
 import psutil
+import pytest
 
 from evswap_hil.deadline import wait_until
 from tests.e2e.local_stack import LocalStack
 from tests.e2e.outboxes import last_sequences, numbers, sent_again_by_all_at_most, waiting
+
+pytestmark = pytest.mark.any_maker(each=True)
 
 READINGS = 1_000
 PILE_UP = ("--stations", "10", "--interval", "0.2")
