@@ -59,10 +59,6 @@ class Marks(Struct, frozen=True, kw_only=True):
     values: Mapping[str, "AttributeValueTypeDef"]
 
 
-NO_MARKS: Final = Marks(assignments=(), names={}, values={})
-"""Of a write that stores no state."""
-
-
 def marks(state: Watched) -> Marks:
     """What an update that stores ``state`` sets beside it."""
     return Marks(

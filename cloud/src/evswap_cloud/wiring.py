@@ -168,7 +168,6 @@ def figures() -> "DynamoFigures":
 
 
 @cache
-@cache
 def event_reader() -> "DynamoEvents":
     """Where the API finds events; raises ``MissingSetting``."""
     return _events()

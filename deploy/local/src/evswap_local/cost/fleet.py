@@ -8,7 +8,6 @@ from evswap_local.cost.settings import Settings
 
 SECONDS_A_DAY: Final = 86_400.0
 DAYS_A_MONTH: Final = 30.0
-HOURS_A_MONTH: Final = 24.0 * DAYS_A_MONTH
 
 
 class Billing(StrEnum):
