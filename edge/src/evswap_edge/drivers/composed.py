@@ -17,11 +17,13 @@ from evswap_edge.drivers.bays import written
 from evswap_edge.drivers.composition import Composition, Part
 from evswap_edge.drivers.guarding import Guarded
 from evswap_edge.drivers.merging import (
+    Problems,
     battery_problems,
-    bay_problems,
-    charger_problems,
-    faults_problems,
-    lock_problems,
+    bay_problem,
+    charger_problem,
+    each_by_itself,
+    faults_problem,
+    lock_problem,
     merged,
     unknown,
 )
@@ -50,8 +52,6 @@ from evswap_schema import Battery, Bay, Lock
 
 ValueT = TypeVar("ValueT")
 ProtocolT = TypeVar("ProtocolT")
-Problems = Callable[[Mapping[int, object]], Mapping[int, str]]
-"""What is wrong with those values, by bay, that are no measurement."""
 
 _SHARE_OF_PATIENCE: Final = 0.9
 """A driver may take this share of the time that the whole reading has: who waits for all of them still gets
@@ -192,15 +192,17 @@ class ComposedCabinet:
         self._station = station
         self._surroundings = surroundings
         self._seats: Final = [_Seat(part, surroundings) for part in station.parts]
-        self._whole: list[_Bank[Bay]] = self._banks(Role.BAYS, _read_bays, bay_problems)
+        self._whole: list[_Bank[Bay]] = self._banks(Role.BAYS, _read_bays, each_by_itself(bay_problem))
         self._batteries: list[_Bank[Battery | None]] = self._banks(
             Role.BATTERIES, _read_batteries, battery_problems
         )
         self._faults: list[_Bank[tuple[str, ...]]] = self._banks(
-            Role.BATTERIES, _read_battery_faults, faults_problems, told_as="{}_faults"
+            Role.BATTERIES, _read_battery_faults, each_by_itself(faults_problem), told_as="{}_faults"
         )
-        self._locks: list[_Bank[Lock]] = self._banks(Role.LOCKS, _read_locks, lock_problems)
-        self._chargers: list[_Bank[Charger]] = self._banks(Role.CHARGERS, _read_chargers, charger_problems)
+        self._locks: list[_Bank[Lock]] = self._banks(Role.LOCKS, _read_locks, each_by_itself(lock_problem))
+        self._chargers: list[_Bank[Charger]] = self._banks(
+            Role.CHARGERS, _read_chargers, each_by_itself(charger_problem)
+        )
 
     async def open(self) -> None:
         """Open what can be opened; what takes long goes on. Raises ``DriverUnavailable`` when nothing can

@@ -105,33 +105,25 @@ def contract_problem(value: object, kind: type) -> str | None:
 # --- those of many bays -----------------------------------------------------------------------------------
 
 
+Problems = Callable[[Mapping[int, object]], Mapping[int, str]]
+"""What is wrong with those values, by bay, that are no measurement."""
+
+
+def each_by_itself(problem_of: Callable[[object], str | None]) -> Problems:
+    """Asks ``problem_of`` about one value after the other."""
+
+    def problems(values: Mapping[int, object]) -> Mapping[int, str]:
+        return {bay: problem for bay, value in values.items() if (problem := problem_of(value))}
+
+    return problems
+
+
+_battery_by_battery: Final = each_by_itself(battery_problem)
+
+
 def battery_problems(batteries: Mapping[int, object]) -> Mapping[int, str]:
     """What is wrong with those of ``batteries``, by bay, that are no measurement."""
-    return {} if _are_sound(batteries) else _problems(batteries, battery_problem)
-
-
-def bay_problems(bays: Mapping[int, object]) -> Mapping[int, str]:
-    """As ``battery_problems``."""
-    return _problems(bays, bay_problem)
-
-
-def lock_problems(locks: Mapping[int, object]) -> Mapping[int, str]:
-    """As ``battery_problems``."""
-    return _problems(locks, lock_problem)
-
-
-def charger_problems(chargers: Mapping[int, object]) -> Mapping[int, str]:
-    """As ``battery_problems``."""
-    return _problems(chargers, charger_problem)
-
-
-def faults_problems(faults: Mapping[int, object]) -> Mapping[int, str]:
-    """As ``battery_problems``."""
-    return _problems(faults, faults_problem)
-
-
-def _problems(values: Mapping[int, object], problem_of: Callable[[object], str | None]) -> Mapping[int, str]:
-    return {bay: problem for bay, value in values.items() if (problem := problem_of(value))}
+    return {} if _are_sound(batteries) else _battery_by_battery(batteries)
 
 
 def _are_sound(batteries: Mapping[int, object]) -> bool:
