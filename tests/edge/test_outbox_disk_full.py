@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from evswap_edge.outbox import Bounds, Sample, TroubleKind
-from evswap_edge.outbox.operations import Forget, Take
+from evswap_edge.outbox.operations import Forget, Learn, Take
 from evswap_edge.outbox.records import Item, Kind
 from evswap_edge.testing import ManualTime
 from tests.conftest import SkipAloud
-from tests.edge.outboxes import ALL, ask, free, keeper, sample
+from tests.edge.outboxes import ALL, OFFSET_S, ask, free, keeper, sample
 
 BOUNDS = Bounds()
 LATER_S = 60.0
@@ -180,6 +180,22 @@ def test_a_new_station_on_a_full_disk_begins_in_memory(disk: Path) -> None:
     assert station.keeper.standing.trouble is None
     station.store(5)
     station.restart()
+    station.deliver()
+    assert station.delivered == station.bodies
+    station.keeper.close()
+
+
+def test_a_station_at_work_asks_for_a_disk_that_it_could_not_open(disk: Path) -> None:
+    """What waits to be told to the disk, here the true time, puts that off no further."""
+    filler = fill(disk)
+    station = Station(disk)
+    ask(station.keeper, Learn("boot", OFFSET_S))
+    filler.unlink()
+    for _ in range(int(LATER_S)):
+        station.time.stall(1.0)
+        station.store()
+    assert station.keeper.standing.trouble is None
+    assert station.keeper.offset_of("boot") == OFFSET_S
     station.deliver()
     assert station.delivered == station.bodies
     station.keeper.close()

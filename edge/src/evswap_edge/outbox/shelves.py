@@ -293,8 +293,9 @@ class Shelves:
         self._leases.end(thing.ticket for thing in changes.leaving)
 
     def _settle(self) -> None:
-        """Tell the disk what it could not take before."""
-        if not self._owed:
+        """Tell the disk what it could not take before. One that is not open is not asked: it has its own
+        time for that, which no attempt here may put off."""
+        if not self._owed or self._disk is None:
             return
         try:
             self._write(self._owed)
