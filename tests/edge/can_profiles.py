@@ -58,6 +58,14 @@ faults: [Status.Alarm]
 checksums: [{signal: Status.Check, kind: xor}]
 patience_s: {Cells: 30}
 """
+COUNTED_DBC: Final = DBC.replace(" SG_ T1 m1 :", ' SG_ Turn : 3|4@0+ (1,0) [0|15] "" Cabinet\n SG_ T1 m1 :')
+COUNTED_PROFILE: Final = PROFILE.replace("checksums:", "counters: [Cells.Turn]\nchecksums:")
+"""A message in parts that are counted through."""
+SHARED_DBC: Final = DBC.replace(
+    " SG_ T1 m1 :", ' SG_ T0 : 55|8@0+ (1,-40) [-40|150] "degC" Cabinet\n SG_ T1 m1 :'
+)
+SHARED_PROFILE: Final = PROFILE.replace("[Cells.T1,", "[Cells.T0, Cells.T1,")
+"""A message in parts, with a value that is in all of them."""
 
 
 def write(folder: Path, *, dbc: str = DBC, profile: str = PROFILE) -> NameOrFile:
@@ -69,3 +77,13 @@ def write(folder: Path, *, dbc: str = DBC, profile: str = PROFILE) -> NameOrFile
 @pytest.fixture(scope="session")
 def theirs(tmp_path_factory: pytest.TempPathFactory) -> NameOrFile:
     return write(tmp_path_factory.mktemp("profile"))
+
+
+@pytest.fixture(scope="session")
+def counted(tmp_path_factory: pytest.TempPathFactory) -> NameOrFile:
+    return write(tmp_path_factory.mktemp("counted"), dbc=COUNTED_DBC, profile=COUNTED_PROFILE)
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> NameOrFile:
+    return write(tmp_path_factory.mktemp("shared"), dbc=SHARED_DBC, profile=SHARED_PROFILE)

@@ -20,6 +20,7 @@ from evswap_edge.documents import NameOrFile
 from evswap_edge.drivers.can import read_layout
 from evswap_edge.drivers.can.checksums import CHECKS, guard_of
 from evswap_edge.drivers.can.decoding import NotMeasured, Report, decode, is_present
+from evswap_edge.drivers.can.frames import Frames
 from evswap_edge.drivers.can.layout import Layout, Slot, bits_of
 from evswap_edge.emulators.can_bms import BmsEmulator
 from evswap_edge.emulators.can_dbc import read_frames
@@ -56,10 +57,26 @@ def frames_of(made: BmsEmulator, layout: Layout) -> Mapping[Slot, bytes]:
     return {slot: found[slot] for slot in layout.slots}
 
 
+def decoded(layout: Layout, frames: Mapping[Slot, bytes]) -> Report:
+    """Alone, and between others that are not to be believed."""
+    words = [int.from_bytes(frames[slot], "little") for slot in layout.slots]
+    spoilt = [2**64 - 1] * len(words)
+    (alone,) = decode(layout, [words])
+    before, among, behind = decode(layout, [spoilt, words, spoilt])
+    assert isinstance(before, NotMeasured)
+    assert str(before) == str(behind)
+    assert (among if isinstance(among, Report) else str(among)) == (
+        alone if isinstance(alone, Report) else str(alone)
+    )
+    if isinstance(alone, NotMeasured):
+        raise alone
+    return alone
+
+
 def report(choice: NameOrFile, serial: str, **values: Any) -> Report:
     layout, made = read_layout(choice), emulator(choice, **values)
     made.bays[1].serial_number = serial
-    return decode(layout, frames_of(made, layout))
+    return decoded(layout, frames_of(made, layout))
 
 
 @given(
@@ -124,8 +141,8 @@ def test_a_frame_written_down_by_hand() -> None:
         ("BmsIdentity", 1): b"\x0142\x00\x00\x00\x00\x00",
         ("BmsIdentity", 2): b"\x02\x00\x00\x00\x00\x00\x00\x00",
     }
-    assert is_present(layout, frames)
-    said = decode(layout, frames)
+    assert is_present(layout, frames["BmsState", None])
+    said = decoded(layout, frames)
     assert said.faults == ("OverTemperature",)
     assert said.battery.serial_number == "EVB-0042"
     assert (said.battery.soc, said.battery.soh, said.battery.cycles) == (78.9, 97.5, 120)
@@ -140,7 +157,7 @@ def test_of_several_temperatures_the_highest_counts(theirs: NameOrFile) -> None:
         data = bytearray(frames["Cells", slot])
         data[byte] = hottest + 40
         frames["Cells", slot] = bytes(data)
-        assert decode(layout, frames).battery.temperature == hottest
+        assert decoded(layout, frames).battery.temperature == hottest
 
 
 def test_a_bit_that_is_clear_for_a_fault_is_no_bit_that_is_clear_for_none(tmp_path: Path) -> None:
@@ -155,7 +172,7 @@ def test_a_bit_that_is_clear_for_a_fault_is_no_bit_that_is_clear_for_none(tmp_pa
     layout = read_layout(NameOrFile("turned", file))
     made = emulator(OURS)
     made.bays[1].serial_number = "EVB-0001"
-    said = decode(layout, frames_of(made, read_layout(OURS)))
+    said = decoded(layout, frames_of(made, read_layout(OURS)))
     assert said.faults == ("OverTemperature",)
 
 
@@ -196,8 +213,9 @@ def test_a_frame_is_whole_when_one_of_its_bytes_is_the_checksum_of_the_others(
             frames.append(others[:byte] + bytes([told]) + others[byte:])
             wrong.append(told != checksum)
     guard = guard_of(kind, byte=place % length, length=length)
-    assert [bool(each) for each in guard.wrong_in([*frames, *strangers])][: len(frames)] == wrong
-    assert [bool(each) for each in guard.wrong_in(frames)] == wrong
+    for sent in (frames, [*frames, *strangers]):
+        found = guard.wrong_in(Frames.of((0, data, 0.0) for data in sent).rows)
+        assert [bool(each) for each in found][: len(frames)] == wrong
 
 
 @given(
@@ -271,7 +289,7 @@ def test_what_is_no_measurement_says_why(slot: Slot, data: str, reason: str) -> 
         frames["BmsIdentity", 1] = bytes([1, *bytes(7)])
     frames[slot] = bytes.fromhex(data)
     with pytest.raises(NotMeasured, match=reason):
-        decode(layout, frames)
+        decoded(layout, frames)
 
 
 def test_a_value_beyond_the_contract_is_refused_too(tmp_path: Path) -> None:
@@ -282,7 +300,7 @@ def test_a_value_beyond_the_contract_is_refused_too(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text((folder / "evswap-bms.yaml").read_text())
     layout = read_layout(NameOrFile("mine", tmp_path / "mine.yaml"))
     with pytest.raises(NotMeasured, match=r"soh: 120.0 is out of the range of the contract"):
-        decode(layout, frames_of(emulator(OURS, soh=120.0), layout))
+        decoded(layout, frames_of(emulator(OURS, soh=120.0), layout))
 
 
 def test_no_number_is_no_measurement(tmp_path: Path) -> None:
@@ -295,11 +313,11 @@ def test_no_number_is_no_measurement(tmp_path: Path) -> None:
     layout = read_layout(NameOrFile("mine", tmp_path / "mine.yaml"))
     frames = {**frames_of(emulator(OURS), layout)}
     frames["BmsCells", None] = bytes.fromhex("00 00 c8 41 00 00 00 00")
-    assert decode(layout, frames).battery.temperature == 25.0
+    assert decoded(layout, frames).battery.temperature == 25.0
     for spoilt in ("00 00 c0 7f 00 00 00 00", "00 00 80 7f 00 00 00 00"):
         frames["BmsCells", None] = bytes.fromhex(spoilt)
         with pytest.raises(NotMeasured, match=r"temperature: BmsCells\.HottestCell is (nan|inf)"):
-            decode(layout, frames)
+            decoded(layout, frames)
 
 
 def test_a_presence_that_says_neither_is_a_fault() -> None:
@@ -312,10 +330,10 @@ def test_a_presence_that_says_neither_is_a_fault() -> None:
             "presence": (slot, type(bits)("little", 0, 3), presence),
         }
     )
-    assert is_present(wide, {slot: bytes([1] + [0] * 7)})
-    assert not is_present(wide, {slot: bytes(8)})
+    assert is_present(wide, bytes([1] + [0] * 7))
+    assert not is_present(wide, bytes(8))
     with pytest.raises(NotMeasured, match=r"BmsState.Present is 3, which is neither occupied nor empty"):
-        is_present(wide, {slot: bytes([3] + [0] * 7)})
+        is_present(wide, bytes([3] + [0] * 7))
 
 
 def test_serial_numbers_as_numbers(tmp_path: Path, theirs: NameOrFile) -> None:

@@ -9,8 +9,9 @@ import pytest
 
 from evswap_edge.drivers.can import listener as listening
 from evswap_edge.drivers.can.bus import Address, Interface
-from evswap_edge.drivers.can.listener import Heard, Listener
-from evswap_edge.drivers.can.receiving import ERROR, REMOTE, Dated, Frame
+from evswap_edge.drivers.can.frames import ERROR, REMOTE, Frame, Frames
+from evswap_edge.drivers.can.listener import Listener
+from evswap_edge.drivers.can.receiving import Dated
 from evswap_edge.testing import ManualTime
 from tests.edge.can_bus import VIRTUAL, free_channel
 
@@ -27,10 +28,12 @@ class Inlet:
     def __init__(self) -> None:
         self.waiting: list[Frame] = []
 
-    def take(self, most: int, dated: Dated) -> list[Frame]:
+    def take(self, most: int, dated: Dated) -> Frames:
         taken, self.waiting = self.waiting[:most], self.waiting[most:]
         dates = dated([came_at for _, _, came_at in taken])
-        return [(identifier, data, at) for (identifier, data, _), at in zip(taken, dates, strict=True)]
+        return Frames.of(
+            (identifier, data, at) for (identifier, data, _), at in zip(taken, dates, strict=True)
+        )
 
     def close(self) -> None: ...
 
@@ -41,7 +44,7 @@ class Ears:
     def __init__(self) -> None:
         self.time = ManualTime()
         self.ahead_s = 1e9
-        self.heard: list[Heard] = []
+        self.heard: list[Frame] = []
         self.inlet = Inlet()
         self.listener = Listener(
             Address(Interface.VIRTUAL, free_channel(VIRTUAL)),

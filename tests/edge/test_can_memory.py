@@ -1,23 +1,25 @@
 """What may be believed of a bay: nothing that is old, spoilt, stands still, or belongs to another battery."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Final
 
 import can
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from evswap_edge.documents import NameOrFile
 from evswap_edge.drivers.can import read_layout
 from evswap_edge.drivers.can.decoding import Report
-from evswap_edge.drivers.can.memory import Slate
+from evswap_edge.drivers.can.frames import Frames
+from evswap_edge.drivers.can.memory import Ear, Hearing, Slate
 from evswap_edge.emulators.can_bms import BmsEmulator, Fault
 from evswap_edge.hal import Unread
 from tests.edge.can_bus import OURS, profile_of
-from tests.edge.can_profiles import theirs
+from tests.edge.can_profiles import counted, shared, theirs
 
-__all__ = ["theirs"]
+__all__ = ["counted", "shared", "theirs"]
 
 ROUND_S = 0.1
 STALE_AFTER_S = 0.5
@@ -34,9 +36,13 @@ class Talk:
         self.bay = self.emulator.bays[1]
         self.layout = read_layout(profile)
         self.slate = Slate(self.layout, stale_after_s=stale_after_s)
+        self.hearing = Hearing([self.slate], self.by_identifier(self.slate))
         self.now = 1_000.0
         self.began = self.now
         self._kinds = {kind.message.frame_id: kind for kind in self.layout.kinds.values()}
+
+    def by_identifier(self, slate: Slate) -> Mapping[int, Ear]:
+        return {kind.message.frame_id: slate.ears[name] for name, kind in self.layout.kinds.items()}
 
     def rounds(self, count: int, *, but: Sequence[str] = ()) -> None:
         for _ in range(count):
@@ -47,9 +53,8 @@ class Talk:
                     self.hear(kind.name, bytes(message.data))
 
     def hear(self, name: str, data: bytes) -> None:
-        ear = self.slate.ears[name]
-        (is_wrong,) = ear.guard.wrong_in([data]) if ear.guard else (0,)
-        ear.hear(data, self.now, is_wrong)
+        identifier = self.layout.kinds[name].message.frame_id
+        self.hearing.hear(Frames.of([(identifier, data, self.now)]))
 
     def read(self) -> Report | Unread | None:
         return self.slate.read(self.now, listening_since=self.began)
@@ -234,6 +239,101 @@ def test_whatever_happens_values_and_serial_number_belong_together(story: list[t
     assert talk.serial() == f"EVB-{number}"
 
 
+# --- many at once -----------------------------------------------------------------------------------------
+
+
+class Twice:
+    """One bay that is heard twice: frames by bursts, and each by its ear."""
+
+    def __init__(self, profile: NameOrFile) -> None:
+        self.talk = Talk(profile)
+        self.alone = Slate(self.talk.layout, stale_after_s=STALE_AFTER_S)
+        self._ears = self.talk.by_identifier(self.alone)
+        self._waiting: list[tuple[int, bytes, float]] = []
+
+    def rounds(self, count: int, spoil: Callable[[bytes], Sequence[bytes]]) -> None:
+        for _ in range(count):
+            for message in self.talk.emulator.frames():
+                self.talk.now += ROUND_S / 8
+                for data in spoil(bytes(message.data)):
+                    self._say(message.arbitration_id, data)
+
+    def _say(self, identifier: int, data: bytes) -> None:
+        self._waiting.append((identifier, data, self.talk.now))
+        if (ear := self._ears.get(identifier)) is not None:
+            guard = ear.kind.guard
+            wrong = guard.wrong_in(Frames.of(self._waiting[-1:]).rows)[0] if guard else 0
+            ear.hear(int.from_bytes(data, "little"), len(data), self.talk.now, wrong)
+
+    def said(self) -> tuple[str, str]:
+        """The same of both, as far as anybody can tell."""
+        self.talk.hearing.hear(Frames.of(self._waiting))
+        self._waiting.clear()
+        both = [
+            repr(slate.read(self.talk.now, listening_since=self.talk.began))
+            for slate in (self.talk.slate, self.alone)
+        ]
+        assert self.talk.slate.heard_at == self.alone.heard_at
+        return both[0], both[1]
+
+
+def _whole(data: bytes) -> Sequence[bytes]:
+    return (data,)
+
+
+SPOILT: Final[Mapping[str, Callable[[bytes], Sequence[bytes]]]] = {
+    "whole": _whole,
+    "twice": lambda data: (data, data),
+    "a bit": lambda data: (data[:3] + bytes([data[3] ^ 4]) + data[4:] if len(data) > 3 else data,),
+    "before": lambda data: (data[:1] + bytes(len(data) - 1), data),
+    "behind": lambda data: (data, bytes([data[0] ^ 1]) + data[1:]),
+    "short": lambda data: (data[:-1], data),
+    "another part": lambda data: (data, bytes([data[0] ^ 0x30]) + data[1:]),
+}
+STEPS: Final = st.lists(
+    st.tuples(
+        st.sampled_from(["exchange", "pause", *Fault, *[Fault.NONE] * 8]),
+        st.integers(0, 9),
+        st.sampled_from(["whole"] * 6 + [*SPOILT]),
+    ),
+    max_size=10,
+)
+
+
+@pytest.mark.parametrize("profile", ["ours", "theirs", "counted", "shared"])
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example(story=[("none", 3, "another part"), ("none", 4, "another part")])
+@given(story=STEPS)
+def test_frames_of_a_burst_are_judged_as_if_each_had_come_alone(
+    story: list[tuple[str, int, str]],
+    profile: str,
+    theirs: NameOrFile,
+    counted: NameOrFile,
+    shared: NameOrFile,
+) -> None:
+    """Whatever is wrong with some of them, and whatever becomes of the battery meanwhile."""
+    profiles = {"ours": OURS, "theirs": theirs, "counted": counted, "shared": shared}
+    twice = Twice(profiles[profile])
+    emulator, number = twice.talk.emulator, 1
+    emulator.obey("set 1 serial 1")
+    twice.rounds(5, _whole)
+    for step, (what, rounds, how) in enumerate(story):
+        emulator.obey(f"set 1 temperature {60 - step}")
+        if what == "exchange":
+            emulator.obey("remove 1")
+            twice.rounds(rounds // 2, SPOILT[how])
+            number += 1
+            emulator.obey(f"insert 1 {number}")
+        elif what == "pause":
+            twice.talk.now += rounds * ROUND_S
+        else:
+            emulator.bays[1].fault = Fault.NONE
+            emulator.obey(f"fault 1 {what}")
+        twice.rounds(rounds, SPOILT[how])
+        in_bursts, alone = twice.said()
+        assert in_bursts == alone
+
+
 # --- silence ----------------------------------------------------------------------------------------------
 
 
@@ -271,5 +371,5 @@ def test_parts_that_nobody_reads_are_not_kept(theirs: NameOrFile, tmp_path: Path
     talk = Talk(theirs)
     for part in range(16):
         talk.hear("Cells", bytes([part << 4, *bytes(7)]))
-    heard = {slot: cell.data[0] >> 4 for slot, cell in talk.slate._cells.items() if cell.data}
+    heard = {slot: cell.word >> 4 & 15 for slot, cell in talk.slate._cells.items() if cell.at == talk.now}
     assert heard == {("Cells", 1): 1, ("Cells", 2): 2}

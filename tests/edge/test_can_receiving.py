@@ -3,7 +3,7 @@
 import socket
 import struct
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import pairwise
 from typing import Final
@@ -17,15 +17,8 @@ from hypothesis import strategies as st
 
 from evswap_edge.drivers.can.bursts import Burst
 from evswap_edge.drivers.can.bus import key_of
-from evswap_edge.drivers.can.receiving import (
-    DATAGRAMS,
-    ERROR,
-    KERNEL_FRAMES,
-    REMOTE,
-    Frame,
-    SocketInlet,
-    Wire,
-)
+from evswap_edge.drivers.can.frames import ERROR, REMOTE, Frame
+from evswap_edge.drivers.can.receiving import DATAGRAMS, KERNEL_FRAMES, SocketInlet, Wire
 
 SO_TIMESTAMPNS: Final = 35
 A_BURST: Final = 300
@@ -38,7 +31,7 @@ def frames_of(wire: Wire, *raw: bytes) -> list[Frame]:
     """What lies in the rooms, with what was there before behind it; dated by the room."""
     rooms = b"".join(each.ljust(wire.room, b"\x55")[: wire.room] for each in raw)
     lengths = [min(len(each), wire.room) for each in raw]
-    return wire.frames(Burst(memoryview(rooms), lengths, [float(room) for room, _ in enumerate(raw)]))
+    return [*wire.frames(Burst(memoryview(rooms), lengths, [float(room) for room, _ in enumerate(raw)]))]
 
 
 def said(wire: Wire, *raw: bytes) -> list[tuple[int, bytes]]:
@@ -107,7 +100,7 @@ def line() -> Iterator[tuple[socket.socket, SocketInlet]]:
         inlet.close()
 
 
-def as_they_are(dates: Sequence[float]) -> Sequence[float]:
+def as_they_are(dates: list[float]) -> list[float]:
     return dates
 
 

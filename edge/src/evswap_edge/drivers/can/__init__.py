@@ -7,7 +7,7 @@ faults (``bus``, ``listener``); and a class that puts them behind a protocol of 
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Annotated, Final
 
 from msgspec import Meta, Struct
@@ -20,8 +20,8 @@ from evswap_edge.drivers.can.addressing import BadAddress, Place, heartbeat_key,
 from evswap_edge.drivers.can.bus import Address, Interface, Key
 from evswap_edge.drivers.can.decoding import Report
 from evswap_edge.drivers.can.layout import LAST_EXTENDED, BadMapping, Layout, make_layout
-from evswap_edge.drivers.can.listener import Heard, Listener
-from evswap_edge.drivers.can.memory import Slate
+from evswap_edge.drivers.can.listener import Listener
+from evswap_edge.drivers.can.memory import Hearing, Slate, read_all
 from evswap_edge.drivers.troubles import Trouble
 from evswap_edge.hal import ByBay, DriverUnavailable, SensorError, Unread
 from evswap_schema import Battery
@@ -73,19 +73,26 @@ class CanBatteries:
         stale_after_s: float,
         surroundings: Surroundings,
     ) -> None:
+        self._layout = layout
         self._time = surroundings.time
         self._address = address
         self._stale_after_s = stale_after_s
         self._settling_s = min(_SETTLING_S, surroundings.answer_within_s / 2)
         bays = sorted({bay for bay, _ in addressed.values()})
         self._slates = {bay: Slate(layout, stale_after_s=stale_after_s) for bay in bays}
-        self._ears = {key: self._slates[bay].ears[kind.name] for key, (bay, kind) in addressed.items()}
-        self._guards = {kind.guard for kind in layout.kinds.values()}
-        self._heartbeat = heartbeat_key(layout)
-        self._heard_at: float | None = None
+        heartbeat = heartbeat_key(layout)
+        self._hearing = Hearing(
+            self._slates.values(),
+            {key: self._slates[bay].ears[kind.name] for key, (bay, kind) in addressed.items()},
+            heartbeat=heartbeat,
+        )
         self._troubles = {bay: Trouble(_log, "bms", surroundings, bay=bay) for bay in bays}
-        wanted = [*addressed, *([] if self._heartbeat is None else [self._heartbeat])]
-        self._listener = Listener(address, wanted=wanted, hear=self._hear, monotonic=self._time.monotonic)
+        self._listener = Listener(
+            address,
+            wanted=[*addressed, *([] if heartbeat is None else [heartbeat])],
+            hear=self._hearing.hear,
+            monotonic=self._time.monotonic,
+        )
 
     def open(self) -> None:
         """Begin to listen. Raises ``DriverUnavailable``."""
@@ -115,27 +122,6 @@ class CanBatteries:
     async def aclose(self) -> None:
         self._listener.close()
 
-    # --- hearing ------------------------------------------------------------------------------------------
-
-    def _hear(self, frames: Sequence[Heard]) -> None:
-        ear_of = self._ears.get
-        for (key, data, at), is_wrong in zip(frames, self._wrong_in(frames), strict=True):
-            ear = ear_of(key)
-            if ear is not None:
-                ear.hear(data, at, is_wrong)
-                self._heard_at = at
-            elif key == self._heartbeat:
-                self._heard_at = at
-
-    def _wrong_in(self, frames: Sequence[Heard]) -> Sequence[int]:
-        """For each frame, whether its checksum is wrong; nothing is said of those that no bay speaks."""
-        said = [data for _, data, _ in frames]
-        wrong = {guard: guard.wrong_in(said) if guard else bytes(len(said)) for guard in self._guards}
-        if len(wrong) == 1:
-            return next(iter(wrong.values()))
-        guards = [ear.guard if (ear := self._ears.get(key)) else None for key, _, _ in frames]
-        return [wrong[guard][index] if guard else 0 for index, guard in enumerate(guards)]
-
     # --- reading ------------------------------------------------------------------------------------------
 
     def _listen(self) -> None:
@@ -148,7 +134,7 @@ class CanBatteries:
 
     def _reports(self) -> Mapping[int, Report | Unread | None]:
         now, since = self._time.monotonic(), self._listener.since
-        return {bay: slate.read(now, listening_since=since) for bay, slate in self._slates.items()}
+        return read_all(self._layout, self._slates, now, listening_since=since)
 
     def _has_settled(self, reports: Mapping[int, Report | Unread | None]) -> bool:
         """Whether there is nothing to wait for: all is read, or the bus had its time."""
@@ -160,10 +146,10 @@ class CanBatteries:
         only while somebody is heard."""
         if trouble := self._listener.trouble():
             raise SensorError(sensor=str(self._address), reason=trouble)
-        now = self._time.monotonic()
-        if self._heard_at is None or now - self._heard_at > self._stale_after_s:
-            heard = "yet" if self._heard_at is None else f"for {now - self._heard_at:.1f} s"
-            error = self._listener.last_error(since=self._heard_at or 0.0)
+        now, heard_at = self._time.monotonic(), self._hearing.heard_at
+        if heard_at is None or now - heard_at > self._stale_after_s:
+            heard = "yet" if heard_at is None else f"for {now - heard_at:.1f} s"
+            error = self._listener.last_error(since=heard_at or 0.0)
             reason = f"no bay has been heard {heard}{error}; {_SILENCE_ADVICE}"
             raise SensorError(sensor=str(self._address), reason=reason)
 

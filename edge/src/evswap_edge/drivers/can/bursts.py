@@ -5,8 +5,9 @@ import ctypes
 import errno
 import os
 import socket
-from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import repeat
+from operator import add, mul
 from typing import Final
 
 
@@ -56,8 +57,8 @@ class Burst:
     until the next burst is taken; ``came_at`` is by the wall clock."""
 
     rooms: memoryview
-    lengths: Sequence[int]
-    came_at: Sequence[float]
+    lengths: list[int]
+    came_at: list[float]
 
 
 class Rooms:
@@ -91,11 +92,11 @@ class Rooms:
             if reason not in {errno.EAGAIN, errno.EWOULDBLOCK}:
                 raise OSError(reason, os.strerror(reason))
             count = 0
-        dates = zip(self._seconds[:count].tolist(), self._nanoseconds[:count].tolist(), strict=True)
+        fractions_s = map(mul, self._nanoseconds[:count].tolist(), repeat(1e-9))
         return Burst(
             self._rooms[: count * self._size],
             self._lengths[:count].tolist(),
-            [seconds + nanoseconds * 1e-9 for seconds, nanoseconds in dates],
+            [*map(add, self._seconds[:count].tolist(), fractions_s)],
         )
 
     def _lay_out(self, number: int) -> None:

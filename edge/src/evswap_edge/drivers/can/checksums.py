@@ -5,17 +5,15 @@ when what its bytes add comes to the same as in a frame of zeros. That is found 
 first bytes of all frames, then the second ones, and so on.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache, reduce
 from operator import xor
 from typing import Final
 
 from evswap_edge.dbc import ChecksumKind
+from evswap_edge.drivers.can.frames import ROOM
 
 Check = Callable[[Iterable[int]], int]
-
-_ROOM: Final = 8
-"""Bytes of the longest frame."""
 
 
 def _table(polynomial: int) -> bytes:
@@ -74,19 +72,20 @@ class Guard:
         self._zeros = bytes([self._check(bytes(length - 1))])
         self._adds = [self._what_it_adds(place) for place in range(length)] if self._is_linear else []
 
-    def wrong_in(self, frames: Sequence[bytes]) -> Sequence[int]:
-        """For each of ``frames``, whether it is not as it was sent: 0 where it is. Of those that do not have
-        the length, nothing is said."""
+    def wrong_in(self, rows: bytes) -> bytes:
+        """For each frame, whether it is not as it was sent: 0 where it is. ``rows`` has their data, as
+        ``Frames`` has it. Of those that do not have the length, nothing is said."""
+        count = len(rows) // ROOM
         if not self._is_linear:
-            return [self._sums_up_wrongly(data) for data in frames]
-        columns, count = _run_together(frames), len(frames)
+            return bytes([self._sums_up_to(rows[at : at + ROOM]) for at in range(0, len(rows), ROOM)])
         found = int.from_bytes(self._zeros * count)
         for place, adds in enumerate(self._adds):
-            found ^= int.from_bytes(columns[place::_ROOM].translate(adds))
+            found ^= int.from_bytes(rows[place::ROOM].translate(adds))
         return found.to_bytes(count)
 
-    def _sums_up_wrongly(self, data: bytes) -> bool:
-        return len(data) == self._length and (sum(data) - 2 * data[self._byte]) & 0xFF != 0
+    def _sums_up_to(self, row: bytes) -> int:
+        """How much the checksum is off: what stands behind the frame is 0."""
+        return (sum(row) - 2 * row[self._byte]) & 0xFF
 
     def _what_it_adds(self, place: int) -> bytes:
         """By the value of the byte at ``place``. The checksum itself has to come to the same as the
@@ -107,10 +106,3 @@ def guard_of(kind: ChecksumKind, *, byte: int, length: int) -> Guard:
     """For frames of ``length`` bytes, of which ``byte`` is the checksum; the same for all messages that have
     it so."""
     return Guard(kind, byte=byte, length=length)
-
-
-def _run_together(frames: Sequence[bytes]) -> bytes:
-    """One behind the other, each in a room of its own."""
-    if set(map(len, frames)) <= {_ROOM}:
-        return b"".join(frames)
-    return b"".join([data[:_ROOM].ljust(_ROOM, b"\0") for data in frames])

@@ -4,27 +4,30 @@ NotMeasured   the frames arrived, and hold no battery that can be believed
 """
 
 import math
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
 import msgspec
 
-from evswap_edge.dbc import SerialEncoding
-from evswap_edge.drivers.can.layout import Layout, Place, Slot, Text
+from evswap_edge.dbc import Measured, SerialEncoding
+from evswap_edge.drivers.can.layout import Layout, Place, Text
 from evswap_schema import Battery
 
 _DIGITS: Final = 4
 """Behind the point: finer than any battery management system measures, coarse enough to hide binary
 fractions."""
+_LARGEST: Final = sys.float_info.max
+"""Beyond is no number."""
 _SERIALS_KEPT: Final = 250
 """More than a station has bays."""
 _FILLING: Final = b"\x00\xff "
 """What stands behind a serial number that is shorter than its room."""
 
-Frames = Mapping[Slot, bytes]
-"""The data of the newest good frame in each slot."""
+Words = list[int]
+"""The newest good frame in each slot of a bay, in the order of the layout, as little-endian numbers."""
 
 
 class NotMeasured(Exception):
@@ -43,12 +46,13 @@ class Report:
     faults: tuple[str, ...] = ()
 
 
-def is_present(layout: Layout, frames: Frames) -> bool:
-    """Whether there is a battery. Raises ``NotMeasured`` when the signal says neither."""
+def is_present(layout: Layout, data: bytes) -> bool:
+    """Whether there is a battery, by the frame that says so, which is that of the first slot. Raises
+    ``NotMeasured`` when the signal says neither."""
     if layout.presence is None:
         return True
-    slot, bits, presence = layout.presence
-    said = bits.of(frames[slot])
+    _, bits, presence = layout.presence
+    said = bits.of(data)
     if said in presence.empty:
         return False
     if said in presence.occupied:
@@ -56,61 +60,126 @@ def is_present(layout: Layout, frames: Frames) -> bool:
     raise NotMeasured(f"{presence.signal} is {said}, which is neither occupied nor empty")
 
 
-def decode(layout: Layout, frames: Frames) -> Report:
-    """What all ``frames`` together say. Raises ``NotMeasured``."""
-    fields: dict[str, object] = {"serial_number": _serial_number(layout, frames)}
-    for name, (measured, places) in layout.measured.items():
+def decode(layout: Layout, bays: Sequence[Words]) -> list[Report | NotMeasured]:
+    """What each of ``bays`` says, or why that is no battery."""
+    return _Decoding(layout, bays).outcomes() if bays else []
+
+
+class _Decoding:
+    """Bays side by side: a column for each slot and each field. What is wrong with a bay is noted, and 0
+    stands where a value of it is none."""
+
+    def __init__(self, layout: Layout, bays: Sequence[Words]) -> None:
+        self._layout = layout
+        self._count = len(bays)
+        self._said = dict(zip(layout.slots, zip(*bays, strict=True), strict=True))
+        self._problems: dict[int, NotMeasured] = {}
+
+    def outcomes(self) -> list[Report | NotMeasured]:
+        columns: dict[str, Sequence[object]] = {"serial_number": self._serial_numbers()}
+        for name, (measured, places) in self._layout.measured.items():
+            columns[name] = self._measured(name, measured, places)
+        batteries = self._batteries(columns)
+        faults = self._faults()
+        if not self._problems:
+            return [*map(Report, batteries, faults)]
+        reports = zip(batteries, faults, strict=True)
+        return [self._problems.get(bay) or Report(*report) for bay, report in enumerate(reports)]
+
+    # --- fields -------------------------------------------------------------------------------------------
+
+    def _measured(self, name: str, measured: Measured, places: Sequence[Place]) -> list[float]:
         scale, offset = measured.scale, measured.offset
-        highest = max([_value(place, frames, name) * scale + offset for place in places])
-        fields[name] = round(highest) if name == "cycles" else round(highest, _DIGITS)
-    return Report(_battery(fields), _faults(layout, frames))
+        digits = None if name == "cycles" else _DIGITS
+        several = [self._values(place, name) for place in places]
+        if len(several) == 1:
+            return [round(value * scale + offset, digits) for value in several[0]]
+        return [
+            round(max([value * scale + offset for value in row]), digits)
+            for row in zip(*several, strict=True)
+        ]
 
+    def _values(self, place: Place, name: str) -> list[float]:
+        """The signal's values, within the limits that the DBC file gives it."""
+        values = place.read(self._said[place.slot])
+        least, greatest = max(place.least, -_LARGEST), min(place.greatest, _LARGEST)
+        for bay in [bay for bay, value in enumerate(values) if not least <= value <= greatest]:
+            if problem := _problem_of(values[bay], place):
+                self._has(bay, f"{name}: {problem}")
+                values[bay] = 0
+        return values
 
-def _faults(layout: Layout, frames: Frames) -> tuple[str, ...]:
-    """All is well where all their bits are 0, which they mostly are."""
-    masks = layout.fault_masks
-    if masks is not None:
-        for slot, mask in masks.items():
-            if int.from_bytes(frames[slot], "little") & mask:
-                break
+    def _serial_numbers(self) -> list[str]:
+        raws = zip(*[text.read(self._said[text.slot]) for text in self._layout.serial], strict=True)
+        numbers = []
+        for bay, each in enumerate(raws):
+            try:
+                numbers.append(_written(self._layout, each))
+            except NotMeasured as error:
+                self._has(bay, error.reason)
+                numbers.append("")
+        return numbers
+
+    def _faults(self) -> list[tuple[str, ...]]:
+        """All is well where all their bits are 0, which they mostly are."""
+        masks = self._layout.fault_masks
+        if masks is None:
+            looked_at = set(range(self._count))
         else:
-            return ()
-    return tuple(place.signal.name for place in layout.faults if _value(place, frames, "faults"))
+            looked_at = {
+                bay
+                for slot, mask in masks.items()
+                for bay, word in enumerate(self._said[slot])
+                if word & mask
+            }
+        faults: list[tuple[str, ...]] = [()] * self._count
+        if looked_at:
+            columns = [(place.signal.name, self._values(place, "faults")) for place in self._layout.faults]
+            for bay in looked_at:
+                faults[bay] = tuple([name for name, values in columns if values[bay]])
+        return faults
+
+    # --- batteries ----------------------------------------------------------------------------------------
+
+    def _batteries(self, columns: Mapping[str, Sequence[object]]) -> Sequence[Battery]:
+        """Within the limits of the contract, too."""
+        bays = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+        if not self._problems:
+            try:
+                return msgspec.convert(bays, list[Battery])
+            except msgspec.ValidationError:
+                pass  # one by one, it shows which
+        return [self._battery(bay, fields) for bay, fields in enumerate(bays)]
+
+    def _battery(self, bay: int, fields: Mapping[str, object]) -> Battery:
+        """With a problem noted, whatever the fields are."""
+        try:
+            return msgspec.convert(fields, Battery)
+        except msgspec.ValidationError as error:
+            name = str(error).rpartition("$.")[2].rstrip("`")
+            self._has(bay, f"{name}: {fields.get(name)} is out of the range of the contract")
+            return Battery(**fields)  # type: ignore[arg-type]
+
+    def _has(self, bay: int, problem: str) -> None:
+        """The first problem of a bay is the one that is told."""
+        self._problems.setdefault(bay, NotMeasured(problem))
 
 
-def _value(place: Place, frames: Frames, name: str) -> float:
-    """The signal's value, within the limits that the DBC file gives it."""
-    value = place.read(frames[place.slot])
-    if place.least <= value <= place.greatest and math.isfinite(value):
-        return value
-    if not (math.isfinite(value) and place.least <= round(value, _DIGITS) <= place.greatest):
-        said = f"{place.name} is {round(value, _DIGITS):g}"
-        limits = f"{place.least:g} to {place.greatest:g}"
-        raise NotMeasured(f"{name}: {said}, out of the range of its DBC file, {limits}")
-    return value
-
-
-def _battery(fields: Mapping[str, object]) -> Battery:
-    """Within the limits of the contract, too."""
-    try:
-        return msgspec.convert(fields, Battery)
-    except msgspec.ValidationError as error:
-        name = str(error).rpartition("$.")[2].rstrip("`")
-        raise NotMeasured(f"{name}: {fields.get(name)} is out of the range of the contract") from error
+def _problem_of(value: float, place: Place) -> str | None:
+    """A limit is meant in decimals, whatever the binary fraction beside it."""
+    if math.isfinite(value) and place.least <= round(value, _DIGITS) <= place.greatest:
+        return None
+    limits = f"{place.least:g} to {place.greatest:g}"
+    return f"{place.name} is {round(value, _DIGITS):g}, out of the range of its DBC file, {limits}"
 
 
 # --- serial numbers ---------------------------------------------------------------------------------------
 
 
-def _serial_number(layout: Layout, frames: Frames) -> str:
-    return _written(
-        layout.encoding, layout.serial, tuple([text.bits.of(frames[text.slot]) for text in layout.serial])
-    )
-
-
 @lru_cache(maxsize=_SERIALS_KEPT)
-def _written(encoding: SerialEncoding, serial: tuple[Text, ...], raws: tuple[int, ...]) -> str:
+def _written(layout: Layout, raws: tuple[int, ...]) -> str:
     """As long as a battery is in its bay, it is the same one. Raises ``NotMeasured``."""
+    serial, encoding = layout.serial, layout.encoding
     parts = list(zip(serial, raws, strict=True))
     if encoding is SerialEncoding.ASCII:
         return _characters(b"".join(_bytes(text, raw) for text, raw in parts))

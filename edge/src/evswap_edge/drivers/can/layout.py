@@ -5,7 +5,7 @@ BadMapping   the profile does not fit the DBC file, or asks for what this driver
 
 import math
 import struct
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import reduce
@@ -38,6 +38,11 @@ class BadMapping(Exception):
         self.problem = problem
         self.nearest = nearest
         super().__init__(problem)
+
+
+Column = Callable[[Sequence[int]], list[float]]
+"""What a signal is in each of many frames, which are little-endian numbers: one after the other, frames cost
+several times as much."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +111,8 @@ class Text:
     slot: Slot
     bits: Bits
     width: int
+    read: Callable[[Sequence[int]], list[int]]
+    """What the field holds in each of many frames."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +121,8 @@ class Place:
 
     slot: Slot
     signal: Signal
-    read: Callable[[bytes], int | float]
-    """What a frame says, in the unit of the DBC file."""
+    read: Column
+    """In the unit of the DBC file."""
     least: float
     greatest: float
 
@@ -130,24 +137,36 @@ def place_of(slot: Slot, signal: Signal, *, frame_length: int) -> Place:
     return Place(
         slot,
         signal,
-        _reader(signal, bits_of(signal, frame_length=frame_length)),
+        _column(signal, frame_length=frame_length),
         least=-math.inf if signal.minimum is None else signal.minimum,
         greatest=math.inf if signal.maximum is None else signal.maximum,
     )
 
 
-def _reader(signal: Signal, bits: Bits) -> Callable[[bytes], int | float]:
-    """One signal of a frame. The library decodes all of a frame, also what nobody reads."""
-    order, shift, mask = bits.order, bits.shift, bits.mask
+def _column(signal: Signal, *, frame_length: int) -> Column:
+    """One signal. The library decodes all of a frame, also what nobody reads."""
     scale, offset = signal.conversion.scale, signal.conversion.offset
+    raw = _raw_column(bits_of(signal, frame_length=frame_length), frame_length=frame_length)
     if signal.conversion.is_float:
         form = struct.Struct(_FLOATS[signal.length])
-        return lambda data: form.unpack(bits.of(data).to_bytes(form.size, "little"))[0] * scale + offset
+        return lambda words: [
+            form.unpack(each.to_bytes(form.size, "little"))[0] * scale + offset for each in raw(words)
+        ]
     sign = 1 << signal.length - 1 if signal.is_signed else 0
-    return lambda data: (((int.from_bytes(data, order) >> shift & mask) ^ sign) - sign) * scale + offset
+    return lambda words: [((each ^ sign) - sign) * scale + offset for each in raw(words)]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+def _raw_column(bits: Bits, *, frame_length: int) -> Callable[[Sequence[int]], list[int]]:
+    """What is in a field, as an unsigned number."""
+    shift, mask = bits.shift, bits.mask
+    if bits.order == "little":
+        return lambda words: [word >> shift & mask for word in words]
+    return lambda words: [
+        int.from_bytes(word.to_bytes(frame_length, "little")) >> shift & mask for word in words
+    ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Layout:
     """All that is to be known for reading the bays of one bus."""
 
@@ -229,7 +248,7 @@ class _Compiler:
         masks: dict[Slot, int] = {}
         for place in faults:
             message = self._messages[place.slot[0]]
-            if place.read(bytes(message.length)) != 0 or not place.least <= 0 <= place.greatest:
+            if place.read([0]) != [0] or not place.least <= 0 <= place.greatest:
                 return None
             own = _mask(self._bits(message, place.signal), message)
             masks[place.slot] = masks.get(place.slot, 0) | own
@@ -349,7 +368,8 @@ class _Compiler:
             bits = self._bits(message, signal)
             if number.encoding is SerialEncoding.ASCII and (signal.length % 8 or bits.shift % 8):
                 raise BadMapping(key, f"{path} is no whole bytes, which characters have to be")
-            yield Text(_slot(message, signal), bits, signal.length)
+            read = _raw_column(bits, frame_length=message.length)
+            yield Text(_slot(message, signal), bits, signal.length, read)
 
     def _places(self, key: KeyPath, paths: Iterable[str]) -> Iterator[Place]:
         for path in paths:

@@ -3,17 +3,18 @@
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from functools import reduce
+from operator import or_
 from typing import Final
 
 import can
 
 from evswap_edge.drivers.can.bus import Address, Interface, Key, open_bus
-from evswap_edge.drivers.can.receiving import ERROR, REMOTE, Dated, Frame, Inlet, inlet_of
+from evswap_edge.drivers.can.frames import ERROR, REMOTE, Frames
+from evswap_edge.drivers.can.receiving import Dated, Inlet, inlet_of
 
-Heard = tuple[Key, bytes, float]
-"""Identifier, data, and the moment (monotonic) at which the frame came."""
-Hear = Callable[[Sequence[Heard]], None]
-"""Takes frames in the order in which they came."""
+Hear = Callable[[Frames], None]
+"""Takes frames with data, dated by the monotonic clock."""
 
 _LONGEST_PAUSE_S: Final = 3.0
 _SHORTEST_PAUSE_S: Final = 0.01
@@ -146,11 +147,13 @@ class Listener:
             self._pause.cancel()
         self._pause = asyncio.get_running_loop().call_later(self._pause_s, self._look_again)
 
-    def _with_data(self, frames: Sequence[Frame]) -> Sequence[Heard]:
-        others = [frame for frame in frames if frame[0] & _NO_DATA]
-        if others or self._is_bus_off:
-            self._note_state(frames)
-        return [frame for frame in frames if not frame[0] & _NO_DATA] if others else frames
+    def _with_data(self, frames: Frames) -> Frames:
+        has_others = reduce(or_, frames.identifiers, 0) & _NO_DATA
+        if has_others or self._is_bus_off:
+            self._note_state(frames.identifiers)
+        if has_others:
+            return frames.only([not identifier & _NO_DATA for identifier in frames.identifiers])
+        return frames
 
     def _dating(self) -> Dated:
         """By the clock of the station. What a frame waited for is told by the kernel's date; but it was never
@@ -162,7 +165,7 @@ class Listener:
         earliest = min(self._seen_empty_at, now)
         latest = earliest if was_set else now
 
-        def dated(dates: Sequence[float]) -> Sequence[float]:
+        def dated(dates: list[float]) -> list[float]:
             found = [date - behind_s for date in dates]
             if found and (min(found) < earliest or max(found) > latest):
                 return [min(max(at, earliest), latest) for at in found]
@@ -170,9 +173,9 @@ class Listener:
 
         return dated
 
-    def _note_state(self, frames: Sequence[Frame]) -> None:
+    def _note_state(self, identifiers: Sequence[int]) -> None:
         """What the controller reports, and that it hears again."""
-        for identifier, _, _ in frames:
+        for identifier in identifiers:
             if identifier & ERROR:
                 self._note_error(identifier)
             elif not identifier & REMOTE:

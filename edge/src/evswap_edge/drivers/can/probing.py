@@ -12,8 +12,9 @@ from evswap_edge.documents import NameOrFile
 from evswap_edge.drivers.can import read_layout
 from evswap_edge.drivers.can.addressing import BadAddress, places
 from evswap_edge.drivers.can.bus import Address, Interface, Key, identifier_of, interfaces
+from evswap_edge.drivers.can.frames import Frames
 from evswap_edge.drivers.can.layout import Layout
-from evswap_edge.drivers.can.listener import Heard, Listener
+from evswap_edge.drivers.can.listener import Listener
 from evswap_edge.hal import SensorError
 from evswap_schema.limits import MAX_BAYS
 
@@ -76,7 +77,7 @@ async def scan(settings: ScanSettings) -> Sequence[Finding]:
     known = _known(settings.profile)
     heard: dict[Key, tuple[int, bytes]] = {}
 
-    def hear(frames: Sequence[Heard]) -> None:
+    def hear(frames: Frames) -> None:
         for key, data, _ in frames:
             count = heard[key][0] if key in heard else 0
             heard[key] = (count + 1, data)

@@ -7,8 +7,7 @@ include/uapi/linux/can.h has them, or as the library packs them over UDP.
 
 import os
 import socket
-import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Annotated, Final, Protocol
 
@@ -17,16 +16,17 @@ import msgspec
 
 from evswap_edge.drivers.can.bursts import Burst, Rooms
 from evswap_edge.drivers.can.bus import Interface, key_of
+from evswap_edge.drivers.can.frames import ERROR, REMOTE, ROOM, Frame, Frames
 
-REMOTE: Final = 0x4000_0000
-ERROR: Final = 0x2000_0000
-"""Bits of a frame's identifier, beside the one of 29-bit ones: a request for a frame, and what the controller
-reports."""
-
-_CAN_FRAME: Final = struct.Struct("=IB3x8s")
+_CAN_FRAME: Final = 16
+"""Bytes of a ``struct can_frame``: four of the identifier, one of the length, and from the ninth on the
+data."""
 _CAN_ROOM: Final = 32
 """Bytes: more than a frame has, so that what is longer shows."""
-_CAN_IN_ITS_ROOM: Final = struct.Struct(f"=IB3x8s{_CAN_ROOM - _CAN_FRAME.size}x")
+_LENGTH_AT: Final = 4
+_DATA_AT: Final = 8
+_LENGTHS: Final = bytes(min(length, ROOM) for length in range(256))
+"""By what a frame says that it has: no more than there can be."""
 _DATAGRAM_ROOM: Final = 256
 """Bytes: a frame in a datagram has 162 at most."""
 _AT_ONCE: Final = 256
@@ -38,10 +38,7 @@ _KERNELS_BYTES_A_FRAME: Final = 768
 _QUEUED: Final = 1 << 20
 """Frames that a bus inside the process keeps: all of them."""
 
-
-Frame = tuple[int, bytes, float]
-"""What came: the identifier as in the kernel, with its bits for length and kind; the data; and its date."""
-Dated = Callable[[Sequence[float]], Sequence[float]]
+Dated = Callable[[list[float]], list[float]]
 """Makes dates that are worth something of those by the wall clock."""
 
 
@@ -53,7 +50,7 @@ class Inlet(Protocol):
         """How many frames are kept until they are taken; of more, the newest are lost."""
         ...
 
-    def take(self, most: int, dated: Dated) -> list[Frame]:
+    def take(self, most: int, dated: Dated) -> Frames:
         """What waits, the oldest first; fewer than ``most`` when nothing is left. Raises ``OSError`` or
         ``can.CanError`` when the bus has gone."""
         ...
@@ -78,7 +75,7 @@ class Wire:
     frame."""
 
     room: int
-    frames: Callable[[Burst], list[Frame]]
+    frames: Callable[[Burst], Frames]
 
 
 class SocketInlet:
@@ -95,8 +92,8 @@ class SocketInlet:
     def room(self) -> int:
         return self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // _KERNELS_BYTES_A_FRAME
 
-    def take(self, most: int, dated: Dated) -> list[Frame]:
-        frames: list[Frame] = []
+    def take(self, most: int, dated: Dated) -> Frames:
+        frames = Frames()
         while most > 0:
             burst = self._rooms.taken_from(self._socket.fileno(), most)
             frames += self._wire.frames(replace(burst, came_at=dated(burst.came_at)))
@@ -117,28 +114,38 @@ class _LibraryInlet:
     def __init__(self, bus: can.BusABC) -> None:
         self._bus = bus
 
-    def take(self, most: int, dated: Dated) -> list[Frame]:
+    def take(self, most: int, dated: Dated) -> Frames:
         frames: list[Frame] = []
         while len(frames) < most and (message := self._bus.recv(0)) is not None:
             kind = ERROR * message.is_error_frame | REMOTE * message.is_remote_frame
             key = key_of(message.arbitration_id, extended=message.is_extended_id)
             (came_at,) = dated([message.timestamp])
             frames.append((key | kind, bytes(message.data), came_at))
-        return frames
+        return Frames.of(frames)
 
     def close(self) -> None: ...
 
 
-def kernel_frames(burst: Burst) -> list[Frame]:
+def kernel_frames(burst: Burst) -> Frames:
     """Each a ``struct can_frame``."""
-    laid_out = _CAN_IN_ITS_ROOM.iter_unpack(burst.rooms)
-    return [
-        (identifier, data[:length], came_at)
-        for (identifier, length, data), size, came_at in zip(
-            laid_out, burst.lengths, burst.came_at, strict=True
-        )
-        if size == _CAN_FRAME.size
-    ]
+    count = len(burst.lengths)
+    if not count:
+        return Frames()
+    lengths = bytes(burst.rooms[_LENGTH_AT::_CAN_ROOM]).translate(_LENGTHS)
+    rows = bytes(burst.rooms.cast("Q")[_DATA_AT // ROOM :: _CAN_ROOM // ROOM])
+    if lengths.count(ROOM) < count:
+        rows = _cut_off(rows, lengths)
+    frames = Frames(burst.rooms.cast("I")[:: _CAN_ROOM // 4].tolist(), rows, lengths, burst.came_at)
+    if burst.lengths.count(_CAN_FRAME) < count:
+        return frames.only([size == _CAN_FRAME for size in burst.lengths])
+    return frames
+
+
+def _cut_off(rows: bytes, lengths: bytes) -> bytes:
+    """What stands behind the data of a frame is left over from another."""
+    return b"".join(
+        [rows[ROOM * n : ROOM * n + length].ljust(ROOM, b"\0") for n, length in enumerate(lengths)]
+    )
 
 
 class _Datagram(msgspec.Struct):
@@ -154,15 +161,15 @@ class _Datagram(msgspec.Struct):
 _decode: Final = msgspec.msgpack.Decoder(_Datagram).decode
 
 
-def datagrams(burst: Burst) -> list[Frame]:
+def datagrams(burst: Burst) -> Frames:
     """Each as the library packs it. Anybody may send to a multicast group: a stranger's is no frame."""
     starts = range(0, len(burst.rooms), _DATAGRAM_ROOM)
     laid_out = zip(starts, burst.lengths, burst.came_at, strict=True)
-    return [
+    return Frames.of(
         (*said, came_at)
         for start, size, came_at in laid_out
         if (said := _unpacked(burst.rooms[start : start + size])) is not None
-    ]
+    )
 
 
 def _unpacked(raw: memoryview) -> tuple[int, bytes] | None:
