@@ -25,8 +25,9 @@ from evswap_edge.drivers.modbus.decoding import (
     decoder,
     hottest_decoder,
     joined,
-    says_yes,
+    reference,
     text_decoder,
+    yes_decoder,
 )
 from evswap_edge.emulators.encoding import encode, encode_text
 from evswap_edge.hal import Charger
@@ -139,7 +140,7 @@ def test_what_a_device_encodes_is_what_is_read(
     one = quantity(encoding, word_order=order, address=address, scale=scale, offset=offset)
     written = encode(one, number * scale + offset)
     assert set(written) == set(range(address, address + encoding.words))
-    read = decoder(one)({(one.table, register): word for register, word in written.items()})
+    read = decoder(one)({reference(one.table, register): word for register, word in written.items()})
     assert read == pytest.approx(number * scale + offset, abs=1e-4)
 
 
@@ -220,7 +221,7 @@ def text(registers: int, **more: object) -> Text:
 
 
 def read_text(one: Text, words: dict[int, int]) -> str:
-    return text_decoder(one)({(one.table, address): word for address, word in words.items()})
+    return text_decoder(one)({reference(one.table, address): word for address, word in words.items()})
 
 
 @given(
@@ -263,7 +264,7 @@ def test_what_is_no_text_says_so(words: list[int], why: str) -> None:
 @given(bit=st.integers(0, 15), means_yes=st.integers(0, 1), word=st.integers(0, 0xFFFF))
 def test_a_flag_is_its_bit_and_no_other(bit: int, means_yes: int, word: int) -> None:
     flag = Flag(name="it", table=Table.INPUT, address=1, bit=bit, means_yes=means_yes)
-    assert says_yes(flag, {(Table.INPUT, 1): word}) is ((word & 1 << bit != 0) == bool(means_yes))
+    assert yes_decoder(flag)({reference(Table.INPUT, 1): word}) is ((word & 1 << bit != 0) == bool(means_yes))
 
 
 def test_the_hottest_place_counts_and_one_without_a_sensor_does_not() -> None:
@@ -275,7 +276,7 @@ def test_the_hottest_place_counts_and_one_without_a_sensor_does_not() -> None:
     hottest_of = hottest_decoder(places)
 
     def read(*words: int) -> float:
-        return hottest_of({(Table.INPUT, address): word for address, word in enumerate(words, start=1)})
+        return hottest_of(contents(Block(Table.INPUT, 1, len(words)), words))
 
     assert read(250, 0x8000, 312) == 31.2
     with pytest.raises(NoValue):
@@ -296,7 +297,7 @@ def capture(layout: BatteryMap, pia: bytes) -> Contents:
     serial_number = encode_text(layout.serial_number, SERIAL)
     return {
         **contents(Block(Table.INPUT, 0x1000, 18), words),
-        **{(Table.INPUT, address): word for address, word in serial_number.items()},
+        **{reference(Table.INPUT, address): word for address, word in serial_number.items()},
     }
 
 
@@ -338,7 +339,7 @@ def test_whatever_registers_hold_it_is_a_battery_of_the_contract_or_none(
 ) -> None:
     layout = read_battery_map(NameOrFile(name))
     words = {
-        (block.table, block.address + place): data.draw(st.integers(0, 0xFFFF))
+        reference(block.table, block.address + place): data.draw(st.integers(0, 0xFFFF))
         for block in blocks(places(layout))
         for place in range(block.count)
     }
@@ -351,9 +352,10 @@ def test_whatever_registers_hold_it_is_a_battery_of_the_contract_or_none(
 @pytest.mark.parametrize(("word", "enabled"), [(0x0000, True), (0x0040, False)])
 def test_the_output_of_a_hep_2300_is_its_feedback_and_not_the_order(word: int, enabled: bool) -> None:
     layout = read_charger_map(NameOrFile("hep-2300"))
-    registers = {(Table.HOLDING, 0x0040): word, (Table.INPUT, 0x0061): 1250}
+    output = reference(Table.HOLDING, 0x0040)
+    registers = {output: word, reference(Table.INPUT, 0x0061): 1250}
     assert charger_decoder(layout)(registers) == Charger(enabled=enabled, current=12.5)
-    faults = {**registers, (Table.HOLDING, 0x0040): word | 0b1000_0010}
+    faults = {**registers, output: word | 0b1000_0010}
     told = "over temperature (OTP), high internal temperature (HI_TEMP)"
     assert charger_decoder(layout)(faults).fault == told
 

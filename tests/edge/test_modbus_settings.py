@@ -86,7 +86,7 @@ def test_a_mistake_is_named_by_its_key_with_what_would_be_right(
 def test_a_layout_that_does_not_fit_a_device_is_refused(tmp_path: Path) -> None:
     own = tmp_path / "own.yaml"
     ours = Path(registers.__file__).with_name("bay-batteries.yaml").read_text()
-    own.write_text(ours.replace("apart: 0x20", "apart: 0x4000"))
+    own.write_text(ours.replace("apart: 0x18", "apart: 0x4000"))
     error = refusal(tmp_path, "registers: pace-bms", "registers: own.yaml")
     assert error.key == "driver.batteries.bays"
     assert "behind the last register" in str(error)

@@ -74,19 +74,22 @@ class GuardedSensor(Generic[ValueT]):
 
     async def read(self) -> ValueT | None:
         """The value now; None when the sensor failed, hangs, or still owes the answer to an earlier call."""
+        call = self.begin()
+        await ended(call, within_s=self._timeout_s)
+        return self.outcome(call)
+
+    def begin(self) -> "asyncio.Task[ValueT] | None":
+        """Ask it, unless it still owes the answer to an earlier call."""
         if self._call is not None and not self._call.done():
-            self._failed("still owes an answer")
             return None
         self._call = asyncio.create_task(self._read(), name=f"read {self._name}")
-        try:
-            await asyncio.wait({self._call}, timeout=self._timeout_s)
-        finally:
-            if not self._call.done():
-                self._abandon(self._call)
-        return self._outcome(self._call)
+        return self._call
 
-    def _outcome(self, call: asyncio.Task[ValueT]) -> ValueT | None:
-        if not call.done():
+    def outcome(self, call: "asyncio.Task[ValueT] | None") -> ValueT | None:
+        """What has come of ``begin``, as ``read`` has it."""
+        if call is None:
+            self._failed("still owes an answer")
+        elif not call.done():
             self._failed(f"no answer within {self._timeout_s:g} s")
         elif call.cancelled():
             self._failed("gave up")
@@ -103,9 +106,18 @@ class GuardedSensor(Generic[ValueT]):
         self._trouble.begin(reason)
         self._on_outcome(self._name, reason)
 
-    def _abandon(self, call: asyncio.Task[ValueT]) -> None:
-        call.cancel()
-        call.add_done_callback(lambda late: late.cancelled() or late.exception())
+
+async def ended(*calls: "asyncio.Task[Any] | None", within_s: float) -> None:
+    """Wait for several sensors at once. Those that have not answered by then are given up."""
+    under_way = [call for call in calls if call is not None]
+    try:
+        if under_way:
+            await asyncio.wait(under_way, timeout=within_s)
+    finally:
+        for call in under_way:
+            if not call.done():
+                call.cancel()
+                call.add_done_callback(lambda late: late.cancelled() or late.exception())
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,8 +188,9 @@ class Sampler:
         self._vitals = vitals
         self._on_sensor = on_sensor
         self._ailing = ailing
-        self._climate = self._guarded(self._read_climate, "climate", sensor_timeout_s)
-        self._bays = self._guarded(self._read_bays, "bays", sensor_timeout_s)
+        self._answer_within_s = longest_answer_s(interval_s, sensor_timeout_s)
+        self._climate = self._guarded(self._read_climate, "climate")
+        self._bays = self._guarded(self._read_bays, "bays")
         self._storage = Episode(_log, "storing samples", monotonic=time.monotonic)
         self._measuring = asyncio.Lock()
         self._measured: list[tuple[Reading, Stamp]] = []
@@ -209,7 +222,9 @@ class Sampler:
         """Read all sensors at once and say how good each value is."""
         async with self._measuring:
             stamp = stamp_now(self._time)
-            climate, bays = await asyncio.gather(self._climate.read(), self._bays.read())
+            calls = self._climate.begin(), self._bays.begin()
+            await ended(*calls, within_s=self._answer_within_s)
+            climate, bays = self._climate.outcome(calls[0]), self._bays.outcome(calls[1])
         counts, quality = self._judge(climate, bays)
         self._vitals.samples += 1
         self._vitals.sampled_at = stamp.uptime
@@ -297,13 +312,11 @@ class Sampler:
             )
         return following
 
-    def _guarded(
-        self, read: Callable[[], Coroutine[Any, Any, ValueT]], name: str, timeout_s: float
-    ) -> GuardedSensor[ValueT]:
+    def _guarded(self, read: Callable[[], Coroutine[Any, Any, ValueT]], name: str) -> GuardedSensor[ValueT]:
         return GuardedSensor(
             read,
             name=name,
-            timeout_s=longest_answer_s(self._interval_s, timeout_s),
+            timeout_s=self._answer_within_s,
             time=self._time,
             on_outcome=self._count_outcome,
         )

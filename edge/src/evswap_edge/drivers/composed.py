@@ -9,13 +9,12 @@ import asyncio
 import logging
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from itertools import islice
 from typing import Any, Final, Generic, TypeGuard, TypeVar
 
 from evswap_edge.drivers import DriverKind, Role, Surroundings
 from evswap_edge.drivers.bays import written
 from evswap_edge.drivers.composition import Composition, Part
-from evswap_edge.drivers.guarding import Guarded
+from evswap_edge.drivers.guarding import Guarded, read_together
 from evswap_edge.drivers.merging import (
     Problems,
     battery_problems,
@@ -151,32 +150,40 @@ class _Bank(Generic[ValueT]):
         self._seat = seat
         self._read_seat = read
         self._problems = problems
-        self._guard = Guarded(
+        self.sensor = Guarded(
             self._read, name=sensor, within_s=_SHARE_OF_PATIENCE * surroundings.answer_within_s
         )
         self._trouble = Trouble(_log, sensor, surroundings)
         self._troubles = {bay: Trouble(_log, sensor, surroundings, bay=bay) for bay in seat.part.bays}
+        self._is_known_well = False
 
-    async def read(self) -> ByBay[ValueT]:
-        """Never raises."""
-        answer = await self._guard.read()
+    def by_bay(self, answer: ByBay[ValueT] | Unread) -> ByBay[ValueT]:
+        """The ``answer`` of the sensor; what is wrong with it has been told."""
         if isinstance(answer, Unread):
             answer = dict.fromkeys(self._troubles, answer)
-        self._complain(answer)
+        if not (self._is_known_well and _are_all_read(answer)):
+            self._complain(answer)
         return answer
 
     async def aclose(self) -> None:
-        await self._guard.aclose()
+        await self.sensor.aclose()
 
     async def _read(self) -> ByBay[ValueT]:
         said = await self._read_seat(self._seat)
         values: dict[int, Any] = {bay: said.get(bay, _NOT_SAID) for bay in self._troubles}
-        told = {bay: value for bay, value in values.items() if not isinstance(value, Unread)}
+        told = values
+        if not _are_all_read(values):
+            told = {bay: value for bay, value in values.items() if not isinstance(value, Unread)}
         return values | {bay: Unread(problem) for bay, problem in self._problems(told).items()}
 
     def _complain(self, answer: ByBay[ValueT]) -> None:
         """A driver of which no bay can be read is one trouble, and not as many as it has bays."""
         reasons = {bay: _reason(value) for bay, value in answer.items()}
+        self._tell(reasons)
+        troubles = (self._trouble, *self._troubles.values())
+        self._is_known_well = all(trouble.is_known_well for trouble in troubles)
+
+    def _tell(self, reasons: Mapping[int, str | None]) -> None:
         if all(reasons.values()):
             self._trouble.seen(next(iter(reasons.values())))
             return
@@ -224,9 +231,9 @@ class ComposedCabinet:
     async def read_bays(self) -> Sequence[Bay]:
         """All bays, of which some may be unknown; never raises."""
         kinds = (self._whole, self._batteries, self._faults, self._locks, self._chargers)
-        answers = iter(await asyncio.gather(*(bank.read() for banks in kinds for bank in banks)))
+        answers = iter(await read_together([bank.sensor for banks in kinds for bank in banks]))
         whole, batteries, faults, locks, chargers = (
-            _together(islice(answers, len(banks))) for banks in kinds
+            _together([bank.by_bay(next(answers)) for bank in banks]) for banks in kinds
         )
         bays = {bay: unknown(bay) if isinstance(said, Unread) else said for bay, said in whole.items()}
         for bay, battery in batteries.items():
@@ -383,6 +390,10 @@ async def _read_chargers(seat: _Seat) -> Mapping[int, object]:
 def _together(answers: Iterable[ByBay[Any]]) -> dict[int, Any]:
     """What several drivers of one role say."""
     return {bay: value for answer in answers for bay, value in answer.items()}
+
+
+def _are_all_read(answer: Mapping[int, object]) -> bool:
+    return Unread not in {*map(type, answer.values())}
 
 
 def _reason(value: object) -> str | None:

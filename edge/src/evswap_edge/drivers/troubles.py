@@ -26,13 +26,13 @@ class Trouble:
         subject = f"sensor {sensor}" if bay is None else f"sensor {sensor}, bay {bay}"
         self._episode = Episode(logger, subject, monotonic=self._monotonic)
         self._alarmed = False
-        self._is_known_well = False
+        self.is_known_well = False
         """It works, has worked for long, and that has been told."""
         self._turned_at: float | None = None
 
     def seen(self, reason: str | None) -> None:
         """It was read: it failed for ``reason``, or works (None)."""
-        if reason is None and self._is_known_well:
+        if reason is None and self.is_known_well:
             return
         if reason is None:
             self._episode.end()
@@ -41,7 +41,7 @@ class Trouble:
         is_settled = self._settled(failing=reason is not None)
         if is_settled:
             self._surroundings.on_sensor(self._sensor, reason, self._bay)
-        self._is_known_well = is_settled and reason is None
+        self.is_known_well = is_settled and reason is None
 
     def _settled(self, *, failing: bool) -> bool:
         """Whether that has lasted for long enough to be told."""

@@ -26,7 +26,7 @@ class Table(StrEnum):
     HOLDING = "holding"
 
     __hash__ = str.__hash__
-    """It is part of the key of every register, and that of enumerations is ten times as slow."""
+    """It is part of what every question is found by, and that of enumerations is ten times as slow."""
 
 
 class Encoding(StrEnum):

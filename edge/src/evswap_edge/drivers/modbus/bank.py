@@ -12,7 +12,6 @@ from evswap_edge.drivers.modbus.pulse import Pulse
 from evswap_edge.drivers.modbus.rounds import Rounds, Turn
 from evswap_edge.drivers.modbus.seats import Seat
 from evswap_edge.hal import ByBay, SensorError, Unread
-from evswap_edge.registers import Table
 from evswap_edge.registers.placing import BayMapT
 
 ValueT = TypeVar("ValueT")
@@ -47,7 +46,7 @@ class Registers:
         self._together = together
         self._together_failed: dict[Block, SensorError | None] = {}
         self._alone_failed: dict[Block, SensorError | None] = {}
-        self._contents: dict[tuple[Table, int], int] = {}
+        self._contents: dict[int, int] = {}
         self._silence: Silence | None = None
 
     async def having(self, several: Sequence[Block]) -> Contents:

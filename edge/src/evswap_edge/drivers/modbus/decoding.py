@@ -8,6 +8,7 @@ import math
 import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
+from operator import itemgetter
 from typing import Final, NamedTuple
 
 import msgspec
@@ -74,8 +75,10 @@ class Block(NamedTuple):
         return self.table is other.table and self.address <= other.address and other.end <= self.end
 
 
-Contents = Mapping[tuple[Table, int], int]
-"""What each register holds, by table and address."""
+Contents = Mapping[int, int]
+"""What each register holds, by its reference number."""
+_REFERENCES: Final = {Table.INPUT: 300_001, Table.HOLDING: 400_001}
+"""Of the first register of each table, as people number them: 30001 and 40001, with room for all 65,536."""
 
 
 def blocks(places: Sequence[Place], *, read_across: int = 0) -> tuple[Block, ...]:
@@ -116,14 +119,14 @@ def _joins(last: Block, one: Block, read_across: int, most: int) -> bool:
     )
 
 
+def reference(table: Table, address: int) -> int:
+    """The reference number of a register."""
+    return _REFERENCES[table] + address
+
+
 def contents(block: Block, words: Sequence[int]) -> Contents:
-    """The answer to the request for ``block``, by table and address."""
-    return dict(zip(_registers_of(block), words, strict=False))
-
-
-@lru_cache(maxsize=1_000)
-def _registers_of(block: Block) -> tuple[tuple[Table, int], ...]:
-    return tuple((block.table, address) for address in range(block.address, block.end))
+    """The answer to the request for ``block``, by reference number."""
+    return dict(enumerate(words, reference(block.table, block.address)))
 
 
 # --- one place ------------------------------------------------------------------------------------------
@@ -131,11 +134,12 @@ def _registers_of(block: Block) -> tuple[tuple[Table, int], ...]:
 
 def decoder(quantity: Quantity) -> Callable[[Contents], float]:
     """What finds out the value of ``quantity`` in its own unit, and raises ``NotMeasured``."""
-    registers_of = _registers(quantity)
+    references = _references(quantity)
     if quantity.word_order is WordOrder.LOW_FIRST:
-        registers_of = registers_of[::-1]
-    first, last, is_one = registers_of[0], registers_of[-1], len(registers_of) == 1
+        references = references[::-1]
+    first, last, is_one = references[0], references[-1], len(references) == 1
     number_of, scale, offset = _NUMBERS[quantity.encoding], quantity.scale, quantity.offset
+    may_be_none = quantity.encoding is Encoding.FLOAT32
     unavailable, minimum, maximum = quantity.unavailable, quantity.minimum, quantity.maximum
 
     def decode(registers: Contents) -> float:
@@ -143,7 +147,7 @@ def decoder(quantity: Quantity) -> Callable[[Contents], float]:
         if pattern in unavailable:
             raise NoValue(f"the device has no value ({pattern:#06x})")
         number = number_of(pattern)
-        if not math.isfinite(number):
+        if may_be_none and not math.isfinite(number):
             raise NoValue(f"the device has no value ({number})")
         value = round(number * scale + offset, _DIGITS)
         if not minimum <= value <= maximum:
@@ -156,23 +160,32 @@ def decoder(quantity: Quantity) -> Callable[[Contents], float]:
 def text_decoder(text: Text) -> Callable[[Contents], str]:
     """What finds out the text, without what pads it, and raises ``NotMeasured`` when there is none, or it is
     no text."""
-    registers_of = _registers(text)
-    form = struct.Struct(f"{'>' if text.byte_order is ByteOrder.HIGH_FIRST else '<'}{len(registers_of)}H")
+    references = _references(text)
+    words_of = itemgetter(references[0], *references)
 
     def decode_text(registers: Contents) -> str:
-        told = form.pack(*[registers[each] for each in registers_of]).partition(b"\0")[0].strip(_PADDING)
-        if not told:
-            raise NoValue("the device has none")
-        if not (told.isascii() and told.decode("ascii").isprintable()):
-            raise NotMeasured(f"is no text ({told.hex(' ')})")
-        return told.decode("ascii")
+        return _text(text.byte_order, words_of(registers)[1:])
 
     return decode_text
 
 
-def says_yes(flag: Flag, registers: Contents) -> bool:
-    """What the bit says."""
-    return registers[flag.table, flag.address] >> flag.bit & 1 == flag.means_yes
+@lru_cache(maxsize=1_000)
+def _text(byte_order: ByteOrder, words: tuple[int, ...]) -> str:
+    """Raises ``NotMeasured``. A serial number is the same in one round after the other."""
+    order = ">" if byte_order is ByteOrder.HIGH_FIRST else "<"
+    told = struct.pack(f"{order}{len(words)}H", *words).partition(b"\0")[0].strip(_PADDING)
+    if not told:
+        raise NoValue("the device has none")
+    if not (told.isascii() and told.decode("ascii").isprintable()):
+        raise NotMeasured(f"is no text ({told.hex(' ')})")
+    return told.decode("ascii")
+
+
+def yes_decoder(flag: Flag) -> Callable[[Contents], bool]:
+    """What finds out whether the bit says yes."""
+    number, mask = reference(flag.table, flag.address), 1 << flag.bit
+    yes = mask if flag.means_yes else 0
+    return lambda registers: registers[number] & mask == yes
 
 
 def hottest_decoder(quantities: Sequence[Quantity]) -> Callable[[Contents], float]:
@@ -195,8 +208,9 @@ def hottest_decoder(quantities: Sequence[Quantity]) -> Callable[[Contents], floa
     return hottest
 
 
-def _registers(place: Place) -> list[tuple[Table, int]]:
-    return [(place.table, place.address + offset) for offset in range(place.words)]
+def _references(place: Place) -> list[int]:
+    first = reference(place.table, place.address)
+    return list(range(first, first + place.words))
 
 
 # --- a whole device -------------------------------------------------------------------------------------
@@ -206,7 +220,8 @@ def battery_decoder(layout: BatteryMap) -> Callable[[Contents], Battery | None]:
     """What finds out the battery, None where there is none, and raises ``NotMeasured``, which names the
     field: of a battery all is known, or it is not known. Made once for each bay, since each has registers of
     its own."""
-    present, doubts_of = layout.present, _sayings(layout.unreliable)
+    is_present = yes_decoder(layout.present) if layout.present else None
+    doubts_of = _sayings(layout.unreliable)
     cycles = decoder(layout.cycles)
     fields: list[tuple[str, Callable[[Contents], float | str]]] = [
         *((name, decoder(getattr(layout, name))) for name in _SIMPLE_FIELDS),
@@ -216,7 +231,7 @@ def battery_decoder(layout: BatteryMap) -> Callable[[Contents], Battery | None]:
     ]
 
     def decode_battery(registers: Contents) -> Battery | None:
-        if present and not says_yes(present, registers):
+        if is_present and not is_present(registers):
             return None
         if doubts := doubts_of(registers):
             raise NotMeasured(f"the device says: {doubts}")
@@ -237,20 +252,19 @@ def battery_decoder(layout: BatteryMap) -> Callable[[Contents], Battery | None]:
 def charger_decoder(layout: ChargerMap) -> Callable[[Contents], Charger]:
     """What finds out what the charger does, and raises ``NotMeasured``, which names the field."""
     current_of = decoder(layout.current) if layout.current else None
-    enabled, faults_of = layout.enabled, _sayings(layout.faults)
+    is_enabled, faults_of = yes_decoder(layout.enabled), _sayings(layout.faults)
 
     def decode_charger(registers: Contents) -> Charger:
         try:
             current = current_of(registers) if current_of else None
         except NotMeasured as error:
             raise NotMeasured(f"current: {error}") from error
-        return Charger(
-            enabled=says_yes(enabled, registers), current=current, fault=faults_of(registers) or None
-        )
+        return Charger(enabled=is_enabled(registers), current=current, fault=faults_of(registers) or None)
 
     return decode_charger
 
 
 def _sayings(flags: Sequence[Flag]) -> Callable[[Contents], str]:
     """The names of those that say yes."""
-    return lambda registers: ", ".join([flag.name for flag in flags if says_yes(flag, registers)])
+    named = [(flag.name, yes_decoder(flag)) for flag in flags]
+    return lambda registers: ", ".join([name for name, says_yes in named if says_yes(registers)])

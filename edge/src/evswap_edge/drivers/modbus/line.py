@@ -16,13 +16,13 @@ import termios
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Final
+from typing import Any, Final
 
 from pymodbus.client import AsyncModbusSerialClient, AsyncModbusTcpClient
 from pymodbus.client.base import ModbusBaseClient
 from pymodbus.constants import ExcCodes
 from pymodbus.exceptions import ModbusException, ModbusIOException
-from pymodbus.framer import FramerRTU, FramerSocket
+from pymodbus.framer import FramerBase, FramerRTU, FramerSocket
 from pymodbus.pdu import DecodePDU, ExceptionResponse, ModbusPDU
 from pymodbus.pdu.register_message import ReadHoldingRegistersResponse, ReadInputRegistersResponse
 
@@ -49,6 +49,8 @@ _BITS_A_CHARACTER: Final = 11
 _SHARE_OF_TIMEOUT: Final = 0.5
 _TCP_UNIT: Final = 6
 """Which byte of a TCP frame names the unit."""
+_NEVER: Final[Any] = None
+"""The library's own time-out costs two turns of the event loop for each answer."""
 _MOST_IN_VAIN: Final = 4
 """Questions in a row without an answer, after which a TCP connection is taken for dead and is made anew."""
 
@@ -130,6 +132,23 @@ class _HoldingRegisters(_InputRegisters):
     function_code = ReadHoldingRegistersResponse.function_code
 
 
+class _QuietFramer(FramerBase):
+    """The library's own raise for what cannot be decoded, in the event loop, where nobody could catch it."""
+
+    def handleFrame(self, data: bytes, exp_devid: int, exp_tid: int) -> tuple[int, ModbusPDU | None]:
+        """As the library's own, and no answer where that raises."""
+        try:
+            return super().handleFrame(data, exp_devid, exp_tid)
+        except ModbusIOException:
+            return 0, None
+
+
+class _QuietTcp(_QuietFramer, FramerSocket): ...
+
+
+class _QuietRtu(_QuietFramer, FramerRTU): ...
+
+
 def _pdu_decoder() -> DecodePDU:
     decoder = DecodePDU(False)
     decoder.register(_InputRegisters)
@@ -172,6 +191,7 @@ class Line:
         if not connected:
             client.close()
             raise DriverUnavailable(device=str(self.address), reason=await self._why_not(within_s))
+        client.ctx.comm_params.timeout_connect = _NEVER
         self._client = client
         self._owed_until.clear()
         self._in_vain = 0
@@ -264,10 +284,10 @@ class Line:
     ) -> ModbusPDU:
         self._asked, self._heard, self._stranger = unit, b"", None
         self._owed_until[unit] = self._now() + _PATIENCE * manners.timeout_s
-        client.ctx.comm_params.timeout_connect = manners.timeout_s
         try:
-            answer = await question(client)
-        except ModbusException as error:
+            async with asyncio.timeout(manners.timeout_s):
+                answer = await question(client)
+        except (ModbusException, TimeoutError) as error:
             raise self._no_answer(unit, manners, whole) from error
         self._owed_until.pop(unit, None)
         self._in_vain = 0
@@ -352,19 +372,17 @@ class Line:
                 trace_pdu=self._note_late_answer,
             )
         client.set_max_no_responses(sys.maxsize)
-        client.register(_InputRegisters)
-        client.register(_HoldingRegisters)
+        client.ctx.framer = (_QuietRtu if self._serial else _QuietTcp)(_pdu_decoder())
         return client
 
     def _overhear(self, sending: bool, data: bytes) -> bytes:
-        """What arrived since the question, whether it makes a frame or not. What cannot be decoded is kept
-        from the library: it would raise in the event loop, where nobody could catch it."""
+        """What arrived since the question, whether it makes a frame or not."""
         if sending:
             return data
         own = self._without_others(data) if self._serial else data
         if len(own) > len(self._heard):
             self._heard = own
-        return own if self._can_be_decoded(own) else b""
+        return own
 
     def _without_others(self, data: bytes) -> bytes:
         """Whole frames of units that were not asked now are late answers, or somebody's mistake."""

@@ -138,7 +138,7 @@ class _Look:
 
     async def _fit(self, line: Line, unit: int, layout: AnyMap) -> str | None:
         """What the device says when it is read by ``layout``; None: it is another one's map."""
-        registers: dict[tuple[Table, int], int] = {}
+        registers: dict[int, int] = {}
         try:
             for block in blocks(places(layout), read_across=layout.read_across):
                 registers |= contents(block, await self._read(line, unit, block))

@@ -7,7 +7,7 @@ by itself can, where its map names one.
 import asyncio
 from typing import Final
 
-from evswap_edge.drivers.modbus.decoding import Contents, NotMeasured
+from evswap_edge.drivers.modbus.decoding import Contents, NotMeasured, reference
 from evswap_edge.registers import Heartbeat
 
 
@@ -16,6 +16,7 @@ class Pulse:
 
     def __init__(self, heartbeat: Heartbeat | None) -> None:
         self._heartbeat: Final = heartbeat
+        self._reference = reference(heartbeat.table, heartbeat.address) if heartbeat else 0
         self._count: int | None = None
         self._moved_at = 0.0
 
@@ -24,7 +25,7 @@ class Pulse:
         if self._heartbeat is None:
             return
         now = asyncio.get_running_loop().time()
-        count = registers[self._heartbeat.table, self._heartbeat.address]
+        count = registers[self._reference]
         if count != self._count:
             self._count, self._moved_at = count, now
         elif (still_s := now - self._moved_at) > self._heartbeat.moves_within_s:
