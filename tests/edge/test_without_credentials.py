@@ -23,7 +23,8 @@ from evswap_edge.__main__ import main
 from evswap_edge.app import run_station
 from evswap_edge.clock import SystemTime
 from evswap_edge.config import StationConfig, read_station
-from evswap_edge.transports import aws_link, identity
+from evswap_edge.transports import Caller, CredentialsError, aws_link, identity, mqtt_transport
+from evswap_edge.transports.mqtt import Settings as MqttSettings
 from evswap_edge.vitals import Vitals
 from evswap_schema import Clock
 from tests.authority import Authority, common_name, key_pem, new_key
@@ -286,3 +287,32 @@ async def test_systemd_and_the_health_check_say_what_is_wrong(
     said = capsys.readouterr().out
     assert "wrote " in said
     assert f"{station.certificate_file}: expired at" in said
+
+
+async def test_of_a_pair_that_is_being_replaced_nothing_is_said(
+    mosquitto: Mosquitto, tmp_path: Path, eventually: Eventually, caplog: pytest.LogCaptureFixture
+) -> None:
+    station, looks = Station(tmp_path, mosquitto, "mqtt"), list[object]()
+    station.issue()
+
+    def tls_of_the_files(settings: MqttSettings) -> ssl.SSLContext:
+        try:
+            return mqtt_transport.tls_of(settings)
+        finally:
+            looks.append(settings)
+
+    settings = station.config.transport.settings
+    assert isinstance(settings, MqttSettings)
+    shown = identity.Identity(settings, Caller(station_id=STATION, time=SetClock()), tls_of_the_files)
+    await shown.context()
+    station.issue(key=False)
+    async with asyncio.timeout(60):
+        looking = asyncio.create_task(shown.context())
+        await eventually(lambda: len(looks) == 2)
+        station.issue()
+        await looking
+    assert not complaints(caplog)
+    station.issue(key=False)
+    with pytest.raises(CredentialsError, match="does not belong to the certificate"):
+        await shown.context()
+    assert len(complaints(caplog)) == 1

@@ -9,6 +9,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final, Generic, TypeVar
 
 from evswap_edge.transports import Caller, CredentialsError
@@ -17,9 +18,13 @@ from evswap_edge.transports.credentials import contents
 
 SettingsT = TypeVar("SettingsT", bound=BrokerSettings)
 ContextT = TypeVar("ContextT")
+SeenT = TypeVar("SeenT")
 
 LOOK_AGAIN_S: Final = 10.0
 """While something is wrong with them; the half of it at least, at random."""
+SETTLE_S: Final = 2.0
+"""Whoever puts other files there does it one after the other, and between the two they are no pair. So other
+files than before that are of no use are looked at once more, this much later, before it is said."""
 
 _log: Final = logging.getLogger(__name__)
 
@@ -38,6 +43,8 @@ class Identity(Generic[SettingsT, ContextT]):
         """Stands for what the files held when ``context`` took them in."""
         self._refused: int | None = None
         """The same for those that the far side has refused."""
+        self._seen: int | None = None
+        """The same for those that were looked at last, of use or not."""
         self._doubt: str | None = None
         self._was_told = False
         self.problem: CredentialsError | None = None
@@ -45,11 +52,7 @@ class Identity(Generic[SettingsT, ContextT]):
 
     async def context(self) -> ContextT:
         """What TLS makes of the files as they are now. Raises ``CredentialsError``, and has told it."""
-        try:
-            doubt, self._shown, context = await asyncio.to_thread(self._take_in)
-        except CredentialsError as error:
-            self._tell(error)
-            raise
+        doubt, self._shown, context = await self._settled(self._take_in)
         self._say(doubt)
         if self.problem is not None and self._shown != self._refused:
             self._tell(None)
@@ -58,11 +61,7 @@ class Identity(Generic[SettingsT, ContextT]):
     async def was_replaced(self) -> bool:
         """Whether the files hold something else than they did for the last ``context``. Raises
         ``CredentialsError``, and has told it, when they cannot be used any more."""
-        try:
-            _, held = await asyncio.to_thread(self._look)
-        except CredentialsError as error:
-            self._tell(error)
-            raise
+        _, held = await self._settled(self._look)
         return held != self._shown
 
     def refused(self, reason: str) -> None:
@@ -80,16 +79,38 @@ class Identity(Generic[SettingsT, ContextT]):
         """The seconds to wait while something is wrong."""
         return random.uniform(LOOK_AGAIN_S / 2, LOOK_AGAIN_S)  # noqa: S311 - jitter, not a secret
 
+    async def _settled(self, look: Callable[[], SeenT]) -> SeenT:
+        """What a look at the files gives, which nobody is replacing meanwhile. Raises ``CredentialsError``,
+        and has told it."""
+        while True:
+            before = await asyncio.to_thread(self._held)
+            try:
+                seen = await asyncio.to_thread(look)
+            except CredentialsError as error:
+                now = await asyncio.to_thread(self._held)
+                are_as_they_were, self._seen = self._seen in (None, now), now
+                if are_as_they_were:
+                    self._tell(error)
+                    raise
+                await asyncio.sleep(SETTLE_S)
+            else:
+                self._seen = before
+                return seen
+
     def _take_in(self) -> tuple[str | None, int, ContextT]:
         doubt, held = self._look()
         return doubt, held, self._tls_context(self._settings)
 
     def _look(self) -> tuple[str | None, int]:
         """What is doubtful, and what stands for what the files hold."""
+        doubt = checked(self._settings, self._caller.time)
+        return doubt, self._held()
+
+    def _held(self) -> int:
+        """Stands for what the files hold; also of those that cannot be read."""
         settings = self._settings
-        doubt = checked(settings, self._caller.time)
         files = (settings.certificate_file, settings.key_file, settings.ca_file)
-        return doubt, hash(tuple(contents(path) for path in files if path is not None))
+        return hash(tuple(_contents_or_none(path) for path in files if path is not None))
 
     def _say(self, doubt: str | None) -> None:
         if doubt is not None and doubt != self._doubt:
@@ -109,3 +130,10 @@ class Identity(Generic[SettingsT, ContextT]):
             _log.info("nothing is wrong any more with certificate and key")
         self.problem, self._was_told = problem, True
         self._caller.on_credentials(problem)
+
+
+def _contents_or_none(path: Path) -> bytes | None:
+    try:
+        return contents(path)
+    except CredentialsError:
+        return None
