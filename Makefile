@@ -82,7 +82,7 @@ release: test $(LONG_SUITES) bench chaos checkov ## all that there is, before a 
 unit: shared edge cloud hil ## each distribution's unit tests, alone in an environment of its own
 
 bench: $(TOOLS) ## the benchmarks at full length, each figure beside its floor
-	EVSWAP_BENCH=full $(BIN)/pytest -s tests/benchmarks
+	EVSWAP_BENCH=full $(BIN)/pytest -s --timeout=900 tests/benchmarks
 
 chaos: $(TOOLS) ## every bar of the edge at full length: schedules of faults, power cuts, full disks, weeks offline
 	EVSWAP_CHAOS=full EVSWAP_BENCH=full $(BIN)/pytest -s --timeout=3600 $(CHAOS)

@@ -15,10 +15,12 @@ locals {
   }
 
   # A record is hidden for six time-outs of the function and its window (cloud/stack/queues.yaml): the longest window sets it.
-  windows = { bulk = var.bulk_window_s }
-  queues = { for key, queue in module.stack.queues : key => merge(queue, key != "batch" || var.bulk_window_s == null ? {} : {
-    visibility_timeout_s = max(queue.visibility_timeout_s, 6 * module.stack.functions.bulk.timeout_s + var.bulk_window_s)
-  }) }
+  queues = { for key, queue in module.stack.queues : key => merge(queue, [
+    for name, function in module.stack.functions : {
+      visibility_timeout_s = max(queue.visibility_timeout_s, 6 * function.timeout_s + var.windows_s[name])
+    } if try(function.event_source.queue, null) == key && contains(keys(var.windows_s), name)
+  ]...) }
+  feed = merge(module.stack.live.feed, { window_s = lookup(var.windows_s, "push", module.stack.live.feed.window_s) })
 
   role_arns = { for key, role in module.role : key => role.arn }
   functions = { for key, function in module.function : key => { name = function.name, alias = function.alias, arn = function.arn } }
@@ -48,6 +50,7 @@ module "tables" {
   tables       = module.stack.tables
   protect_data = var.protect_data
   provisioned  = var.provisioned_tables
+  utilisation  = var.table_utilisation
 }
 
 module "buckets" {
@@ -71,7 +74,9 @@ module "function" {
 
   function = merge(each.value,
     { environment = merge(each.value.environment, lookup(local.environments, each.key, {})) },
-    lookup(local.windows, each.key, null) == null ? {} : { event_source = merge(each.value.event_source, { window_s = local.windows[each.key] }) },
+    contains(keys(var.windows_s), each.key) && can(each.value.event_source) ? {
+      event_source = merge(each.value.event_source, { window_s = var.windows_s[each.key] })
+    } : {},
   )
   code           = module.stack.code
   package        = "${local.packages}/evswap-cloud-${local.target}.zip"
@@ -136,7 +141,7 @@ module "api" {
 module "live" {
   source = "./modules/live"
 
-  live               = module.stack.live
+  live               = merge(module.stack.live, { feed = local.feed })
   region             = var.region
   functions          = local.functions
   stream_arns        = module.tables.stream_arns
@@ -193,6 +198,7 @@ module "monitoring" {
   api_name      = module.stack.openapi.info.title
   stage         = var.environment
   alarm_arns    = module.alarms.arns
+  dashboard     = var.dashboard
   saved_queries = !contains(var.without, "saved-queries")
 
   # A saved query names log groups that are there.

@@ -64,6 +64,6 @@ output "alarm_topic_arn" {
 }
 
 output "dashboard" {
-  description = "The dashboard in CloudWatch."
+  description = "The dashboard in CloudWatch; null where there is none."
   value       = module.monitoring.dashboard
 }

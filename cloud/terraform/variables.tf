@@ -99,19 +99,20 @@ variable "api_burst_limit" {
 }
 
 variable "provisioned_tables" {
-  description = "Tables, by their keys in tables.yaml, with capacity of their own in place of on demand: cheaper where the load is even (docs/cost.md)."
+  description = "Tables, by their keys in tables.yaml, with capacity of their own in place of on demand: cheaper where the load is even (docs/cost.md). Units without a most stay as they are."
   type = map(object({
     read_units       = number
     write_units      = number
-    most_read_units  = number
-    most_write_units = number
+    most_read_units  = optional(number)
+    most_write_units = optional(number)
     index_units      = optional(number, 5)
   }))
   default = {}
 
   validation {
     condition = alltrue([for each in values(var.provisioned_tables) : each.read_units >= 1 && each.write_units >= 1
-    && each.most_read_units >= each.read_units && each.most_write_units >= each.write_units])
+      && coalesce(each.most_read_units, each.read_units) >= each.read_units
+    && coalesce(each.most_write_units, each.write_units) >= each.write_units])
     error_message = "A table has at least one unit of each, and scales up to no less than it begins with."
   }
 }
@@ -127,15 +128,37 @@ variable "events_kept_days" {
   }
 }
 
-variable "bulk_window_s" {
-  description = "Seconds that batches are gathered before the function is called: longer makes fewer objects of the archive, and older states. Null is what cloud/stack says."
+variable "table_utilisation" {
+  description = "Percent of a table's own capacity that auto scaling aims to have in use."
   type        = number
-  default     = null
+  default     = 70
 
   validation {
-    condition     = var.bulk_window_s == null ? true : var.bulk_window_s >= 1 && var.bulk_window_s <= 300 && floor(var.bulk_window_s) == var.bulk_window_s
+    condition     = var.table_utilisation >= 20 && var.table_utilisation <= 90
+    error_message = "Application Auto Scaling aims at 20 to 90 percent."
+  }
+}
+
+variable "windows_s" {
+  description = "Seconds that a function's records are gathered before it is called, by the function: bulk (batches), events, push (live updates). Longer makes fewer calls and fewer objects of the archive, and tells later. Others are gathered as cloud/stack says."
+  type        = map(number)
+  default     = {}
+
+  validation {
+    condition     = length(setsubtract(keys(var.windows_s), ["bulk", "events", "push"])) == 0
+    error_message = "Only bulk, events and push gather for as long as is wanted: somebody waits for what the others do."
+  }
+
+  validation {
+    condition     = alltrue([for window in values(var.windows_s) : window >= 1 && window <= 300 && floor(window) == window])
     error_message = "Lambda gathers for 1 to 300 whole seconds."
   }
+}
+
+variable "dashboard" {
+  description = "Whether there is a dashboard of CloudWatch. An account's fourth is billed, and so is one of more than 50 metrics."
+  type        = bool
+  default     = true
 }
 
 variable "tracing_share" {

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 from evswap_cloud.api.app import build_app
 from evswap_cloud.api.sources import Sources
@@ -19,7 +20,16 @@ from evswap_cloud.remote.memory import MemoryCommands
 from tests.cloud.logs import Log
 from tests.cloud.messages import NOW
 
-EVENT = json.loads((Path(__file__).parent / "events" / "get_stations.json").read_text())
+EVENT: dict[str, Any] = json.loads((Path(__file__).parent / "events" / "get_stations.json").read_text())
+
+
+def event_of(path: str, query: Mapping[str, str]) -> dict[str, Any]:
+    """What API Gateway makes of a GET."""
+    return EVENT | {
+        "path": path,
+        "queryStringParameters": dict(query) or None,
+        "multiValueQueryStringParameters": {name: [text] for name, text in query.items()} or None,
+    }
 
 
 class Client:
@@ -55,13 +65,7 @@ class Client:
     def request_with(
         self, headers: Mapping[str, str], path: str, method: str = "GET", **query: str
     ) -> SimpleNamespace:
-        event = EVENT | {
-            "headers": EVENT["headers"] | headers,
-            "path": path,
-            "httpMethod": method,
-            "queryStringParameters": query or None,
-            "multiValueQueryStringParameters": {name: [text] for name, text in query.items()} or None,
-        }
+        event = event_of(path, query) | {"headers": EVENT["headers"] | headers, "httpMethod": method}
         answer = self._app.resolve(event, SimpleNamespace())  # type: ignore[arg-type]
         headers = {name: values[0] for name, values in answer["multiValueHeaders"].items()}
         body = json.loads(answer["body"]) if answer["body"] else None

@@ -1,22 +1,15 @@
 """What a request reads of a fleet of a hundred thousand: as much as of a fleet of a thousand, and not all."""
 
-import random
-from collections.abc import Iterator
 from itertools import pairwise
 
 import pytest
-from msgspec.structs import replace
 
-from evswap_cloud.latest import MOST_EXAMINED, LatestState, Wanted
+from evswap_cloud.latest import MOST_EXAMINED, Wanted
 from evswap_cloud.memory import MemoryLatestStates
 from evswap_cloud.nearby import MOST_READ, search
-from evswap_cloud.places import distance_km, rounded
-from evswap_schema import Location, StationStatus
-from tests.cloud.test_connection import known
-
-STATIONS = 100_000
-CITY = Location(latitude=25.04, longitude=121.56)
-"""Half of the stations are within 20 km of it, which is more crowded than anywhere."""
+from evswap_cloud.places import distance_km
+from evswap_schema import StationStatus
+from tests.cloud.large_fleet import CITY, STATIONS, stations
 
 
 @pytest.fixture(scope="module")
@@ -25,23 +18,6 @@ def fleet() -> MemoryLatestStates:
     for one in stations():
         latest.offer(one)
     return latest
-
-
-def stations() -> Iterator[LatestState]:
-    dice, one = random.Random(7), known()
-    for number in range(STATIONS):
-        across = 0.18 if number % 2 else 5.0
-        there = Location(
-            latitude=CITY.latitude + dice.uniform(-across, across),
-            longitude=CITY.longitude + dice.uniform(-across, across),
-        )
-        yield replace(
-            one,
-            station_id=f"station-{number:06}",
-            battery_available=number % 20,
-            status=StationStatus.FAULT if number % 5_000 == 0 else StationStatus.OPERATIONAL,
-            location=rounded(there),
-        )
 
 
 @pytest.mark.parametrize("radius_km", [0.5, 5.0, 50.0])

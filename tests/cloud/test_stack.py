@@ -384,7 +384,9 @@ def test_the_seeds_permission_model() -> None:
     assert done_by("function-api", "s3:") == set()
     assert done_by("function-change", "dynamodb:") == {"dynamodb:UpdateItem"}
     assert done_by("function-change", "s3:") == {"s3:PutObject"}
-    assert done_by("function-events", "dynamodb:") == {"dynamodb:PutItem", "dynamodb:GetItem"}
+    assert done_by("function-events", "dynamodb:") == {
+        *("dynamodb:PutItem", "dynamodb:GetItem", "dynamodb:BatchGetItem")
+    }
     assert done_by("function-live", "dynamodb:") == {"dynamodb:UpdateItem"}
     assert done_by("function-bulk", "dynamodb:") == {"dynamodb:UpdateItem", "dynamodb:PutItem"}
     for name in ("function-live", "function-bulk", "function-events"):

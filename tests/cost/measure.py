@@ -1,23 +1,22 @@
 """From a shift to what a bill needs of it."""
 
 import math
-import threading
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
 
-import boto3
 from msgspec import structs
 
 from evswap_cloud.ingest import Ingest
+from evswap_local.cost.compute import AHEAD
 from evswap_local.cost.profile import Recording, Request, Work
 from evswap_schema import Channel, SwapEvent, SwapStep, decode_batch, decode_event, encode_reading
 from tests.cloud.api_client import Client
 from tests.cloud.messages import delivered, delivery, reading
 from tests.cloud.stores import Stores
+from tests.cost.metering import Meter
 from tests.cost.replay import Replayed, envelope_of, page_of_stations, replay
+from tests.cost.timing import cpu_of
 from tests.cost.traffic import Sent, Shift, record
 
 STEP_BYTES: Final = 5_000
@@ -119,7 +118,7 @@ def _work(channel: Channel, messages: Sequence[Sent], replayed: Replayed) -> Wor
         writes=_by_key(meter.writes),
         reads=_by_key(meter.reads),
         refused=_by_key(meter.refused),
-        calls=dict(meter.calls),
+        calls=_calls(meter),
         archived_bytes=_archived_bytes(channel, messages),
         cpu_s=_cpu_s(channel, messages),
     )
@@ -127,6 +126,11 @@ def _work(channel: Channel, messages: Sequence[Sent], replayed: Replayed) -> Wor
 
 def _steps(sizes: Iterable[int], step: int) -> int:
     return sum(math.ceil(size / step) for size in sizes)
+
+
+def _calls(meter: Meter) -> dict[str, float]:
+    counts: dict[str, float] = dict(meter.calls)
+    return counts | {AHEAD: meter.ahead} if meter.ahead else counts
 
 
 def _by_key(counts: Mapping[str, float]) -> dict[str, float]:
@@ -155,56 +159,7 @@ def _archived_bytes(channel: Channel, messages: Sequence[Sent]) -> float:
 
 
 def _cpu_s(channel: Channel, messages: Sequence[Sent]) -> float:
-    stores = Stores()
-    return _cpu_of(lambda: _process(stores, channel, messages))
-
-
-def _cpu_of(work: Callable[[], object]) -> float:
-    begun = time.thread_time()
-    work()
-    return time.thread_time() - begun
-
-
-def call_cpu_s(calls: int = 200) -> float:
-    """What a write by boto3 takes of the processor, to a server on this machine; without TLS."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Answers)
-    server.daemon_threads = True  # one waits for the next request of a client that keeps its connection
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        client = boto3.client(
-            "dynamodb",
-            endpoint_url=f"http://127.0.0.1:{server.server_port}",
-            region_name="us-east-1",
-            aws_access_key_id="testing",
-            aws_secret_access_key="testing",
-        )
-        item = {"station_id": {"S": "station-01"}, "battery_available": {"N": "12"}}
-        client.put_item(TableName="stations", Item=item)
-        return min(
-            _cpu_of(lambda: [client.put_item(TableName="stations", Item=item) for _ in range(calls // 4)])
-            for _ in range(4)
-        ) / (calls // 4)
-    finally:
-        client.close()
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
-class _Answers(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["Content-Length"]))
-        self.send_response(200)
-        self.send_header("Content-Length", "2")
-        self.send_header("Content-Type", "application/x-amz-json-1.0")
-        self.end_headers()
-        self.wfile.write(b"{}")
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it
-        """Nobody reads it."""
+    return cpu_of(lambda: _process(Stores(), channel, messages))
 
 
 # --- the API and the original design ------------------------------------------------------------------------
@@ -222,6 +177,6 @@ def requests(asked: int = 20) -> dict[str, Request]:
     stores.live.process([delivered(reading(station_id=f"station-{number:03}")) for number in range(100)])
     client = Client(stores.latest)
     client.request("/stations")
-    cpu_s = _cpu_of(lambda: [client.request("/stations") for _ in range(asked)]) / asked
+    cpu_s = cpu_of(lambda: [client.request("/stations") for _ in range(asked)]) / asked
     reads, calls = sum(meter.reads.values()), sum(meter.calls.values())
     return {"page": Request(reads=reads, calls=calls, bytes=size, cpu_s=cpu_s)}

@@ -2,14 +2,16 @@
 
 import json
 import math
+import re
 from pathlib import Path
 
 import pytest
 
 from evswap_local.__main__ import main
-from evswap_local.cost.capacity import TARGET, Demand
+from evswap_local.cost.capacity import Demand
 from evswap_local.cost.prices import price_list
 from evswap_local.cost.profile import Recording, Work, profile
+from evswap_local.cost.settings import Settings
 from evswap_schema import Channel
 from tests.cloud.messages import STACK
 from tests.cost.measure import measured, seed_message
@@ -61,9 +63,38 @@ def test_longer_batches_and_provisioned_capacity_save(capsys: pytest.CaptureFixt
 FRUGAL = ("--batch-age", "300", "--settings", str(STACK.parent / "terraform/environments/frugal.tfvars.json"))
 
 
-def test_the_frugal_settings_spare_what_they_are_for(capsys: pytest.CaptureFixture[str]) -> None:
-    longer = bill(capsys, "--batch-age", "300")["evswap"]
-    assert bill(capsys, *FRUGAL)["evswap"] < longer - 15.0
+def test_a_thousand_stations_cost_no_more_than_promised(capsys: pytest.CaptureFixture[str]) -> None:
+    """200 dollars a month as it comes, and 100 with what docs/cost.md says beyond it."""
+    assert bill(capsys)["evswap"] <= 200.0
+    assert bill(capsys, "--bays", "8")["evswap"] <= 200.0
+    assert bill(capsys, *FRUGAL)["evswap"] <= 100.0
+
+
+def test_units_without_a_most_are_not_scaled_and_have_no_alarms(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    file = tmp_path / "mine.tfvars.json"
+    file.write_text('{"provisioned_tables": {"stations": {"write_units": 40, "most_write_units": 80}}}')
+    told = lines(capsys, "--settings", str(file))
+    assert told["alarms of auto scaling"] == pytest.approx(0.4)
+
+
+def test_what_is_gathered_for_longer_is_sent_less_often(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    file = tmp_path / "mine.tfvars.json"
+    file.write_text('{"windows_s": {"bulk": 60, "push": 10}, "dashboard": false}')
+    usual, told = lines(capsys), lines(capsys, "--settings", str(file))
+    assert told["bulk: calls"] == pytest.approx(usual["bulk: calls"] / 2)
+    assert told["frames, one in 10 s and page"] == pytest.approx(usual["frames, one in 1 s and page"] / 10)
+    assert (usual["dashboard"], told["dashboard"]) == (3.0, 0.0)
+
+
+def test_settings_without_a_word_are_terraforms_defaults() -> None:
+    declared = (STACK.parent / "terraform/variables.tf").read_text()
+    defaults = dict(re.findall(r'variable "(\w+)" {[^}]*?\bdefault += (\S+)\n', declared))
+    for name in ("tracing_share", "table_utilisation", "dashboard"):
+        assert json.loads(defaults[name]) == getattr(Settings(), name)
 
 
 def test_settings_that_are_none_are_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -93,11 +124,11 @@ def test_what_happens_is_paid_for_as_long_as_it_is_kept(
 def test_capacity_is_paid_for_the_busiest_hour_and_not_for_the_mean() -> None:
     rush = Demand(by_swaps=10.0)
     assert rush.peak > 2.0 * 10.0
-    assert rush.paid(1.0, math.inf) > 10.0 / TARGET
-    assert rush.paid(50.0, 50.0) == 50.0, (
+    assert rush.paid(1.0, math.inf, 0.7) > 10.0 / 0.7
+    assert rush.paid(50.0, 50.0, 0.7) == rush.paid(50.0, None, 0.7) == 50.0, (
         "what Terraform keeps at least is paid for, and no more than its most"
     )
-    assert Demand(even=7.0).paid(1.0, math.inf) == 10.0
+    assert Demand(even=7.0).paid(1.0, math.inf, 0.7) == 10.0
 
 
 def test_what_was_not_measured_is_not_guessed(capsys: pytest.CaptureFixture[str]) -> None:

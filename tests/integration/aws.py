@@ -1,9 +1,10 @@
 """AWS in this process: moto with the stack's table and bucket, and faults that strike where a test says."""
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import boto3
@@ -15,6 +16,7 @@ from moto import mock_aws
 
 from evswap_cloud import events, latest, wiring
 from evswap_cloud.handlers import api
+from tests.cloud.api_client import event_of
 
 REGION = "us-east-1"
 BUCKET = "evswap-archive"
@@ -70,6 +72,18 @@ class Aws:
 
         _session_events().register_first(f"provide-client-params.{operation}", look)
 
+    def count_items(self) -> list[int]:
+        """A list to which each call of DynamoDB adds how many items it examined: what was filtered away, and
+        keys of an index, among them. Only clients made afterwards notice."""
+        examined: list[int] = []
+
+        def count(parsed: dict[str, Any], **_: object) -> None:
+            many = sum(map(len, parsed.get("Responses", {}).values()))
+            examined.append(parsed.get("ScannedCount", many + ("Item" in parsed)))
+
+        _session_events().register_first("after-call.dynamodb", count)
+        return examined
+
     def lose_answer(self, operation: str, *, where: str = "") -> Callable[[], None]:
         """Let AWS carry out ``operation`` and answer, every time, that it is unavailable."""
         active = [True]
@@ -98,6 +112,14 @@ class Aws:
         answer = self.dynamodb.get_item(TableName=TABLE, Key={"station_id": {"S": station_id}})
         found: dict[str, Any] | None = answer.get("Item")
         return found
+
+
+def answer_to(path: str, query: Mapping[str, str] | None = None) -> str:
+    """What the API's function answers to a GET that it grants."""
+    answer = api.handler(event_of(path, query or {}), SimpleNamespace())  # type: ignore[arg-type]
+    assert answer["statusCode"] == 200, answer
+    text: str = answer["body"]
+    return text
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from evswap_cloud.archive import readings_in
 from evswap_cloud.errors import LatestStateError
-from evswap_cloud.handlers import api, bulk, change, events, live
+from evswap_cloud.handlers import bulk, change, events, live
 from evswap_cloud.ingest import Delivery
 from evswap_schema import (
     Bay,
@@ -27,7 +27,6 @@ from evswap_schema import (
     encode_reading,
     message_digest,
 )
-from tests.cloud.api_client import EVENT
 from tests.cloud.messages import (
     NOW,
     bay,
@@ -39,7 +38,7 @@ from tests.cloud.messages import (
     sqs_event,
 )
 from tests.cloud.station_events import alarm, delivered_event, event_envelope, swap
-from tests.integration.aws import BUCKET, Aws
+from tests.integration.aws import BUCKET, Aws, answer_to
 
 Handler = Callable[[dict[str, Any], Any], dict[str, Any]]
 
@@ -52,9 +51,7 @@ def call(handler: Handler, deliveries: Sequence[Delivery]) -> list[str]:
 
 
 def get(path: str) -> Any:
-    answer = api.handler(EVENT | {"path": path}, SimpleNamespace())  # type: ignore[arg-type]
-    assert answer["statusCode"] == 200
-    return json.loads(answer["body"])
+    return json.loads(answer_to(path))
 
 
 def stream(station_id: str, count: int) -> list[Any]:

@@ -5,7 +5,6 @@ import math
 from collections.abc import Callable, Iterable
 from datetime import timedelta
 from itertools import permutations
-from types import SimpleNamespace
 from typing import Any
 
 import boto3
@@ -14,13 +13,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from evswap_cloud.errors import MinuteStoreError
-from evswap_cloud.handlers import api
 from evswap_cloud.history import LENGTH, RETENTION, DynamoHistory, Keeping, Quarter, quarters_of
 from evswap_cloud.memory import MemoryHistory
 from evswap_schema import MinuteAggregate, format_timestamp
-from tests.cloud.api_client import EVENT
 from tests.cloud.minutes import BEGIN, any_minutes, minute
-from tests.integration.aws import HISTORY, Aws
+from tests.integration.aws import HISTORY, Aws, answer_to
 
 History = MemoryHistory | DynamoHistory
 STATION = "station-01"
@@ -167,15 +164,7 @@ def test_a_day_by_the_minute_takes_one_query(cloud: Aws, capsys: pytest.CaptureF
 
 
 def ask(query: dict[str, str]) -> str:
-    event = EVENT | {
-        "path": f"/stations/{STATION}/history",
-        "queryStringParameters": query,
-        "multiValueQueryStringParameters": {name: [text] for name, text in query.items()},
-    }
-    answer = api.handler(event, SimpleNamespace())  # type: ignore[arg-type]
-    assert answer["statusCode"] == 200
-    text: str = answer["body"]
-    return text
+    return answer_to(f"/stations/{STATION}/history", query)
 
 
 def item_bytes(item: dict[str, Any]) -> int:

@@ -96,17 +96,66 @@ def test_what_others_write_meanwhile_is_not_lost_among_many(cloud: Aws) -> None:
     assert dict(mine.every()) == {"m": Number("m", 0), "n": Number("n", 2)}
 
 
+def leave_out(parsed: dict[str, Any], **_: object) -> None:
+    """DynamoDB has not looked for anything."""
+    parsed["Responses"], parsed["UnprocessedKeys"] = {}, {BATTERIES: {"Keys": []}}
+
+
 def test_what_dynamodb_leaves_out_of_a_large_read_is_read_again(cloud: Aws) -> None:
     DynamoShelf(boto3.client("dynamodb"), BATTERIES, LAYOUT).change("n", more)
     client = boto3.client("dynamodb")
 
-    def left_out(parsed: dict[str, Any], **_: object) -> None:
-        parsed["Responses"], parsed["UnprocessedKeys"] = {}, {BATTERIES: {"Keys": []}}
-
-    client.meta.events.register("after-call.dynamodb.BatchGetItem", left_out)
+    client.meta.events.register("after-call.dynamodb.BatchGetItem", leave_out)
     shelf = DynamoShelf(client, BATTERIES, LAYOUT)
     shelf.change_all({"n": more})
     assert shelf.get("n") == Number("n", 2)
+
+
+def test_what_is_looked_at_ahead_is_changed_as_it_is(numbers: Numbers) -> None:
+    names = ["n", *(f"n{number}" for number in range(250))]
+    numbers.change("n", more)
+    numbers.look_ahead(names)
+    numbers.change("n", more)
+    numbers.change("n", more)
+    assert numbers.change("n249", keeping("n249")).before is None
+    assert dict(numbers.every()) == {"n": Number("n", 3), "n249": Number("n249", 0)}
+
+
+def test_looking_ahead_is_a_request_for_a_hundred(cloud: Aws) -> None:
+    single: list[object] = []
+    batches: list[object] = []
+    cloud.observe("dynamodb.GetItem", single.append)
+    cloud.observe("dynamodb.BatchGetItem", batches.append)
+    shelf = DynamoShelf(boto3.client("dynamodb"), BATTERIES, LAYOUT)
+    names = [f"n{number}" for number in range(150)]
+    shelf.look_ahead(names)
+    for name in names:
+        shelf.change(name, keeping(name))
+    assert (len(single), len(batches)) == (0, 2)
+    shelf.look_ahead(["n0"])
+    shelf.change("n0", more)
+    assert (len(single), len(batches)) == (1, 2), "for one it is no more than a request"
+
+
+def test_what_others_write_after_a_look_ahead_is_not_lost(cloud: Aws) -> None:
+    mine, others = (DynamoShelf(boto3.client("dynamodb"), BATTERIES, LAYOUT) for _ in range(2))
+    mine.look_ahead(["m", "n"])
+    others.change("n", more)
+    assert mine.change("n", more).after == Number("n", 2)
+
+
+@pytest.mark.parametrize("failed", ["refused", "left out"])
+def test_what_no_look_ahead_brought_is_read_by_itself(cloud: Aws, failed: str) -> None:
+    DynamoShelf(boto3.client("dynamodb"), BATTERIES, LAYOUT).change("n", more)
+    client = boto3.client("dynamodb")
+    if failed == "refused":
+        cloud.refuse("dynamodb.BatchGetItem", "ThrottlingException")
+        client = boto3.client("dynamodb")
+    else:
+        client.meta.events.register("after-call.dynamodb.BatchGetItem", leave_out)
+    shelf = DynamoShelf(client, BATTERIES, LAYOUT)
+    shelf.look_ahead(["m", "n"])
+    assert shelf.change("n", more).after == Number("n", 2)
 
 
 def test_a_record_that_does_not_change_is_not_written(cloud: Aws) -> None:

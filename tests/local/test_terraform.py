@@ -284,6 +284,24 @@ def test_a_terraform_left_running_by_a_command_that_was_killed_is_ended_first(pl
     left.close()  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize(
+    ("error", "anew"),
+    [
+        (("creating API Gateway Resource", "ConflictException: Another resource has this name"), True),
+        (("creating Budget", "DuplicateRecordException: A notification already exists"), True),
+        (("creating Role", "MalformedPolicyDocument: no such action"), False),
+    ],
+)
+def test_a_first_apply_that_finds_what_it_has_not_made_is_begun_anew(
+    played: Played, error: tuple[str, str], anew: bool
+) -> None:
+    """Its first answer got lost."""
+    played.tells("apply", diagnostic(*error), "exit 1")
+    with pytest.raises(TerraformFailed) as failed:
+        list(played.apply())
+    assert (failed.value.is_conflict, played.workspace.is_half_made()) == (anew, anew)
+
+
 def test_what_was_whole_once_is_never_thrown_away(played: Played) -> None:
     list(played.apply())
     changes = begin(played)

@@ -49,7 +49,8 @@ def test_every_wrong_variable_is_refused_with_what_to_write(terraform: Terraform
         "alarm_endpoints": ('[{protocol = "email", endpoint = "x"}]', "go into alarm_emails"),
         "provisioned_tables": (json.dumps({"stations": CAPACITY | {"read_units": 0}}), "at least one unit"),
         "events_kept_days": ("0", "whole days, at least one"),
-        "bulk_window_s": ("301", "1 to 300 whole seconds"),
+        "windows_s": ("{bulk = 301, api = 5}", "1 to 300 whole seconds"),
+        "table_utilisation": ("95", "20 to 90 percent"),
         "tracing_share": ("5", "between 0 and 1"),
         "without": ('["alarms"]', "Only iot-logging, saved-queries and tls-only"),
     }
@@ -287,16 +288,20 @@ def test_the_frugal_settings_are_what_the_bill_takes_them_for(
     plan = terraform.plan(*HERE, *options, environment=account.environment())
     own = {each["name"] for each in plan.after("aws_dynamodb_table").values() if each.get("write_capacity")}
     assert own == {f"evswap-{table}" for table in json.loads(FRUGAL.read_text())["provisioned_tables"]}
-    windows = {
-        each["maximum_batching_window_in_seconds"]
-        for address, each in plan.after("aws_lambda_event_source_mapping").items()
-        if '"bulk"' in address
-    }
-    assert windows == {120}
+    mappings = plan.after("aws_lambda_event_source_mapping")
+    windows = {address: each["maximum_batching_window_in_seconds"] for address, each in mappings.items()}
+    for name, window in {'"bulk"': 120, '"events"': 60, "feed": 5}.items():
+        assert [told for address, told in windows.items() if name in address] == [window]
     hidden = {
         each["name"]: each["visibility_timeout_seconds"] for each in plan.after("aws_sqs_queue").values()
     }
     assert hidden["evswap-batch"] >= 6 * 60 + 120
+    assert hidden["evswap-event"] >= 6 * 30 + 60
+    assert len(plan.after("aws_appautoscaling_target")) == 6, "reads of stations and events stay as they are"
+    for each in plan.after("aws_appautoscaling_policy").values():
+        [aim] = each["target_tracking_scaling_policy_configuration"]
+        assert aim["target_value"] == 85
+    assert plan.after("aws_cloudwatch_dashboard") == {}
     assert only(plan, "aws_xray_sampling_rule")["fixed_rate"] == 0.01
     told = {each["function_name"]: each["environment"] for each in plan.after("aws_lambda_function").values()}
     assert told["evswap-events"][0]["variables"]["EVSWAP_EVENTS_KEPT_DAYS"] == "14"

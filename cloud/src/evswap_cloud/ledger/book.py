@@ -82,6 +82,7 @@ def enter(book: Book, events: Sequence[StationEvent], run: Run = map) -> Entry:
     """Enter what ``events`` say. ``run`` may do so with several records at the same time."""
     each = [facts_of([event]) for event in events]
     every = facts_of(events)
+    _look_ahead(book, every)
     jobs = list(_jobs(book, every))
     outcomes = dict(zip((key for key, _ in jobs), run(_tried, (job for _, job in jobs)), strict=True))
     findings, failures = _sorted_out(outcomes)
@@ -104,6 +105,13 @@ def enter(book: Book, events: Sequence[StationEvent], run: Run = map) -> Entry:
 Key = tuple[str, object]
 Job = Callable[[], Change[Any]]
 Outcome = Change[Any] | LedgerError
+
+
+def _look_ahead(book: Book, facts: Facts) -> None:
+    book.batteries.look_ahead(facts.sightings)
+    book.slots.look_ahead(facts.statements)
+    book.swaps.look_ahead(facts.steps)
+    book.accounts.look_ahead(facts.spent)
 
 
 def _jobs(book: Book, facts: Facts) -> Iterable[tuple[Key, Job]]:

@@ -1,4 +1,4 @@
 output "dashboard" {
-  description = "The dashboard's name."
-  value       = aws_cloudwatch_dashboard.this.dashboard_name
+  description = "The dashboard's name; null where there is none."
+  value       = one(aws_cloudwatch_dashboard.this[*].dashboard_name)
 }

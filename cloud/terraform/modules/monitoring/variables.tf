@@ -57,3 +57,8 @@ variable "metrics" {
   description = "metrics.yaml."
   type        = map(object({ function = string, namespace = string, name = string, value = string }))
 }
+
+variable "dashboard" {
+  description = "Whether there is a dashboard."
+  type        = bool
+}

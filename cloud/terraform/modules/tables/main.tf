@@ -77,10 +77,12 @@ resource "aws_dynamodb_table" "this" {
 }
 
 locals {
-  scaled = merge([for key, capacity in var.provisioned : {
+  units = merge([for key, capacity in var.provisioned : {
     "${key} read"  = { key = key, kind = "Read", least = capacity.read_units, most = capacity.most_read_units }
     "${key} write" = { key = key, kind = "Write", least = capacity.write_units, most = capacity.most_write_units }
   }]...)
+  # The alarms of a target are billed whether it ever scales or not.
+  scaled = { for name, units in local.units : name => units if units.most != null }
 }
 
 resource "aws_appautoscaling_target" "this" {
@@ -93,7 +95,7 @@ resource "aws_appautoscaling_target" "this" {
   max_capacity       = each.value.most
 }
 
-# At 70 % of what is provisioned it grows: a fleet's load is even, and backlogs are rate-limited by the stations.
+# A fleet's load follows the day, and backlogs are rate-limited by the stations: what is beyond this share has minutes to come.
 resource "aws_appautoscaling_policy" "this" {
   for_each = local.scaled
 
@@ -104,7 +106,7 @@ resource "aws_appautoscaling_policy" "this" {
   scalable_dimension = aws_appautoscaling_target.this[each.key].scalable_dimension
 
   target_tracking_scaling_policy_configuration {
-    target_value = 70
+    target_value = var.utilisation
 
     predefined_metric_specification {
       predefined_metric_type = "DynamoDB${each.value.kind}CapacityUtilization"

@@ -29,8 +29,13 @@ variable "provisioned" {
   type = map(object({
     read_units       = number
     write_units      = number
-    most_read_units  = number
-    most_write_units = number
+    most_read_units  = optional(number)
+    most_write_units = optional(number)
     index_units      = number
   }))
+}
+
+variable "utilisation" {
+  description = "Percent of a table's own capacity that auto scaling aims to have in use."
+  type        = number
 }

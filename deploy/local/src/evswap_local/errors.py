@@ -143,6 +143,16 @@ class TerraformFailed(LocalError):
         super().__init__(f"terraform failed: {'; '.join(errors)}. {_mend(' '.join(errors))} (log: {log})")
         self.errors, self.log = tuple(errors), log
 
+    @property
+    def is_conflict(self) -> bool:
+        """Something was there that Terraform does not know of."""
+        return is_conflict(self.errors)
+
+
+def is_conflict(errors: Sequence[str]) -> bool:
+    """Whether one of Terraform's errors says that what it was to make is there already."""
+    return any(sign in error for error in errors for sign in _CONFLICTS)
+
 
 def _mend(said: str) -> str:
     """What to do about an error of Terraform's."""
@@ -152,13 +162,14 @@ def _mend(said: str) -> str:
     return "`evswap up` again goes on from where it ended"
 
 
+_CONFLICTS = ("lready exist", "ResourceInUse", "ResourceConflict", "ConflictException", "DuplicateRecord")
 MENDS = {
     ("query available provider", "Failed to install provider", "Could not retrieve the list"): (
         "Connect to the provider's registry, or name a folder that has hashicorp/aws by "
         "EVSWAP_TERRAFORM_PLUGIN_DIR"
     ),
     ("Unsupported Terraform Core version",): "Install Terraform 1.9 or newer",
-    ("lready exist", "ResourceInUse", "ResourceConflict"): (
+    _CONFLICTS: (
         "The local AWS has something that this Terraform does not know of: `evswap down`, and remove the "
         "state folder"
     ),

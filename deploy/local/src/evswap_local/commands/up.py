@@ -19,7 +19,7 @@ from evswap_local.certificates import keep_certificates
 from evswap_local.claim import claim_certificate, claim_key, keep_claim
 from evswap_local.clients import Clients
 from evswap_local.context import Context
-from evswap_local.errors import BadStack, OtherSettings
+from evswap_local.errors import BadStack, OtherSettings, TerraformFailed
 from evswap_local.files import write_private
 from evswap_local.lock import exclusive
 from evswap_local.maker import Maker, choose, discard_half_made, make_stack
@@ -36,6 +36,7 @@ from evswap_local.stack.live import find_live_api, live_stage
 from evswap_local.stack.provisioning import template_name
 from evswap_local.stack.source import Source
 from evswap_local.stack_file import StackFile
+from evswap_local.terraform.workspace import Workspace
 from evswap_schema.limits import MAX_BAYS
 
 VISIBLE_S = 60.0
@@ -111,17 +112,29 @@ def run(context: Context, options: argparse.Namespace) -> int:
     with exclusive(context.state.lock), _signals_are_errors():
         before = {name for name in (emulator.NAME, fleet.NAME) if context.processes.find(name)}
         try:
-            _bring_up(context, options, Progress())
+            _bring_up_at_last(context, options, Progress())
         except BaseException:
             _stop_new(context, before)
             raise
     return 0
 
 
+def _bring_up_at_last(context: Context, options: argparse.Namespace, progress: Progress) -> None:
+    """An answer that gets lost in Terraform's first apply leaves what its state does not know: then all is
+    begun anew, once."""
+    try:
+        _bring_up(context, options, progress)
+    except TerraformFailed as failure:
+        if not (failure.is_conflict and Workspace(context.state.terraform).is_half_made()):
+            raise
+        progress.step(str(failure))
+        _bring_up(context, options, progress)
+
+
 def _bring_up(context: Context, options: argparse.Namespace, progress: Progress) -> None:
     maker = choose(context.state, options.maker)
     if discard_half_made(context):
-        progress.step("the first apply was interrupted and may have made more than is known: beginning anew")
+        progress.step("the first apply was cut short, and there may be more than is known of: beginning anew")
     running = context.running_settings()
     settings = merge(_given(options), running)
     if running is None:

@@ -15,23 +15,29 @@ from msgspec import Struct
 
 from evswap_edge.simulation.arrivals import activity
 
-TARGET: Final = 0.7
-"""What auto scaling aims at (cloud/terraform/modules/tables)."""
-ALARMS: Final = 4
-"""That auto scaling keeps, and CloudWatch bills, for each of writes and reads: two bounds a direction."""
+_ALARMS: Final = 4
 _WEEK: Final = tuple((day, hour) for day in range(7) for hour in range(24))
 _MOMENTS: Final = 4
 
 
 class Capacity(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Of one table, as Terraform's variable ``provisioned_tables`` has it: what it begins with and keeps at
-    least, the most that it scales to, and what each of its global indexes has."""
+    least, the most that it scales to (None: it does not scale), and what each of its global indexes has."""
 
     read_units: float = 1
     write_units: float = 1
-    most_read_units: float = math.inf
-    most_write_units: float = math.inf
+    most_read_units: float | None = None
+    most_write_units: float | None = None
     index_units: float = 5
+
+    @property
+    def alarms(self) -> int:
+        """What auto scaling keeps, and CloudWatch bills: two bounds a direction, for writes and for reads."""
+        return _ALARMS * sum(most is not None for most in (self.most_read_units, self.most_write_units))
+
+
+UNBOUNDED: Final = Capacity(most_read_units=math.inf, most_write_units=math.inf)
+"""Follows whatever is asked of it."""
 
 
 class Demand(Struct, frozen=True, kw_only=True):
@@ -40,12 +46,15 @@ class Demand(Struct, frozen=True, kw_only=True):
     even: float = 0.0
     by_swaps: float = 0.0
 
-    def paid(self, least: float, most: float) -> float:
-        """Units that are paid for, on the mean of a week."""
+    def paid(self, least: float, most: float | None, utilisation: float) -> float:
+        """Units that are paid for, on the mean of a week, where auto scaling aims at this share of use.
+        Without a ``most`` nothing scales."""
+        if most is None:
+            return least
         held = [
             max(self._busiest(*_WEEK[place - 1]), self._busiest(*_WEEK[place])) for place in range(len(_WEEK))
         ]
-        return sum(min(most, max(least, math.ceil(units / TARGET))) for units in held) / len(held)
+        return sum(min(most, max(least, math.ceil(units / utilisation))) for units in held) / len(held)
 
     @property
     def peak(self) -> float:

@@ -11,7 +11,7 @@ from typing import Final
 
 from msgspec import structs
 
-from evswap_local.cost.capacity import ALARMS, Capacity, Demand
+from evswap_local.cost.capacity import UNBOUNDED, Capacity, Demand
 from evswap_local.cost.compute import Effort
 from evswap_local.cost.fleet import DAYS_A_MONTH, Billing, Fleet
 from evswap_local.cost.lines import Bill, Line
@@ -35,6 +35,8 @@ _KEPT_DAYS: Final = {"history": 90.0, "authorisations": 90.0}
 _COMPRESSED_SHARE: Final = 0.25
 """Of an answer's bytes that go out: API Gateway compresses for who accepts it, and JSON to a tenth; some do
 not."""
+_STATIONS_A_PAGE: Final = 100
+"""Of the API, as it was measured. A frame tells of a station what a page does."""
 _REQUEST_LOG_BYTES: Final = 1_000
 """A line of the function and one of the access log for each request to the API."""
 _COMPACTION_CPU_S: Final = 60e-6
@@ -162,20 +164,20 @@ class Ours:
 
     def _with_capacity(self, in_use: Collection[str]) -> Mapping[str, Capacity]:
         if self._fleet.billing is Billing.PROVISIONED:
-            return {table: Capacity() for table in in_use}
+            return dict.fromkeys(in_use, UNBOUNDED)
         return self._fleet.settings.provisioned_tables
 
     def _provisioned(self, own: Mapping[str, Capacity], reads: Mapping[str, float]) -> Iterator[Line]:
         """Reads of people are as even as those by the clock."""
-        hours = self._fleet.seconds / 3_600.0
+        hours, utilisation = self._fleet.seconds / 3_600.0, self._fleet.settings.table_utilisation / 100.0
         for table, capacity in own.items():
             written, read = self._demand("writes", table), self._demand("reads", table)
             asked = reads.get(table, 0.0) / self._fleet.seconds
             read = Demand(even=asked - read.by_swaps, by_swaps=read.by_swaps)
             indexes = len(self._stack.tables[table].get("global_indexes", ()))
             for what, units in (
-                ("write", written.paid(capacity.write_units, capacity.most_write_units)),
-                ("read", read.paid(capacity.read_units, capacity.most_read_units)),
+                ("write", written.paid(capacity.write_units, capacity.most_write_units, utilisation)),
+                ("read", read.paid(capacity.read_units, capacity.most_read_units, utilisation)),
             ):
                 yield Line(
                     kind="DynamoDB",
@@ -187,7 +189,7 @@ class Ours:
             yield Line(
                 kind="DynamoDB",
                 what="alarms of auto scaling",
-                quantity=len(own) * 2 * ALARMS * self._fleet.months,
+                quantity=sum(capacity.alarms for capacity in own.values()) * self._fleet.months,
                 price="alarm-metric",
             )
 
@@ -221,20 +223,26 @@ class Ours:
             call_cpu_s=self._profile.call_cpu_s,
             parallel=False,
         ).lines()
-        frames = self._fleet.seconds * self._fleet.pages
+        watched_s = self._fleet.seconds * self._fleet.pages
+        pushes = self._fleet.seconds / self._push_window_s
+        frames = pushes * self._fleet.pages
         yield Line(
-            kind="live", what="frames, one a second and page", quantity=frames, price="websocket-message"
+            kind="live",
+            what=f"frames, one in {self._push_window_s:g} s and page",
+            quantity=frames,
+            price="websocket-message",
         )
-        yield Line(kind="live", what="connected minutes", quantity=frames / 60.0, price="websocket-minute")
+        yield Line(kind="live", what="connected minutes", quantity=watched_s / 60.0, price="websocket-minute")
         yield from Effort(
             name="live pages",
             memory_mb=_LIVE_MEMORY_MB,
-            invocations=self._fleet.seconds,
-            cpu_s=self._fleet.seconds * _LIVE_CPU_S,
-            calls={"dynamodb": self._fleet.seconds + frames},
+            invocations=pushes,
+            cpu_s=pushes * _LIVE_CPU_S,
+            calls={"dynamodb": pushes + frames},
             call_cpu_s=self._profile.call_cpu_s,
         ).lines()
-        sent = (requests * page.bytes * _COMPRESSED_SHARE + frames * page.bytes / 10.0) / _GB
+        shown = self._changes.messages * self._fleet.pages * page.bytes / _STATIONS_A_PAGE
+        sent = (requests * page.bytes * _COMPRESSED_SHARE + shown) / _GB
         yield Line(kind="API", what="data out", quantity=sent, price="data-out-gb")
 
     def _watching(self) -> Iterator[Line]:
@@ -248,7 +256,8 @@ class Ours:
             quantity=self._stack.own_metrics * months,
             price="custom-metric",
         )
-        yield Line(kind="watching", what="dashboard", quantity=months, price="dashboard")
+        dashboards = months * self._fleet.settings.dashboard
+        yield Line(kind="watching", what="dashboard", quantity=dashboards, price="dashboard")
         logged = self._requests * _REQUEST_LOG_BYTES / _GB
         yield Line(kind="watching", what="logs written", quantity=logged, price="logs-gb")
         yield Line(
@@ -303,8 +312,11 @@ class Ours:
 
     def _reader(self, function: str) -> QueueReader:
         reader = self._stack.reader(function)
-        window_s = self._fleet.settings.bulk_window_s
-        return reader if function != "bulk" or window_s is None else replace(reader, window_s=window_s)
+        return replace(reader, window_s=self._fleet.settings.windows_s.get(function, reader.window_s))
+
+    @property
+    def _push_window_s(self) -> float:
+        return self._fleet.settings.windows_s.get("push", self._stack.push_window_s)
 
     @property
     def _swept_bytes(self) -> float:

@@ -23,9 +23,11 @@ class Settings(Struct, frozen=True, kw_only=True):
     """The variables of cloud/terraform/variables.tf that a bill follows; None is what cloud/stack says."""
 
     tracing_share: float = 0.05
-    bulk_window_s: float | None = None
+    windows_s: Mapping[str, float] = {}
     events_kept_days: float | None = None
     provisioned_tables: Mapping[str, Capacity] = {}
+    table_utilisation: float = 70
+    dashboard: bool = True
 
 
 def read_settings(path: Path) -> Settings:

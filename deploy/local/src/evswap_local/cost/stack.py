@@ -57,6 +57,11 @@ class Stack:
         return sum(map(self._pollers, self.functions.values()))
 
     @property
+    def push_window_s(self) -> float:
+        """What happens meanwhile becomes one frame to each live page."""
+        return float(self._read("live.yaml")["feed"]["window_s"])
+
+    @property
     def alarm_metrics(self) -> int:
         """What CloudWatch bills: each metric of each alarm of each of its subjects."""
         return sum(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evswap_local.credentials import Credentials
-from evswap_local.errors import TerraformFailed
+from evswap_local.errors import TerraformFailed, is_conflict
 from evswap_local.files import write_private
 from evswap_local.processes import Processes
 from evswap_local.settings import Settings
@@ -79,7 +79,8 @@ class Terraform:
                 for line in child.lines():
                     yield from said.take(line)
         finally:
-            if child.ended_by_itself:
+            # An answer that got lost was asked for again: what it had made is in no state.
+            if child.ended_by_itself and not is_conflict(said.errors):
                 self.workspace.begun.unlink(missing_ok=True)
         self._demand_success(child, said.errors)
         yield from said.unchanged()

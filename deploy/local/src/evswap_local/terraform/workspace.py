@@ -53,7 +53,8 @@ class Workspace:
 
     @property
     def begun(self) -> Path:
-        """There from the beginning of an apply until it has ended by itself, be it with a failure."""
+        """There from the beginning of an apply until it has ended by itself, be it with a failure, and knows
+        all that there is."""
         return self.folder / "begun"
 
     @property
@@ -71,7 +72,8 @@ class Workspace:
         return self.state.exists() or self.begun.exists()
 
     def is_half_made(self) -> bool:
-        """Whether the first apply was interrupted: resources may be there that Terraform does not know of."""
+        """Whether the first apply was interrupted, or found what it had not made: resources may be there that
+        Terraform does not know of."""
         return self.begun.exists() and not self.applied.exists()
 
     def prepare(self, configuration: Path, source: Source, package: Path) -> None:
