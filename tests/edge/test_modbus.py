@@ -3,6 +3,7 @@
 import asyncio
 import fcntl
 import os
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -345,3 +346,15 @@ async def test_an_address_where_nobody_listens_says_so() -> None:
     with pytest.raises(DriverUnavailable, match=r"the name is not known|no connection"):
         async with opened(plugged.settings(tcp="no-such-host.invalid:502")):
             pass
+
+
+@pytest.mark.parametrize("wire", WIRES)
+async def test_a_process_that_was_held_up_reads_the_answer_that_came_meanwhile(wire: str) -> None:
+    """A card that is busy can hold up a station for longer than any device may take."""
+    async with plugged_in(wire) as plugged, opened(plugged.settings()) as driver:
+        await driver.read_climate()
+        reading = asyncio.create_task(driver.read_climate())
+        for _ in range(4):
+            await asyncio.sleep(0)
+        time.sleep(2 * TIMEOUT_S)
+        assert (await reading).temperature == 21.5

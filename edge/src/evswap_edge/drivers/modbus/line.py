@@ -13,7 +13,8 @@ import asyncio
 import struct
 import sys
 import termios
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Final
@@ -51,6 +52,8 @@ _TCP_UNIT: Final = 6
 """Which byte of a TCP frame names the unit."""
 _NEVER: Final[Any] = None
 """The library's own time-out costs two turns of the event loop for each answer."""
+_HELD_UP_S: Final = 0.05
+"""A time-out that falls due by so much too late tells of this process, not of the device."""
 _MOST_IN_VAIN: Final = 4
 """Questions in a row without an answer, after which a TCP connection is taken for dead and is made anew."""
 
@@ -285,7 +288,7 @@ class Line:
         self._asked, self._heard, self._stranger = unit, b"", None
         self._owed_until[unit] = self._now() + _PATIENCE * manners.timeout_s
         try:
-            async with asyncio.timeout(manners.timeout_s):
+            async with _answered_within(manners.timeout_s):
                 answer = await question(client)
         except (ModbusException, TimeoutError) as error:
             raise self._no_answer(unit, manners, whole) from error
@@ -420,6 +423,30 @@ class Line:
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()
+
+
+@asynccontextmanager
+async def _answered_within(timeout_s: float) -> AsyncIterator[None]:
+    """Raises ``TimeoutError`` for a device that has had ``timeout_s`` to answer, and whose answer could have
+    been read: where this process was itself held up meanwhile, by a card that is busy or a machine that is,
+    what has arrived waits to be read, and the device is waited for once more."""
+    loop = asyncio.get_running_loop()
+    async with asyncio.timeout(None) as limit:
+
+        def look(due: float, *, again: bool) -> None:
+            nonlocal timer
+            if again and loop.time() - due > _HELD_UP_S:
+                due = loop.time() + timeout_s
+                timer = loop.call_at(due, lambda: look(due, again=False))
+            else:
+                limit.reschedule(loop.time())
+
+        due = loop.time() + timeout_s
+        timer = loop.call_at(due, lambda: look(due, again=True))
+        try:
+            yield
+        finally:
+            timer.cancel()
 
 
 def _checksum_fits(frame: bytes) -> bool:
