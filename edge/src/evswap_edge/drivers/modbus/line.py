@@ -430,23 +430,34 @@ async def _answered_within(timeout_s: float) -> AsyncIterator[None]:
     """Raises ``TimeoutError`` for a device that has had ``timeout_s`` to answer, and whose answer could have
     been read: where this process was itself held up meanwhile, by a card that is busy or a machine that is,
     what has arrived waits to be read, and the device is waited for once more."""
-    loop = asyncio.get_running_loop()
     async with asyncio.timeout(None) as limit:
-
-        def look(due: float, *, again: bool) -> None:
-            nonlocal timer
-            if again and loop.time() - due > _HELD_UP_S:
-                due = loop.time() + timeout_s
-                timer = loop.call_at(due, lambda: look(due, again=False))
-            else:
-                limit.reschedule(loop.time())
-
-        due = loop.time() + timeout_s
-        timer = loop.call_at(due, lambda: look(due, again=True))
+        patience = _Patience(limit, timeout_s)
         try:
             yield
         finally:
-            timer.cancel()
+            patience.end()
+
+
+class _Patience:
+    """Ends ``limit`` after ``timeout_s``, or after twice that where the loop came to look too late."""
+
+    def __init__(self, limit: asyncio.Timeout, timeout_s: float) -> None:
+        self._limit = limit
+        self._timeout_s = timeout_s
+        self._loop = asyncio.get_running_loop()
+        self._timer = self._loop.call_later(timeout_s, self._look)
+
+    def _look(self) -> None:
+        if self._loop.time() - self._timer.when() > _HELD_UP_S:
+            self._timer = self._loop.call_later(self._timeout_s, self._give_up)
+        else:
+            self._give_up()
+
+    def _give_up(self) -> None:
+        self._limit.reschedule(self._loop.time())
+
+    def end(self) -> None:
+        self._timer.cancel()
 
 
 def _checksum_fits(frame: bytes) -> bool:
