@@ -304,7 +304,7 @@ async def test_a_nucleus_that_goes_is_noticed_also_when_there_is_nothing_to_send
     ) as running:
         await running.until(lambda: len(running.sequences) == 1 and running.states == ["RUNNING"])
         running.nucleus.restart()
-        with pytest.raises(RestartRequired, match="the nucleus ended its connection"):
+        with pytest.raises(RestartRequired, match="started again"):
             await running.task
 
 
