@@ -2,7 +2,6 @@
 
 import socket
 import struct
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -22,7 +21,6 @@ from evswap_edge.drivers.can.frames import ERROR, REMOTE, Frame
 from evswap_edge.drivers.can.receiving import DATAGRAMS, KERNEL_FRAMES, SocketInlet, Wire
 
 SO_TIMESTAMPNS: Final = 35
-SO_MEMINFO: Final = 55
 LONGEST_WAIT_S: Final = 30.0
 A_BURST: Final = 300
 """More than one call to the kernel brings, and less than its buffer has room for."""
@@ -88,27 +86,8 @@ def test_a_strangers_datagram_is_no_frame(identifier: int) -> None:
         assert said(DATAGRAMS, pack_message(message)) == []
 
 
-class Far:
-    """The far end of a line. A busy kernel delivers, and dates, after a socket's ``send`` has returned; this
-    one returns when what was sent is there."""
-
-    def __init__(self, sending: socket.socket, receiving: socket.socket) -> None:
-        self._sending, self._receiving = sending, receiving
-
-    def send(self, data: bytes) -> None:
-        before = self._bytes_there()
-        self._sending.send(data)
-        deadline = time.monotonic() + LONGEST_WAIT_S
-        while self._bytes_there() <= before:
-            assert time.monotonic() < deadline, "what was sent has not come"
-
-    def _bytes_there(self) -> int:
-        """What waits at the receiving socket, as the kernel counts it (``SK_MEMINFO_RMEM_ALLOC``)."""
-        return int.from_bytes(self._receiving.getsockopt(socket.SOL_SOCKET, SO_MEMINFO, 4), sys.byteorder)
-
-
 @contextmanager
-def line() -> Iterator[tuple[Far, SocketInlet]]:
+def line() -> Iterator[tuple[socket.socket, SocketInlet]]:
     """A socket that carries and dates datagrams, as that of a CAN interface does."""
     with (
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as ours,
@@ -118,7 +97,20 @@ def line() -> Iterator[tuple[Far, SocketInlet]]:
         ours.bind(("127.0.0.1", 0))
         far.connect(ours.getsockname())
         with closing(SocketInlet(ours.fileno(), KERNEL_FRAMES)) as inlet:
-            yield Far(far, ours), inlet
+            wait_until_dated(far, inlet)
+            yield far, inlet
+
+
+def wait_until_dated(far: socket.socket, inlet: SocketInlet) -> None:
+    """The kernel begins to date what comes a moment after the first socket has asked for that; what came
+    before, it dates when it is read (``net_enable_timestamp``)."""
+    deadline = time.monotonic() + LONGEST_WAIT_S
+    dates, sent_at = [float("inf")], 0.0
+    while not dates or dates[-1] > sent_at:
+        assert time.monotonic() < deadline, "the kernel does not date what comes"
+        far.send(frame(0))
+        sent_at = time.time()
+        dates = [came_at for _, _, came_at in inlet.take(10, as_they_are)]
 
 
 def as_they_are(dates: list[float]) -> list[float]:
